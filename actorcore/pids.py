@@ -1,0 +1,41 @@
+"""Pid: the identity of one incarnation of one process."""
+
+from __future__ import annotations
+
+import msgspec
+
+EXT_PID = 1
+_PACKED_BYTES = 16
+
+
+class Pid(msgspec.Struct, frozen=True, order=True, gc=False):
+    """One incarnation: ``instance`` names the guardian's life, ``serial`` is never reused in it.
+
+    An OS pid is not a Pid: the kernel gives it away again, and nothing here accepts one.
+    """
+
+    instance: int
+    serial: int
+
+    def __str__(self) -> str:
+        return f"{self.instance:x}.{self.serial}"
+
+    @staticmethod
+    def parse(text: str) -> Pid:
+        """Read ``7f3a.42``; raises ValueError on anything else."""
+        instance, dot, serial = text.partition(".")
+        if not dot or not serial.isdecimal():
+            raise ValueError(f"not a pid: {text[:40]!r}")
+        return Pid(int(instance, 16), int(serial))
+
+
+def pack_pid(pid: Pid) -> bytes:
+    """The 16 bytes of msgpack extension 1: instance and serial, big-endian."""
+    return pid.instance.to_bytes(8, "big") + pid.serial.to_bytes(8, "big")
+
+
+def unpack_pid(data: bytes | memoryview) -> Pid:
+    """Inverse of :func:`pack_pid`; raises ValueError on a wrong length."""
+    if len(data) != _PACKED_BYTES:
+        raise ValueError("a pid has 16 bytes")
+    return Pid(int.from_bytes(data[:8], "big"), int.from_bytes(data[8:], "big"))

@@ -1,0 +1,358 @@
+"""The closed vocabulary: everything that crosses a boundary of the node, as frozen structs.
+
+*Requests* come from a process or client, *facts* from the operating system, both wrapped as *events*; the process
+table answers each event with *effects*, and *deliveries* are the bodies of frames to a process. ``serial`` is
+``Pid.serial`` within this guardian's instance; 0 is nobody. Times are seconds of the monotonic clock.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias, Union
+
+import msgspec
+
+from actorcore.exit_reason import Reason, Term
+
+NOBODY = 0
+
+
+class Word(msgspec.Struct, frozen=True, array_like=True, tag_field="t", gc=False, forbid_unknown_fields=True):
+    """Base of the vocabulary: a msgpack array whose first item is the type's name."""
+
+
+class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to run: ``start`` is ``module:name`` (a function or an actor class), ``args`` its arguments.
+
+    ``env`` is added to the allow-listed environment; ``limits`` maps an RLIMIT name (``"NOFILE"``) to its soft and
+    hard value; ``init_timeout_s`` bounds ``init``, ``busy_timeout_s`` one message (None: no bound).
+    """
+
+    start: str
+    args: list[Term] = []
+    template: str = "lean"
+    trap_exit: bool = False
+    name: str | None = None
+    env: dict[str, str] = {}
+    limits: dict[str, int] = {}
+    init_timeout_s: float = 10.0
+    busy_timeout_s: float | None = None
+    may_spawn: bool = True
+
+
+# ---- requests -------------------------------------------------------------------------------------------------------
+
+
+class Spawn(Word, tag="spawn"):
+    """Start a process. ``wait_init``: answer when init has run (OTP's start), else at once (OTP's spawn).
+
+    ``monitor`` is a ref of the asker's, 0 for none; link and monitor are set atomically with the birth.
+    Answer: the serial, ``None`` when init said ignore, or an error ``start_failed`` with the reason.
+    """
+
+    spec: ProcessSpec
+    link: bool = False
+    monitor: int = 0
+    wait_init: bool = True
+
+
+class SendExit(Word, tag="send_exit"):
+    """``exit(Pid, Reason)``; reason ``"kill"`` cannot be trapped. Always answered True."""
+
+    to: int
+    reason: Reason
+    after: int = 0
+
+
+class Link(Word, tag="link"):
+    to: int
+
+
+class Unlink(Word, tag="unlink"):
+    to: int
+
+
+class Monitor(Word, tag="monitor"):
+    """``ref`` is chosen by the asker, unique among its refs. ``name`` is used when not empty, else ``to``."""
+
+    ref: int
+    to: int = NOBODY
+    name: str = ""
+
+
+class Demonitor(Word, tag="demonitor"):
+    """Answer: whether the monitor still existed."""
+
+    ref: int
+
+
+class TrapExit(Word, tag="trap_exit"):
+    """Answer: the previous flag."""
+
+    on: bool
+
+
+class Register(Word, tag="register"):
+    """Give ``who`` (0: the asker) a name. Errors: already_registered, invalid_key, reserved_key, process_not_alive."""
+
+    name: str
+    who: int = NOBODY
+
+
+class Unregister(Word, tag="unregister"):
+    """Only the owner or who registered it; errors: not_found, not_permitted."""
+
+    name: str
+
+
+class Whereis(Word, tag="whereis"):
+    """Answer: the serial or None."""
+
+    name: str
+
+
+class IsAlive(Word, tag="is_alive"):
+    who: int
+
+
+class Introduce(Word, tag="introduce"):
+    """Open the direct channel between the asker and ``to``; both get a Channel delivery. Error: process_not_alive."""
+
+    to: int
+
+
+class Ask(Word, tag="ask"):
+    """A call to a resident: ``body`` is msgpack of the resident's own vocabulary."""
+
+    to: int
+    body: msgspec.Raw
+
+
+class Processes(Word, tag="processes"):
+    """A page of the process table: at most ``limit`` rows with serial > ``after``."""
+
+    after: int = 0
+    limit: int = 500
+
+
+Request: TypeAlias = Union[
+    Spawn, SendExit, Link, Unlink, Monitor, Demonitor, TrapExit, Register, Unregister, Whereis, IsAlive, Introduce,
+    Ask, Processes,
+]  # fmt: skip
+
+# ---- events: requests with their sender, and facts ------------------------------------------------------------------
+
+
+class Asked(Word, tag="asked"):
+    """Process or client ``frm`` made request ``number``; numbers of one sender rise, a repeat is recognised."""
+
+    frm: int
+    number: int
+    body: Request
+
+
+class Born(Word, tag="born"):
+    """A forked child announced itself on its control socket: it runs, and waits for its Begin."""
+
+    serial: int
+    os_pid: int
+
+
+class Booted(Word, tag="booted"):
+    """``init`` has run."""
+
+    serial: int
+
+
+class Refused(Word, tag="refused"):
+    """``init`` said no (``reason``) or ignore (``reason`` None); the process exits by itself afterwards."""
+
+    serial: int
+    reason: Reason | None
+
+
+class ForkFailed(Word, tag="fork_failed"):
+    """The zygote could not fork: errno's name in lower case (``eagain``, ``enomem``)."""
+
+    serial: int
+    errno_name: str
+
+
+class Exited(Word, tag="exited"):
+    """The guardian reaped the process: ``code``/``status`` of waitid(2), ``declared`` from its status page."""
+
+    serial: int
+    code: int
+    status: int
+    declared: Reason | None = None
+
+
+class Stopped(Word, tag="stopped"):
+    """Job control stopped it (``WSTOPPED``)."""
+
+    serial: int
+
+
+class Continued(Word, tag="continued"):
+    serial: int
+
+
+class ClientAttached(Word, tag="client_attached"):
+    """A connection said hello. ``serial`` 0: a new client, known by ``secret`` from now on; else a returning one."""
+
+    serial: int
+    secret: bytes
+    os_pid: int
+
+
+class ClientDetached(Word, tag="client_detached"):
+    """The connection of a client ended; ``dead`` when its process is known to have ended."""
+
+    serial: int
+    dead: bool
+
+
+class Ticked(Word, tag="ticked"):
+    """Time has reached the earliest timer."""
+
+
+Event: TypeAlias = Union[
+    Asked, Born, Booted, Refused, ForkFailed, Exited, Stopped, Continued, ClientAttached, ClientDetached, Ticked
+]
+
+# ---- deliveries: bodies of frames from the node to a process, client or resident ------------------------------------
+
+
+class Answer(Word, tag="answer"):
+    """To request ``number``: ``value``, or ``error`` = (code, detail) when it was refused."""
+
+    number: int
+    value: Term = None
+    error: tuple[str, Term] | None = None
+
+
+class Down(Word, tag="down"):
+    """One per monitor: ``refs`` are all refs of the receiver's that watched ``pid`` (0: never lived)."""
+
+    refs: list[int]
+    pid: int
+    reason: Reason
+
+
+class Exit(Word, tag="exit"):
+    """An exit signal that a trapping process gets as a message. ``after``: frames of ``frm`` to be read before."""
+
+    frm: int
+    reason: Reason
+    after: int = 0
+
+
+class Channel(Word, tag="channel"):
+    """A direct channel to ``peer``; its descriptor travels with the frame."""
+
+    peer: int
+
+
+class PeerDown(Word, tag="peer_down"):
+    """``peer``, to which the receiver has a channel, is dead: pending calls fail with ``reason``."""
+
+    peer: int
+    reason: Reason
+
+
+class Begin(Word, tag="begin"):
+    """The first frame to a child: what to become. ``page`` is its status page."""
+
+    serial: int
+    instance: int
+    page: int
+    spec: ProcessSpec
+    parent: int
+
+
+class Asking(Word, tag="asking"):
+    """An Ask as a resident sees it; it is answered by a Reply effect with the same (frm, number)."""
+
+    frm: int
+    number: int
+    body: msgspec.Raw
+
+
+class Alarm(Word, tag="alarm"):
+    """A resident's timer rang."""
+
+    key: str
+
+
+class Started(Word, tag="started"):
+    """To a resident: the process that it spawned under ``number`` is ready, or failed (``error``, the reason)."""
+
+    number: int
+    serial: int
+    error: Reason | None = None
+    ignored: bool = False
+
+
+Delivery: TypeAlias = Union[Answer, Down, Exit, Channel, PeerDown, Begin, Asking, Alarm, Started]
+
+# ---- effects --------------------------------------------------------------------------------------------------------
+
+
+class Deliver(Word, tag="deliver"):
+    """Send ``body`` to process or client ``to`` as its frame ``seq``; the receiver drops a repeated ``seq``."""
+
+    to: int
+    seq: int
+    body: Delivery
+
+
+class Fork(Word, tag="fork"):
+    """Have the template's zygote fork process ``serial`` with status page ``page``."""
+
+    serial: int
+    template: str
+    page: int
+
+
+class Kill(Word, tag="kill"):
+    """Send ``signum`` through the pidfd; as soon as there is one."""
+
+    serial: int
+    signum: int = 9
+
+
+class Connect(Word, tag="connect"):
+    """Make a socketpair and send its ends along with Channel frames ``a_seq`` and ``b_seq``."""
+
+    a: int
+    a_seq: int
+    b: int
+    b_seq: int
+
+
+class Publish(Word, tag="publish"):
+    """The shared registry maps ``name`` to ``serial`` from now on."""
+
+    name: str
+    serial: int
+
+
+class Retract(Word, tag="retract"):
+    name: str
+
+
+class Forget(Word, tag="forget"):
+    """The last effect of a death: acknowledge it to the guardian, close the process's descriptors, free ``page``."""
+
+    serial: int
+    page: int
+
+
+class Report(Word, tag="report"):
+    """Telemetry: something worth a line in the log; ``kind`` names it."""
+
+    kind: str
+    serial: int
+    detail: Term = None
+
+
+Effect: TypeAlias = Union[Deliver, Fork, Kill, Connect, Publish, Retract, Forget, Report]
