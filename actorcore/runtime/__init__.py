@@ -1,0 +1,1 @@
+"""Layer 2: the shells that perform what the pure machines decided."""

@@ -1,0 +1,164 @@
+"""Frames: how the vocabulary becomes bytes, and the caps on every length.
+
+One SEQPACKET datagram carries a list of messages; a descriptor travels only with a datagram of one message.
+
+- *down*: node → process, ``[[seq, delivery], …]``; ``seq`` rises by one per receiver, a repeat is dropped.
+- *up*: process → node, ``[said, …]``; requests carry the sender's rising number, a repeat is dropped.
+- *channel*: process ↔ process, ``[message, …]``; bodies stay raw until their addressee decodes them.
+
+Clients speak *up* and *down* with the same bytes behind a 4-byte big-endian length, after a hello.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias, Union
+
+import msgspec
+
+from actorcore.errors import ProtocolError
+from actorcore.exit_reason import Reason, Term
+from actorcore.pids import EXT_PID, Pid, pack_pid, unpack_pid
+from actorcore.signals import Booted, Born, Delivery, Refused, Request, Word
+
+PROTOCOL_VERSION = 1
+MAX_FRAME_BYTES = 1 << 20
+"""A client's frame; a larger length is refused before anything is allocated."""
+MAX_DATAGRAM_BYTES = 64 << 10
+"""A datagram of ours; larger bodies on a channel go in parts."""
+BATCH_MESSAGES = 64
+BATCH_BYTES = 32 << 10
+
+
+class Downlink(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One delivery as frame ``seq`` of its receiver."""
+
+    seq: int
+    body: Delivery
+
+
+class Numbered(Word, tag="numbered"):
+    """Request ``number`` of its sender."""
+
+    number: int
+    body: Request
+
+
+Uplink: TypeAlias = Union[Numbered, Born, Booted, Refused]
+
+
+class Call(Word, tag="call"):
+    """A request that wants a Reply with the same ``number``."""
+
+    number: int
+    body: msgspec.Raw
+
+
+class Cast(Word, tag="cast"):
+    body: msgspec.Raw
+
+
+class Info(Word, tag="info"):
+    """A plain message, as OTP's ``!``."""
+
+    body: msgspec.Raw
+
+
+class Reply(Word, tag="reply"):
+    """The answer to Call ``number``: ``body``, or ``error`` = (code, detail)."""
+
+    number: int
+    body: msgspec.Raw = msgspec.Raw(b"\xc0")
+    error: tuple[str, Term] | None = None
+
+
+class Part(Word, tag="part"):
+    """A piece of one message too large for a datagram; the pieces follow each other, ``last`` ends it."""
+
+    data: bytes
+    last: bool
+
+
+Message: TypeAlias = Union[Call, Cast, Info, Reply, Part]
+
+
+class Hello(Word, tag="hello"):
+    """The first frame of a client. ``serial`` 0 with an empty secret: a new client; else one that returns.
+
+    ``acknowledged``: answers to requests up to this number have arrived and may be forgotten.
+    """
+
+    version: int
+    serial: int = 0
+    secret: bytes = b""
+    acknowledged: int = 0
+
+
+class Welcome(Word, tag="welcome"):
+    """The node's answer to Hello."""
+
+    version: int
+    instance: int
+    serial: int
+    secret: bytes
+
+
+class Farewell(Word, tag="farewell"):
+    """The node closes the connection: why (one of errors.CODES)."""
+
+    code: str
+    detail: str = ""
+
+
+def _encode_hook(value: object) -> msgspec.msgpack.Ext:
+    if isinstance(value, Pid):
+        return msgspec.msgpack.Ext(EXT_PID, pack_pid(value))
+    raise NotImplementedError(f"{type(value).__name__} is not plain data")
+
+
+def _decode_ext(code: int, data: memoryview) -> Pid:
+    if code != EXT_PID:
+        raise ValueError(f"unknown extension {code}")
+    return unpack_pid(data)
+
+
+encoder = msgspec.msgpack.Encoder(enc_hook=_encode_hook)
+down_decoder = msgspec.msgpack.Decoder(list[Downlink], ext_hook=_decode_ext)
+up_decoder = msgspec.msgpack.Decoder(list[Uplink], ext_hook=_decode_ext)
+channel_decoder = msgspec.msgpack.Decoder(list[Message], ext_hook=_decode_ext)
+term_decoder: msgspec.msgpack.Decoder[Term] = msgspec.msgpack.Decoder(ext_hook=_decode_ext)
+
+# msgspec raises four families on hostile bytes (RELIABILITY F11).
+DECODE_ERRORS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError, OverflowError)
+
+
+def decode_up(data: bytes | memoryview) -> list[Uplink]:
+    """What a process or client said; raises ProtocolError on anything else."""
+    try:
+        return up_decoder.decode(data)
+    except DECODE_ERRORS as error:
+        raise ProtocolError(_short(error)) from None
+
+
+def decode_down(data: bytes | memoryview) -> list[Downlink]:
+    """Deliveries of one datagram; raises ProtocolError."""
+    try:
+        return down_decoder.decode(data)
+    except DECODE_ERRORS as error:
+        raise ProtocolError(_short(error)) from None
+
+
+def decode_channel(data: bytes | memoryview) -> list[Message]:
+    """Messages of one datagram; raises ProtocolError."""
+    try:
+        return channel_decoder.decode(data)
+    except DECODE_ERRORS as error:
+        raise ProtocolError(_short(error)) from None
+
+
+def failure(reason: Reason) -> tuple[str, Term]:
+    """The error of an Answer or Reply that tells a death."""
+    return ("process_not_alive", reason)
+
+
+def _short(error: BaseException) -> str:
+    return str(error)[:200] or type(error).__name__

@@ -1,0 +1,1 @@
+"""What runs on the core: supervisors, policies, the daemon and its front."""
