@@ -36,34 +36,40 @@ class Downlink(msgspec.Struct, frozen=True, array_like=True, gc=False):
     body: Delivery
 
 
-class Numbered(Word, tag="numbered"):
+class Numbered(Word, frozen=True, tag="numbered"):
     """Request ``number`` of its sender."""
 
     number: int
     body: Request
 
 
-Uplink: TypeAlias = Union[Numbered, Born, Booted, Refused]
+class Got(Word, frozen=True, tag="got"):
+    """A client has every delivery up to ``seq``."""
+
+    seq: int
 
 
-class Call(Word, tag="call"):
+Uplink: TypeAlias = Union[Numbered, Born, Booted, Refused, Got]
+
+
+class Call(Word, frozen=True, tag="call"):
     """A request that wants a Reply with the same ``number``."""
 
     number: int
     body: msgspec.Raw
 
 
-class Cast(Word, tag="cast"):
+class Cast(Word, frozen=True, tag="cast"):
     body: msgspec.Raw
 
 
-class Info(Word, tag="info"):
+class Info(Word, frozen=True, tag="info"):
     """A plain message, as OTP's ``!``."""
 
     body: msgspec.Raw
 
 
-class Reply(Word, tag="reply"):
+class Reply(Word, frozen=True, tag="reply"):
     """The answer to Call ``number``: ``body``, or ``error`` = (code, detail)."""
 
     number: int
@@ -71,7 +77,7 @@ class Reply(Word, tag="reply"):
     error: tuple[str, Term] | None = None
 
 
-class Part(Word, tag="part"):
+class Part(Word, frozen=True, tag="part"):
     """A piece of one message too large for a datagram; the pieces follow each other, ``last`` ends it."""
 
     data: bytes
@@ -81,10 +87,10 @@ class Part(Word, tag="part"):
 Message: TypeAlias = Union[Call, Cast, Info, Reply, Part]
 
 
-class Hello(Word, tag="hello"):
+class Hello(Word, frozen=True, tag="hello"):
     """The first frame of a client. ``serial`` 0 with an empty secret: a new client; else one that returns.
 
-    ``acknowledged``: answers to requests up to this number have arrived and may be forgotten.
+    ``acknowledged``: the last delivery that has arrived; later ones are sent again.
     """
 
     version: int
@@ -93,7 +99,7 @@ class Hello(Word, tag="hello"):
     acknowledged: int = 0
 
 
-class Welcome(Word, tag="welcome"):
+class Welcome(Word, frozen=True, tag="welcome"):
     """The node's answer to Hello."""
 
     version: int
@@ -102,7 +108,7 @@ class Welcome(Word, tag="welcome"):
     secret: bytes
 
 
-class Farewell(Word, tag="farewell"):
+class Farewell(Word, frozen=True, tag="farewell"):
     """The node closes the connection: why (one of errors.CODES)."""
 
     code: str

@@ -42,7 +42,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 # ---- requests -------------------------------------------------------------------------------------------------------
 
 
-class Spawn(Word, tag="spawn"):
+class Spawn(Word, frozen=True, tag="spawn"):
     """Start a process. ``wait_init``: answer when init has run (OTP's start), else at once (OTP's spawn).
 
     ``monitor`` is a ref of the asker's, 0 for none; link and monitor are set atomically with the birth.
@@ -55,7 +55,7 @@ class Spawn(Word, tag="spawn"):
     wait_init: bool = True
 
 
-class SendExit(Word, tag="send_exit"):
+class SendExit(Word, frozen=True, tag="send_exit"):
     """``exit(Pid, Reason)``; reason ``"kill"`` cannot be trapped. Always answered True."""
 
     to: int
@@ -63,15 +63,15 @@ class SendExit(Word, tag="send_exit"):
     after: int = 0
 
 
-class Link(Word, tag="link"):
+class Link(Word, frozen=True, tag="link"):
     to: int
 
 
-class Unlink(Word, tag="unlink"):
+class Unlink(Word, frozen=True, tag="unlink"):
     to: int
 
 
-class Monitor(Word, tag="monitor"):
+class Monitor(Word, frozen=True, tag="monitor"):
     """``ref`` is chosen by the asker, unique among its refs. ``name`` is used when not empty, else ``to``."""
 
     ref: int
@@ -79,55 +79,55 @@ class Monitor(Word, tag="monitor"):
     name: str = ""
 
 
-class Demonitor(Word, tag="demonitor"):
+class Demonitor(Word, frozen=True, tag="demonitor"):
     """Answer: whether the monitor still existed."""
 
     ref: int
 
 
-class TrapExit(Word, tag="trap_exit"):
+class TrapExit(Word, frozen=True, tag="trap_exit"):
     """Answer: the previous flag."""
 
     on: bool
 
 
-class Register(Word, tag="register"):
+class Register(Word, frozen=True, tag="register"):
     """Give ``who`` (0: the asker) a name. Errors: already_registered, invalid_key, reserved_key, process_not_alive."""
 
     name: str
     who: int = NOBODY
 
 
-class Unregister(Word, tag="unregister"):
+class Unregister(Word, frozen=True, tag="unregister"):
     """Only the owner or who registered it; errors: not_found, not_permitted."""
 
     name: str
 
 
-class Whereis(Word, tag="whereis"):
+class Whereis(Word, frozen=True, tag="whereis"):
     """Answer: the serial or None."""
 
     name: str
 
 
-class IsAlive(Word, tag="is_alive"):
+class IsAlive(Word, frozen=True, tag="is_alive"):
     who: int
 
 
-class Introduce(Word, tag="introduce"):
+class Introduce(Word, frozen=True, tag="introduce"):
     """Open the direct channel between the asker and ``to``; both get a Channel delivery. Error: process_not_alive."""
 
     to: int
 
 
-class Ask(Word, tag="ask"):
+class Ask(Word, frozen=True, tag="ask"):
     """A call to a resident: ``body`` is msgpack of the resident's own vocabulary."""
 
     to: int
     body: msgspec.Raw
 
 
-class Processes(Word, tag="processes"):
+class Processes(Word, frozen=True, tag="processes"):
     """A page of the process table: at most ``limit`` rows with serial > ``after``."""
 
     after: int = 0
@@ -139,90 +139,10 @@ Request: TypeAlias = Union[
     Ask, Processes,
 ]  # fmt: skip
 
-# ---- events: requests with their sender, and facts ------------------------------------------------------------------
-
-
-class Asked(Word, tag="asked"):
-    """Process or client ``frm`` made request ``number``; numbers of one sender rise, a repeat is recognised."""
-
-    frm: int
-    number: int
-    body: Request
-
-
-class Born(Word, tag="born"):
-    """A forked child announced itself on its control socket: it runs, and waits for its Begin."""
-
-    serial: int
-    os_pid: int
-
-
-class Booted(Word, tag="booted"):
-    """``init`` has run."""
-
-    serial: int
-
-
-class Refused(Word, tag="refused"):
-    """``init`` said no (``reason``) or ignore (``reason`` None); the process exits by itself afterwards."""
-
-    serial: int
-    reason: Reason | None
-
-
-class ForkFailed(Word, tag="fork_failed"):
-    """The zygote could not fork: errno's name in lower case (``eagain``, ``enomem``)."""
-
-    serial: int
-    errno_name: str
-
-
-class Exited(Word, tag="exited"):
-    """The guardian reaped the process: ``code``/``status`` of waitid(2), ``declared`` from its status page."""
-
-    serial: int
-    code: int
-    status: int
-    declared: Reason | None = None
-
-
-class Stopped(Word, tag="stopped"):
-    """Job control stopped it (``WSTOPPED``)."""
-
-    serial: int
-
-
-class Continued(Word, tag="continued"):
-    serial: int
-
-
-class ClientAttached(Word, tag="client_attached"):
-    """A connection said hello. ``serial`` 0: a new client, known by ``secret`` from now on; else a returning one."""
-
-    serial: int
-    secret: bytes
-    os_pid: int
-
-
-class ClientDetached(Word, tag="client_detached"):
-    """The connection of a client ended; ``dead`` when its process is known to have ended."""
-
-    serial: int
-    dead: bool
-
-
-class Ticked(Word, tag="ticked"):
-    """Time has reached the earliest timer."""
-
-
-Event: TypeAlias = Union[
-    Asked, Born, Booted, Refused, ForkFailed, Exited, Stopped, Continued, ClientAttached, ClientDetached, Ticked
-]
-
 # ---- deliveries: bodies of frames from the node to a process, client or resident ------------------------------------
 
 
-class Answer(Word, tag="answer"):
+class Answer(Word, frozen=True, tag="answer"):
     """To request ``number``: ``value``, or ``error`` = (code, detail) when it was refused."""
 
     number: int
@@ -230,7 +150,7 @@ class Answer(Word, tag="answer"):
     error: tuple[str, Term] | None = None
 
 
-class Down(Word, tag="down"):
+class Down(Word, frozen=True, tag="down"):
     """One per monitor: ``refs`` are all refs of the receiver's that watched ``pid`` (0: never lived)."""
 
     refs: list[int]
@@ -238,7 +158,7 @@ class Down(Word, tag="down"):
     reason: Reason
 
 
-class Exit(Word, tag="exit"):
+class Exit(Word, frozen=True, tag="exit"):
     """An exit signal that a trapping process gets as a message. ``after``: frames of ``frm`` to be read before."""
 
     frm: int
@@ -246,20 +166,20 @@ class Exit(Word, tag="exit"):
     after: int = 0
 
 
-class Channel(Word, tag="channel"):
+class Channel(Word, frozen=True, tag="channel"):
     """A direct channel to ``peer``; its descriptor travels with the frame."""
 
     peer: int
 
 
-class PeerDown(Word, tag="peer_down"):
+class PeerDown(Word, frozen=True, tag="peer_down"):
     """``peer``, to which the receiver has a channel, is dead: pending calls fail with ``reason``."""
 
     peer: int
     reason: Reason
 
 
-class Begin(Word, tag="begin"):
+class Begin(Word, frozen=True, tag="begin"):
     """The first frame to a child: what to become. ``page`` is its status page."""
 
     serial: int
@@ -269,7 +189,7 @@ class Begin(Word, tag="begin"):
     parent: int
 
 
-class Asking(Word, tag="asking"):
+class Asking(Word, frozen=True, tag="asking"):
     """An Ask as a resident sees it; it is answered by a Reply effect with the same (frm, number)."""
 
     frm: int
@@ -277,13 +197,13 @@ class Asking(Word, tag="asking"):
     body: msgspec.Raw
 
 
-class Alarm(Word, tag="alarm"):
+class Alarm(Word, frozen=True, tag="alarm"):
     """A resident's timer rang."""
 
     key: str
 
 
-class Started(Word, tag="started"):
+class Started(Word, frozen=True, tag="started"):
     """To a resident: the process that it spawned under ``number`` is ready, or failed (``error``, the reason)."""
 
     number: int
@@ -294,10 +214,117 @@ class Started(Word, tag="started"):
 
 Delivery: TypeAlias = Union[Answer, Down, Exit, Channel, PeerDown, Begin, Asking, Alarm, Started]
 
+# ---- events: requests with their sender, and facts ------------------------------------------------------------------
+
+
+class Asked(Word, frozen=True, tag="asked"):
+    """Process or client ``frm`` made request ``number``; numbers of one sender rise, a repeat is recognised."""
+
+    frm: int
+    number: int
+    body: Request
+
+
+class Born(Word, frozen=True, tag="born"):
+    """A forked child announced itself on its control socket: it runs, and waits for its Begin."""
+
+    serial: int
+    os_pid: int
+
+
+class Booted(Word, frozen=True, tag="booted"):
+    """``init`` has run."""
+
+    serial: int
+
+
+class Refused(Word, frozen=True, tag="refused"):
+    """``init`` said no (``reason``) or ignore (``reason`` None); the process exits by itself afterwards."""
+
+    serial: int
+    reason: Reason | None
+
+
+class ForkFailed(Word, frozen=True, tag="fork_failed"):
+    """The zygote could not fork: errno's name in lower case (``eagain``, ``enomem``)."""
+
+    serial: int
+    errno_name: str
+
+
+class Exited(Word, frozen=True, tag="exited"):
+    """The guardian reaped the process: ``code``/``status`` of waitid(2), ``declared`` from its status page."""
+
+    serial: int
+    code: int
+    status: int
+    declared: Reason | None = None
+
+
+class Stopped(Word, frozen=True, tag="stopped"):
+    """Job control stopped it (``WSTOPPED``)."""
+
+    serial: int
+
+
+class Continued(Word, frozen=True, tag="continued"):
+    serial: int
+
+
+class ClientAttached(Word, frozen=True, tag="client_attached"):
+    """A connection said hello. ``serial`` 0: a new client, known by ``secret`` from now on; else a returning one."""
+
+    serial: int
+    secret: bytes
+    os_pid: int
+
+
+class ClientDetached(Word, frozen=True, tag="client_detached"):
+    """The connection of a client ended; ``dead`` when its process is known to have ended."""
+
+    serial: int
+    dead: bool
+
+
+class Received(Word, frozen=True, tag="received"):
+    """Client ``frm`` has every delivery up to ``seq``: they need not be kept for its return."""
+
+    frm: int
+    seq: int
+
+
+class Undelivered(Word, frozen=True, tag="undelivered"):
+    """The control socket of ``to`` is full: frame ``seq`` and all later ones wait in its entry until Writable."""
+
+    to: int
+    seq: int
+    body: Delivery
+
+
+class Writable(Word, frozen=True, tag="writable"):
+    to: int
+
+
+class Refill(Word, frozen=True, tag="refill"):
+    """Keep ``count`` blanks of ``template``: forked, warmed children that have no spec yet."""
+
+    template: str
+    count: int
+
+
+class Ticked(Word, frozen=True, tag="ticked"):
+    """Time has reached the earliest timer."""
+
+
+Event: TypeAlias = Union[
+    Asked, Born, Booted, Refused, ForkFailed, Exited, Stopped, Continued, ClientAttached, ClientDetached, Received,
+    Undelivered, Writable, Refill, Ticked,
+]  # fmt: skip
+
 # ---- effects --------------------------------------------------------------------------------------------------------
 
 
-class Deliver(Word, tag="deliver"):
+class Deliver(Word, frozen=True, tag="deliver"):
     """Send ``body`` to process or client ``to`` as its frame ``seq``; the receiver drops a repeated ``seq``."""
 
     to: int
@@ -305,7 +332,7 @@ class Deliver(Word, tag="deliver"):
     body: Delivery
 
 
-class Fork(Word, tag="fork"):
+class Fork(Word, frozen=True, tag="fork"):
     """Have the template's zygote fork process ``serial`` with status page ``page``."""
 
     serial: int
@@ -313,14 +340,14 @@ class Fork(Word, tag="fork"):
     page: int
 
 
-class Kill(Word, tag="kill"):
+class Kill(Word, frozen=True, tag="kill"):
     """Send ``signum`` through the pidfd; as soon as there is one."""
 
     serial: int
     signum: int = 9
 
 
-class Connect(Word, tag="connect"):
+class Connect(Word, frozen=True, tag="connect"):
     """Make a socketpair and send its ends along with Channel frames ``a_seq`` and ``b_seq``."""
 
     a: int
@@ -329,25 +356,25 @@ class Connect(Word, tag="connect"):
     b_seq: int
 
 
-class Publish(Word, tag="publish"):
+class Publish(Word, frozen=True, tag="publish"):
     """The shared registry maps ``name`` to ``serial`` from now on."""
 
     name: str
     serial: int
 
 
-class Retract(Word, tag="retract"):
+class Retract(Word, frozen=True, tag="retract"):
     name: str
 
 
-class Forget(Word, tag="forget"):
+class Forget(Word, frozen=True, tag="forget"):
     """The last effect of a death: acknowledge it to the guardian, close the process's descriptors, free ``page``."""
 
     serial: int
     page: int
 
 
-class Report(Word, tag="report"):
+class Report(Word, frozen=True, tag="report"):
     """Telemetry: something worth a line in the log; ``kind`` names it."""
 
     kind: str
