@@ -27,6 +27,7 @@ CLD_EXITED = 1
 """``si_code`` of waitid(2): the process called ``_exit``; the status is its exit code."""
 
 _SIGKILL = 9
+_SIGTERM = 15
 _MAX_DEPTH = 8
 _MAX_TEXT = 4096
 _MAX_ITEMS = 64
@@ -53,6 +54,8 @@ def reason_of_status(code: int, status: int, declared: Reason | None, ordered: R
         return NORMAL if status == 0 else {"exit": status}
     if status == _SIGKILL:
         return KILLED if ordered is None else ordered
+    if status == _SIGTERM:  # from outside it is the exit signal shutdown; who does not trap dies of it
+        return SHUTDOWN
     return {"signal": SIGNAL_NAMES.get(status, f"SIG{status}")}
 
 

@@ -1,0 +1,69 @@
+"""Residents: pure machines with a Pid that live inside the node instead of in a process of their own.
+
+A resident gets deliveries and returns orders. It never waits, never does I/O, and its whole state is its snapshot, so
+it survives the death of the node exactly as the process table does.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias, Union
+
+from actorcore.exit_reason import Reason, Term
+from actorcore.signals import Delivery, Request, Word
+
+
+class Do(Word, frozen=True, tag="do"):
+    """Make request ``number`` (rising) as this resident; its Answer or Started carries the number."""
+
+    number: int
+    body: Request
+
+
+class AnswerTo(Word, frozen=True, tag="answer_to"):
+    """Answer the Asking (``frm``, ``number``): ``value``, or ``error`` = (code, detail)."""
+
+    frm: int
+    number: int
+    value: Term = None
+    error: tuple[str, Term] | None = None
+
+
+class SetAlarm(Word, frozen=True, tag="set_alarm"):
+    """Deliver Alarm(``key``) at monotonic time ``at`` (seconds); replaces an earlier alarm of that key."""
+
+    key: str
+    at: float
+
+
+class CancelAlarm(Word, frozen=True, tag="cancel_alarm"):
+    key: str
+
+
+class Tell(Word, frozen=True, tag="tell"):
+    """Telemetry about ``serial``."""
+
+    kind: str
+    serial: int
+    detail: Term = None
+
+
+class Leave(Word, frozen=True, tag="leave"):
+    """The resident ends itself with ``reason``."""
+
+    reason: Reason
+
+
+Order: TypeAlias = Union[Do, AnswerTo, SetAlarm, CancelAlarm, Tell, Leave]
+
+
+class Resident(Protocol):
+    """What the kernel of the node asks of a resident."""
+
+    def handle(self, body: Delivery, now: float) -> list[Order]:
+        """React to one delivery at monotonic time ``now`` (seconds). It must not raise."""
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+
+    def restore(self, state: bytes) -> None:
+        """Become what :meth:`snapshot` described."""
