@@ -1,0 +1,119 @@
+"""Shared memory: sealed memfds and raw mappings that hold no descriptor.
+
+A mapping is a plain ``memoryview``; its address and size are found again through ``view.obj``, so there is no table to
+keep in step with the kernel. ``mmap.mmap`` is not used: it keeps a dup of the descriptor for as long as the mapping lives.
+
+Pages are allocated when the memfd is made (``posix_fallocate``), never on touch: a full machine is an error at start and
+never SIGBUS later (RELIABILITY F6, C15). Sources: memfd_create(2), fcntl(2) "File Sealing", madvise(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+
+from actorcore.errors import RequestError
+
+PAGE_BYTES = 4096
+PROT_READ = 1
+PROT_WRITE = 2
+MAP_SHARED = 1
+MADV_DONTFORK = 10
+MADV_DOFORK = 11
+F_SEAL_FUTURE_WRITE = 0x10
+"""Not in the fcntl module before Python 3.13; kernel 5.1."""
+EXHAUSTED = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EDQUOT})
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_mmap = _libc.mmap
+_mmap.restype = ctypes.c_void_p
+_mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+_munmap = _libc.munmap
+_munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_madvise = _libc.madvise
+_madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+_MAP_FAILED = ctypes.c_void_p(-1).value
+
+
+def create_memfd(name: str, size_bytes: int) -> int:
+    """A close-on-exec memfd of ``size_bytes`` zeroes, every page allocated, not sealed yet. The caller owns the fd.
+
+    :raises RequestError: ``resource_exhausted``, no memory, descriptor or file size left; nothing is left behind.
+    """
+    try:
+        fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.posix_fallocate(fd, 0, size_bytes)
+        except BaseException:
+            os.close(fd)
+            raise
+    except OSError as error:
+        raise _refusal(error, f"memfd {name} of {size_bytes} bytes") from error
+    return fd
+
+
+def seal(fd: int, future_write: bool) -> None:
+    """No resizing and no more seals from here on; with ``future_write`` also no write except through mappings that exist.
+
+    Seals belong to the file, not to the descriptor: whoever holds or reopens it is bound. Make writable mappings first.
+    """
+    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals | F_SEAL_FUTURE_WRITE if future_write else seals)
+
+
+def map_shared(fd: int, size_bytes: int, writable: bool, offset: int = 0) -> memoryview:
+    """Map ``size_bytes`` of ``fd`` from ``offset`` (a multiple of the page); the fd may be closed afterwards.
+
+    The view lives until :func:`unmap`, not until it is collected: its owner must unmap it.
+
+    :raises PermissionError: a writable mapping of a memfd sealed against it.
+    :raises ValueError: the range is not inside the file (a touch beyond its end would be SIGBUS).
+    :raises RequestError: ``resource_exhausted``, no address space left.
+    """
+    if size_bytes <= 0 or offset < 0 or offset + size_bytes > os.fstat(fd).st_size:
+        raise ValueError(f"{size_bytes} bytes at {offset} are not inside the file")
+    protection = PROT_READ | PROT_WRITE if writable else PROT_READ
+    address = _mmap(None, size_bytes, protection, MAP_SHARED, fd, offset)
+    if address is None or address == _MAP_FAILED:
+        raise _refusal(_last_error(), f"mapping of {size_bytes} bytes")
+    view = memoryview((ctypes.c_ubyte * size_bytes).from_address(address)).cast("B")
+    return view if writable else view.toreadonly()
+
+
+def unmap(view: memoryview) -> None:
+    """Release the view and give its pages back. Views cast or sliced from it must be released before: they would crash."""
+    address, size_bytes = _extent(view)
+    view.release()
+    if _munmap(address, size_bytes) != 0:
+        raise _last_error()
+
+
+def set_inherited(view: memoryview, inherited: bool) -> None:
+    """Whether children forked from now on get this mapping (``MADV_DOFORK``) or not (``MADV_DONTFORK``)."""
+    if _madvise(*_extent(view), MADV_DOFORK if inherited else MADV_DONTFORK) != 0:
+        raise _last_error()
+
+
+def address_of(view: memoryview) -> int:
+    """Where the mapping behind ``view`` begins, as /proc/PID/maps prints it."""
+    return _extent(view)[0]
+
+
+def _extent(view: memoryview) -> tuple[int, int]:
+    pages = view.obj
+    if not isinstance(pages, ctypes.Array):
+        raise TypeError("not a view made by map_shared")
+    return ctypes.addressof(pages), ctypes.sizeof(pages)
+
+
+def _last_error() -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))
+
+
+def _refusal(error: OSError, what: str) -> OSError | RequestError:
+    if error.errno in EXHAUSTED:
+        return RequestError("resource_exhausted", f"{what}: {error.strerror}")
+    return error
