@@ -1,0 +1,57 @@
+# Everything runs in a private environment, .venv, made on demand and brought up to date when pyproject.toml changes.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench vectors torture clean
+
+PYTHON ?= python3
+PY := .venv/bin/python
+HASH := $(shell sha256sum pyproject.toml | cut -c1-16)
+HAVE := .venv/.have-$(HASH)
+MODE ?= core
+PYTEST_ARGS ?=
+
+help:  ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(HAVE)  ## a guided tour on a private daemon
+	$(PY) -m supervisors demo
+
+test: lint  ## lint, then every test
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+lint: $(HAVE)-test  ## ruff, strict mypy
+	$(PY) -m ruff check .
+	$(PY) -m mypy --strict actorcore supervisors
+
+bench: $(HAVE)-bench  ## every benchmark, each with its floor
+	for file in benchmarks/[a-z]*.py; do $(PY) -m "benchmarks.$$(basename "$$file" .py)"; done
+
+vectors: $(HAVE)  ## replay recorded OTP vectors: DIR=<vectors> MODE=core|processes
+	@test -n "$(DIR)" || { echo "usage: make vectors DIR=<directory of vectors> [MODE=core|processes]" >&2; exit 2; }
+	$(PY) -m tests.otp "$(DIR)" --mode "$(MODE)"
+
+torture: $(HAVE)-test  ## minutes of random SIGKILL
+	$(PY) -m pytest -m torture --timeout 900 $(PYTEST_ARGS)
+
+clean:  ## caches and build products; the environment stays (rm -r .venv)
+	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find actorcore supervisors tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+	  || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	       then apt-get update && apt-get install -y python3-venv; \
+	       else echo "$(PYTHON) has no ensurepip: install python3-venv (as root: apt-get install python3-venv)" >&2; exit 1; fi; }
+	$(PYTHON) -m venv .venv
+
+# One stamp per set of extras and content of pyproject.toml; older stamps go, so that going back installs again.
+$(HAVE): $(PY)
+	$(PY) -m pip install --quiet --editable .
+	@rm -f .venv/.have-*; touch $@
+
+$(HAVE)-%: $(PY)
+	$(PY) -m pip install --quiet --editable '.[$*]'
+	@find .venv -maxdepth 1 -name '.have-*' ! -name '.have-$(HASH)*' -delete; touch $(HAVE) $@

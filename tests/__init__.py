@@ -1,0 +1,1 @@
+"""Tests: each is a sentence with a promise."""

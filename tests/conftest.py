@@ -1,0 +1,50 @@
+"""Every test leaves the test process as it found it: no child, no zombie, no new fd."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def open_fds() -> dict[int, str]:
+    """The fds of this process and what each refers to; the listing's own fd is not among them."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:  # the directory's own fd, closed when the listing was complete
+            continue
+    return found
+
+
+def children() -> dict[int, str]:
+    """The children of this process, dead ones included: OS pid → name and state, as in ``sleep (Z)``."""
+    found = {}
+    for listing in Path("/proc/self/task").glob("*/children"):
+        for pid in listing.read_text().split():
+            try:
+                name, rest = Path(f"/proc/{pid}/stat").read_text().split("(", 1)[1].rsplit(")", 1)
+            except (FileNotFoundError, ProcessLookupError):  # a daemon thread reaped it meanwhile
+                continue
+            found[int(pid)] = f"{name} ({rest.split()[0]})"
+    return found
+
+
+def leaks(fds: dict[int, str], processes: dict[int, str]) -> list[str]:
+    """What exists now and did not then: one line each."""
+    lines = [f"fd {fd}: {target}" for fd, target in sorted(open_fds().items()) if fds.get(fd) != target]
+    lines += [f"child {pid}: {text}" for pid, text in sorted(children().items()) if pid not in processes]
+    return lines
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fails the test that leaves a child process, a zombie or an fd of this process behind, and names it."""
+    fds, processes = open_fds(), children()
+    yield
+    left = leaks(fds, processes)
+    if left:
+        pytest.fail("left behind:\n  " + "\n  ".join(left), pytrace=False)
