@@ -1,0 +1,128 @@
+"""SEQPACKET sockets: whole datagrams with descriptors, non-blocking, and death told apart from emptiness.
+
+A killed peer that left data unread gives ECONNRESET *before* the data that it had sent (``sock_error`` comes first in
+the kernel's ``__skb_try_recv_datagram``), so a reset is read past: all that was sent arrives, then the end. An empty
+datagram and the end look the same; nobody here sends empty ones. Sources: unix(7), recvmsg(2).
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+
+import msgspec
+
+from actorcore.errors import ActorError, ProtocolError
+from actorcore.frames import MAX_DATAGRAM_BYTES
+
+SEND_BUFFER_BYTES = 4 << 20
+"""Asked of the kernel for every socket; an unread 64-byte message is charged 768 B of it (LIMITS.md §4)."""
+MAX_FDS = 16
+_ANCILLARY_BYTES = socket.CMSG_SPACE(MAX_FDS * 4)
+_FLAGS = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+_SO_SNDBUFFORCE = 32
+_DEAD = (BrokenPipeError, ConnectionResetError)
+
+
+class PeerGone(ActorError):
+    """The other end is closed and everything that it sent has been read (or, sending, nothing can reach it)."""
+
+
+class Datagram(msgspec.Struct, frozen=True):
+    """One datagram; the receiver owns ``fds`` (close-on-exec) and closes what it does not keep."""
+
+    data: bytes
+    fds: list[int] = []
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected non-blocking close-on-exec SEQPACKET sockets with large send buffers.
+
+    :raises OSError: EMFILE, ENFILE, ENOMEM.
+    """
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setblocking(False)
+        enlarge(end)
+    return ends
+
+
+def enlarge(sock: socket.socket) -> None:
+    """Raise the send buffer as far as we are allowed: beyond wmem_max with CAP_NET_ADMIN, else up to it."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, SEND_BUFFER_BYTES)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+
+def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] | list[int] = ()) -> bool:
+    """Send one datagram; False when the socket is full now. The caller keeps its ``fds``.
+
+    :raises PeerGone: the other end is closed.
+    :raises OSError: EMSGSIZE (larger than the send buffer), ETOOMANYREFS (too many descriptors in flight).
+    """
+    try:
+        if fds:
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+            sock.sendmsg([data], rights, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        else:
+            sock.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    except BlockingIOError:
+        return False
+    except _DEAD:
+        raise PeerGone("the other end is closed") from None
+    return True
+
+
+def receive(sock: socket.socket, peek: bool = False) -> Datagram | None:
+    """The next datagram, or None when there is none now. ``peek`` leaves it queued, and its ``fds`` are copies.
+
+    :raises PeerGone: the end, after everything that had been sent.
+    :raises ProtocolError: the datagram was too large or lost descriptors (also by our own EMFILE); it is consumed.
+    """
+    flags = _FLAGS | socket.MSG_PEEK if peek else _FLAGS
+    try:
+        data, ancillary, seen, _ = sock.recvmsg(MAX_DATAGRAM_BYTES, _ANCILLARY_BYTES, flags)
+    except BlockingIOError:
+        return None
+    except ConnectionResetError:  # told once, before the data that is still queued
+        return receive(sock, peek)
+    fds: list[int] = []
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            whole = array.array("i")
+            whole.frombytes(payload[: len(payload) - len(payload) % whole.itemsize])
+            fds.extend(whole)
+    if seen & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        close_all(fds)
+        raise ProtocolError("datagram truncated" if seen & socket.MSG_TRUNC else "descriptors lost")
+    if not data:
+        close_all(fds)
+        raise PeerGone("the other end is closed")
+    return Datagram(data, fds)
+
+
+def receive_data(sock: socket.socket) -> bytes | None:
+    """As :func:`receive` where no descriptors are expected: the kernel closes those that came. Faster.
+
+    :raises PeerGone: the end, after everything that had been sent.
+    :raises ProtocolError: the datagram was too large; it is consumed.
+    """
+    try:
+        data = sock.recv(MAX_DATAGRAM_BYTES + 1, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return None
+    except ConnectionResetError:
+        return receive_data(sock)
+    if not data:
+        raise PeerGone("the other end is closed")
+    if len(data) > MAX_DATAGRAM_BYTES:
+        raise ProtocolError("datagram truncated")
+    return data
+
+
+def close_all(fds: list[int]) -> None:
+    """Close descriptors that nobody wants."""
+    for fd in fds:
+        os.close(fd)

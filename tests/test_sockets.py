@@ -1,0 +1,155 @@
+"""SEQPACKET helpers: nothing that was sent is lost, nothing that was received leaks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from actorcore.errors import ProtocolError
+from actorcore.frames import MAX_DATAGRAM_BYTES
+from actorcore.runtime import sockets
+from actorcore.runtime.sockets import Datagram, PeerGone
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def ends() -> Iterator[Pair]:
+    a, b = sockets.pair()
+    yield a, b
+    a.close()
+    b.close()
+
+
+def open_fds() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+def test_a_datagram_arrives_whole_and_alone(ends: Pair) -> None:
+    a, b = ends
+    assert sockets.send(a, b"one")
+    assert sockets.send(a, b"two")
+    assert sockets.receive(b) == Datagram(b"one")
+    assert sockets.receive_data(b) == b"two"
+    assert sockets.receive(b) is None
+    assert sockets.receive_data(b) is None
+
+
+def test_a_pair_holds_thousands_of_small_unread_messages(ends: Pair) -> None:
+    a, _ = ends
+    count = 0
+    while sockets.send(a, b"x" * 64):
+        count += 1
+    assert count > 1000
+
+
+def test_a_full_socket_says_false_and_goes_on_when_read(ends: Pair) -> None:
+    a, b = ends
+    while sockets.send(a, b"x" * 60000):
+        pass
+    while sockets.receive_data(b) is not None:
+        pass
+    assert sockets.send(a, b"again")
+
+
+def test_descriptors_travel_close_on_exec(ends: Pair) -> None:
+    a, b = ends
+    reader, writer = os.pipe()
+    assert sockets.send(a, b"take", [writer])
+    os.close(writer)
+    datagram = sockets.receive(b)
+    assert datagram is not None
+    assert datagram.data == b"take"
+    (fd,) = datagram.fds
+    assert not os.get_inheritable(fd)
+    os.write(fd, b"hello")
+    assert os.read(reader, 10) == b"hello"
+    os.close(fd)
+    os.close(reader)
+
+
+def test_a_peek_leaves_the_datagram_and_copies_its_descriptors(ends: Pair) -> None:
+    a, b = ends
+    assert sockets.send(a, b"look", [0])
+    before = open_fds()
+    first, second = sockets.receive(b, peek=True), sockets.receive(b)
+    assert first is not None
+    assert second is not None
+    assert first.data == second.data == b"look"
+    assert len(first.fds) == len(second.fds) == 1
+    assert first.fds != second.fds
+    sockets.close_all(first.fds + second.fds)
+    assert open_fds() == before
+    assert sockets.receive(b) is None
+
+
+def test_more_descriptors_than_allowed_are_refused_and_none_leaks(ends: Pair) -> None:
+    a, b = ends
+    before = open_fds()
+    assert sockets.send(a, b"many", [0] * (sockets.MAX_FDS + 3))
+    with pytest.raises(ProtocolError):
+        sockets.receive(b)
+    assert open_fds() == before
+
+
+def test_descriptors_where_none_are_expected_do_not_leak(ends: Pair) -> None:
+    a, b = ends
+    before = open_fds()
+    assert sockets.send(a, b"gift", [0])
+    assert sockets.receive_data(b) == b"gift"
+    assert open_fds() == before
+
+
+@pytest.mark.parametrize("receive", [sockets.receive, sockets.receive_data])
+def test_an_oversized_datagram_is_refused(ends: Pair, receive: object) -> None:
+    a, b = ends
+    assert callable(receive)
+    assert sockets.send(a, b"x" * (MAX_DATAGRAM_BYTES + 1))
+    with pytest.raises(ProtocolError):
+        receive(b)
+    assert sockets.send(a, b"x" * MAX_DATAGRAM_BYTES)
+    assert receive(b)
+
+
+def test_the_end_comes_after_the_data(ends: Pair) -> None:
+    a, b = ends
+    sockets.send(a, b"last words")
+    a.close()
+    assert sockets.receive_data(b) == b"last words"
+    with pytest.raises(PeerGone):
+        sockets.receive_data(b)
+    with pytest.raises(PeerGone):
+        sockets.receive(b)
+    with pytest.raises(PeerGone):
+        sockets.send(b, b"anyone?")
+
+
+@pytest.mark.parametrize("receive", [sockets.receive, sockets.receive_data])
+def test_data_of_a_killed_peer_that_left_ours_unread_is_not_lost(receive: object) -> None:
+    assert callable(receive)
+    a, b = sockets.pair()
+    ready, done = os.pipe()
+    sockets.send(a, b"never read")
+    child = os.fork()
+    if child == 0:
+        a.close()
+        for number in range(3):
+            sockets.send(b, b"%d" % number)
+        os.write(done, b"!")
+        signal.pause()
+        os._exit(1)
+    b.close()
+    os.close(done)
+    os.read(ready, 1)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    got = [receive(a) for _ in range(3)]
+    assert [item.data if isinstance(item, Datagram) else item for item in got] == [b"0", b"1", b"2"]
+    with pytest.raises(PeerGone):
+        receive(a)
+    a.close()
+    os.close(ready)
