@@ -23,8 +23,8 @@ class Word(msgspec.Struct, frozen=True, array_like=True, tag_field="t", gc=False
 class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to run: ``start`` is ``module:name`` (a function or an actor class), ``args`` its arguments.
 
-    ``env`` is added to the allow-listed environment; ``limits`` maps an RLIMIT name (``"NOFILE"``) to its soft and
-    hard value; ``init_timeout_s`` bounds ``init``, ``busy_timeout_s`` one message (None: no bound).
+    ``path`` is a folder to import from first; ``env`` is added to the allow-listed environment; ``limits`` maps an RLIMIT
+    name (``"NOFILE"``) to its soft and hard value; ``init_timeout_s`` bounds ``init``, ``busy_timeout_s`` one message (None: no bound).
     """
 
     start: str
@@ -32,6 +32,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     template: str = "lean"
     trap_exit: bool = False
     name: str | None = None
+    path: str = ""
     env: dict[str, str] = {}
     limits: dict[str, int] = {}
     init_timeout_s: float = 10.0
@@ -312,13 +313,24 @@ class Refill(Word, frozen=True, tag="refill"):
     count: int
 
 
+class TookOver(Word, frozen=True, tag="took_over"):
+    """A node began to serve: the ``generation``-th of this guardian."""
+
+    os_pid: int
+    generation: int
+
+
+class ShutdownAsked(Word, frozen=True, tag="shutdown_asked"):
+    """The daemon is to end: residents are told as a parent tells its children, then the shell is told to halt."""
+
+
 class Ticked(Word, frozen=True, tag="ticked"):
     """Time has reached the earliest timer."""
 
 
 Event: TypeAlias = Union[
     Asked, Born, Booted, Refused, ForkFailed, Exited, Stopped, Continued, ClientAttached, ClientDetached, Received,
-    Undelivered, Writable, Refill, Ticked,
+    Undelivered, Writable, Refill, TookOver, ShutdownAsked, Ticked,
 ]  # fmt: skip
 
 # ---- effects --------------------------------------------------------------------------------------------------------
@@ -382,4 +394,10 @@ class Report(Word, frozen=True, tag="report"):
     detail: Term = None
 
 
-Effect: TypeAlias = Union[Deliver, Fork, Kill, Connect, Publish, Retract, Forget, Report]
+class Operate(Word, frozen=True, tag="operate"):
+    """To the shell itself: ``"reload"`` or ``"halt"``."""
+
+    verb: str
+
+
+Effect: TypeAlias = Union[Deliver, Fork, Kill, Connect, Publish, Retract, Forget, Report, Operate]

@@ -1,0 +1,138 @@
+"""What guardian and node say to each other over their SEQPACKET pair; descriptors travel beside the words.
+
+Everything the guardian says is either kept until it is dropped (Died) or told again to every new node (Held), so a node
+that dies after reading a word loses nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias, Union
+
+import msgspec
+
+from actorcore.signals import Word
+
+HELD_PER_DATAGRAM = 120
+"""Items of one Held: at most two descriptors each, and SCM_RIGHTS carries no more than 253."""
+
+
+class HeldProcess(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A process of the table: its control socket, then its pidfd if ``os_pid`` is known (not 0)."""
+
+    serial: int
+    os_pid: int
+    stopped: bool
+
+
+class Held(Word, frozen=True, tag="held"):
+    """To a new node: processes in its keeping."""
+
+    items: list[HeldProcess]
+
+
+class Zygote(Word, frozen=True, tag="zygote"):
+    """The socket of the zygote that serves ``template`` from now on."""
+
+    template: str
+
+
+class Take(Word, frozen=True, tag="take"):
+    """To the spare, last of the hand-over: you are the node. Carries listener, status and registry descriptors."""
+
+    instance: int
+    generation: int
+
+
+class Adopted(Word, frozen=True, tag="adopted"):
+    """Answer to Adopt, with the pidfd."""
+
+    serial: int
+
+
+class Died(Word, frozen=True, tag="died"):
+    """Process ``serial`` was reaped: ``code`` and ``status`` of waitid(2). Kept until Drop."""
+
+    serial: int
+    code: int
+    status: int
+
+
+class Halted(Word, frozen=True, tag="halted"):
+    """Job control stopped (or continued) process ``serial``."""
+
+    serial: int
+    stopped: bool
+
+
+class Signalled(Word, frozen=True, tag="signalled"):
+    """The guardian got ``signum`` from outside (TERM, INT, HUP)."""
+
+    signum: int
+
+
+class Ready(Word, frozen=True, tag="ready"):
+    """The spare has its code imported."""
+
+
+class Serving(Word, frozen=True, tag="serving"):
+    """The node has restored everything and accepts clients."""
+
+
+class Hold(Word, frozen=True, tag="hold"):
+    """Keep this control socket (attached) for process ``serial``; said before the fork is ordered."""
+
+    serial: int
+
+
+class Adopt(Word, frozen=True, tag="adopt"):
+    """Process ``serial`` is child ``os_pid``; send its pidfd."""
+
+    serial: int
+    os_pid: int
+
+
+class Drop(Word, frozen=True, tag="drop"):
+    """The death of ``serial`` has had its effect (or it never lived): forget it."""
+
+    serial: int
+
+
+class ReplaceZygote(Word, frozen=True, tag="replace_zygote"):
+    """The zygote of ``template`` is stuck: kill it and start another."""
+
+    template: str
+
+
+class Reload(Word, frozen=True, tag="reload"):
+    """Replace the node by one with the code that is on disk now."""
+
+
+class Halt(Word, frozen=True, tag="halt"):
+    """All sessions are stopped: end everything."""
+
+
+ToNode: TypeAlias = Union[Held, Zygote, Take, Adopted, Died, Halted, Signalled]
+ToGuardian: TypeAlias = Union[Ready, Serving, Hold, Adopt, Drop, ReplaceZygote, Reload, Halt]
+
+TEMPLATES = ("lean",)
+
+
+class ForkOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Node → zygote, with the child's end of its control socket."""
+
+    serial: int
+    page: int
+
+
+class ForkRefused(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Zygote → node: fork(2) failed with this errno."""
+
+    serial: int
+    errno: int
+
+
+encoder = msgspec.msgpack.Encoder()
+to_node = msgspec.msgpack.Decoder(ToNode)
+to_guardian = msgspec.msgpack.Decoder(ToGuardian)
+fork_order = msgspec.msgpack.Decoder(ForkOrder)
+fork_refused = msgspec.msgpack.Decoder(ForkRefused)

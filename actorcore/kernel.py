@@ -1,0 +1,165 @@
+"""The kernel of the node: the process table, the residents and their alarms as one pure machine.
+
+``handle(event, now)`` returns the effects for the outside; what concerns a resident stays inside. The same events in the
+same order give the same state and the same effects: that is what lets a successor continue from the ledger.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from actorcore.node_desk import NodeDesk
+from actorcore.process_table import ProcessTable
+from actorcore.residents import AnswerTo, CancelAlarm, Do, Leave, Order, Resident, SetAlarm, Tell
+from actorcore.signals import (
+    NOBODY, Alarm, Asked, ClientAttached, Deliver, Effect, Event, Exit, Operate, Report, ShutdownAsked, Ticked, TookOver,
+)  # fmt: skip
+from actorcore.timers import Timers
+
+SNAPSHOT_SCHEMA = 1
+
+
+class KernelState(msgspec.Struct, frozen=True, array_like=True):
+    """A snapshot. ``schema`` N and N-1 are accepted."""
+
+    schema: int
+    table: bytes
+    residents: dict[str, tuple[int, bytes]]
+    alarms: list[tuple[float, int, str]]
+    ending: bool
+
+
+_encode = msgspec.msgpack.encode
+_decoder = msgspec.msgpack.Decoder(KernelState)
+
+
+class Kernel:
+    """``residents`` are named machines; each is registered as ``system:<name>``."""
+
+    def __init__(self, instance: int, residents: dict[str, Resident]) -> None:
+        self.table = ProcessTable(instance)
+        self._residents: dict[str, Resident] = {"node": NodeDesk(self.table.statistics), **residents}
+        self._serials = {name: self.table.add_resident(f"system:{name}") for name in self._residents}
+        self._by_serial = {serial: self._residents[name] for name, serial in self._serials.items()}
+        self._alarms: Timers[tuple[int, str]] = Timers()
+        self._ending = False
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """The effects of one event, in the order in which they must be performed."""
+        if isinstance(event, TookOver):
+            self._desk.took_over(event)
+            return [Report("node_took_over", NOBODY, event.generation)]
+        if isinstance(event, ShutdownAsked):
+            return self._shut_down(now)
+        effects = self.table.handle(event, now)
+        out = self._settle(deque(effects), now)
+        if isinstance(event, Ticked):
+            for serial, key in self._alarms.due(now):
+                out += self._tell(serial, Alarm(key), now)
+        return out
+
+    def next_deadline(self) -> float | None:
+        """Monotonic seconds of the next Ticked that is needed."""
+        times = [at for at in (self.table.next_deadline(), self._alarms.next_deadline()) if at is not None]
+        return min(times, default=None)
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        residents = {name: (self._serials[name], resident.snapshot()) for name, resident in self._residents.items()}
+        alarms = [(at, serial, key) for at, (serial, key) in self._alarms.pending()]
+        return _encode(KernelState(SNAPSHOT_SCHEMA, self.table.snapshot(), residents, alarms, self._ending))
+
+    def restore(self, data: bytes) -> None:
+        """Become what :meth:`snapshot` described; raises msgspec.MsgspecError or ValueError on another schema."""
+        state = _decoder.decode(data)
+        if state.schema not in (SNAPSHOT_SCHEMA, SNAPSHOT_SCHEMA - 1):
+            raise ValueError(f"snapshot of schema {state.schema}, this code reads {SNAPSHOT_SCHEMA}")
+        self.table = ProcessTable.restore(state.table)
+        self._desk.statistics = self.table.statistics
+        for name, (serial, resident_state) in state.residents.items():
+            self._serials[name] = serial
+            self._residents[name].restore(resident_state)
+        self._by_serial = {serial: self._residents[name] for name, serial in self._serials.items()}
+        self._alarms = Timers()
+        for at, serial, key in state.alarms:
+            self._alarms.set((serial, key), at)
+        self._ending = state.ending
+
+    @property
+    def _desk(self) -> NodeDesk:
+        desk = self._residents["node"]
+        assert isinstance(desk, NodeDesk)
+        return desk
+
+    # ---- residents ------------------------------------------------------------------------------------------------
+
+    def _settle(self, effects: deque[Effect], now: float) -> list[Effect]:
+        """Deliver to residents at once, in order; everything else goes out."""
+        out: list[Effect] = []
+        while effects:
+            effect = effects.popleft()
+            if isinstance(effect, Deliver) and effect.to in self._by_serial:
+                out += self._tell(effect.to, effect.body, now)
+            else:
+                out.append(effect)
+        return out
+
+    def _tell(self, serial: int, body: Alarm | Exit | object, now: float) -> list[Effect]:
+        out: list[Effect] = []
+        for order in self._by_serial[serial].handle(body, now):  # type: ignore[arg-type]
+            out += self._obey(serial, order, now)
+        return out
+
+    def _obey(self, serial: int, order: Order, now: float) -> list[Effect]:
+        match order:
+            case Do(number, body):
+                return self._settle(deque(self.table.handle(Asked(serial, number, body), now)), now)
+            case AnswerTo(frm, number, value, error):
+                return self._settle(deque(self.table.answer(frm, number, value, error)), now)
+            case SetAlarm(key, at):
+                self._alarms.set((serial, key), at)
+                return []
+            case CancelAlarm(key):
+                self._alarms.cancel((serial, key))
+                return []
+            case Tell(kind, about, detail):
+                return self._told(kind, about, detail, now)
+            case Leave(reason):
+                return self._leave(serial, reason, now)
+            case _:
+                raise AssertionError(f"unknown order {order!r}")
+
+    def _told(self, kind: str, about: int, detail: object, now: float) -> list[Effect]:
+        if kind == "reload":
+            return [Operate("reload")]
+        if kind == "down":
+            return self._shut_down(now)
+        return [Report(kind, about, detail)]  # type: ignore[arg-type]
+
+    def _shut_down(self, now: float) -> list[Effect]:
+        """Ask every resident but the desk to leave; the last one that leaves halts the daemon."""
+        if self._ending:
+            return []
+        self._ending = True
+        out: list[Effect] = []
+        for serial in [serial for name, serial in self._serials.items() if name != "node"]:
+            out += self._tell(serial, Exit(NOBODY, "shutdown"), now)
+        return out + self._halt_if_alone()
+
+    def _leave(self, serial: int, reason: object, now: float) -> list[Effect]:
+        name = next(name for name, known in self._serials.items() if known == serial)
+        del self._serials[name], self._by_serial[serial]
+        del self._residents[name]
+        effects = self.table.resident_exited(serial, reason, now)  # type: ignore[arg-type]
+        return self._settle(deque(effects), now) + self._halt_if_alone()
+
+    def _halt_if_alone(self) -> list[Effect]:
+        return [Operate("halt")] if self._ending and set(self._serials) == {"node"} else []
+
+
+def new_client(kernel: Kernel, event: ClientAttached, now: float) -> tuple[int, list[Effect]]:
+    """Attach a client and tell its serial."""
+    effects = kernel.handle(event, now)
+    return (event.serial or kernel.table.last_client), effects

@@ -1,0 +1,131 @@
+"""The guardian's children: reaping with true status, signals, orphans of dead sessions, starting programs.
+
+This is the only module that signals by number: it runs in the parent and only reaper, where a pid that has not been
+reaped cannot have been given away. Everybody else signals through pidfds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from actorcore.runtime import clock
+
+NEWBORN_COMM = "actor-zygote"
+"""The name that children of a zygote bear until they are adopted: they are nobody's orphans."""
+ORPHAN_DEADLINE_S = 1.0
+
+ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+"""The variables that a session gets; everything else stays out (LD_PRELOAD, tokens)."""
+
+
+@dataclass(frozen=True)
+class Death:
+    """waitid(2): ``code`` is CLD_EXITED, CLD_KILLED or CLD_DUMPED, ``status`` the exit code or signal number."""
+
+    os_pid: int
+    code: int
+    status: int
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Stopped or continued by job control."""
+
+    os_pid: int
+    stopped: bool
+
+
+def changes(is_session: Callable[[int], bool]) -> Iterator[Death | Halt]:
+    """All changes of state that wait, each once. A session's process group is killed while its pid is still its own."""
+    flags = os.WEXITED | os.WSTOPPED | os.WCONTINUED | os.WNOHANG
+    while True:
+        try:
+            seen = os.waitid(os.P_ALL, 0, flags | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if seen is None or seen.si_pid == 0:
+            return
+        ended = seen.si_code in (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
+        if ended and is_session(seen.si_pid):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(seen.si_pid, signal.SIGKILL)
+        taken = os.waitid(os.P_PID, seen.si_pid, flags)
+        if taken is None:
+            continue
+        if ended:
+            yield Death(taken.si_pid, int(taken.si_code), taken.si_status)
+        else:
+            yield Halt(taken.si_pid, taken.si_code == os.CLD_STOPPED)
+
+
+def sweep_orphans(is_ours: Callable[[int], bool], refresh: Callable[[], None]) -> None:
+    """Kill and reap every child that is nobody's: the descendants of dead sessions come to us, generation by generation.
+
+    ``refresh`` lets the caller hear of adoptions: a newborn changes its name only after its adoption was announced, so
+    who bears another name and is still unknown after a refresh is an orphan.
+    """
+    deadline = clock.monotonic_s() + ORPHAN_DEADLINE_S
+    while clock.monotonic_s() < deadline:
+        strangers = [os_pid for os_pid in children_of_self() if not is_ours(os_pid) and _comm(os_pid) != NEWBORN_COMM]
+        if not strangers:
+            return
+        refresh()
+        orphans = [os_pid for os_pid in strangers if not is_ours(os_pid)]
+        descriptors = [os.pidfd_open(os_pid) for os_pid in orphans]
+        for descriptor in descriptors:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        for descriptor in descriptors:
+            select.select([descriptor], [], [], max(0.0, deadline - clock.monotonic_s()))
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)
+            os.close(descriptor)
+
+
+def children_of_self() -> list[int]:
+    """The pids of all children, also of zombies (proc(5), ``children``)."""
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def kill(os_pid: int) -> None:
+    """SIGKILL for a child that has not been reaped."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(os_pid, signal.SIGKILL)
+
+
+def end_all() -> None:
+    """Kill and reap all children and what they leave, until there are none."""
+    while pids := children_of_self():
+        for os_pid in pids:
+            kill(os_pid)
+        for os_pid in pids:
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PID, os_pid, os.WEXITED)
+
+
+def spawn_program(argv: list[str], fds: list[int]) -> int:
+    """Start a program with ``fds`` as 3, 4, 5 …, a clean signal state, its own session and the allow-listed environment."""
+    actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    # Two steps, lest a target number is a source that is still needed.
+    high = 100
+    moves: list[tuple[int, int, int]] = [(os.POSIX_SPAWN_DUP2, fd, high + at) for at, fd in enumerate(fds)]
+    moves += [(os.POSIX_SPAWN_DUP2, high + at, 3 + at) for at in range(len(fds))]
+    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    return os.posix_spawn(
+        argv[0], argv, environment, file_actions=[*actions, *moves], setsid=True, setsigmask=[],
+        setsigdef=[signal.SIGPIPE, signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT],
+    )  # fmt: skip
+
+
+def _comm(os_pid: int) -> str:
+    try:
+        with open(f"/proc/{os_pid}/comm") as file:
+            return file.read().rstrip("\n")
+    except OSError:
+        return ""

@@ -1,0 +1,21 @@
+"""The clocks. Every other module gets time as an argument or from here.
+
+Periodic wake-ups of the runtime: the guardian looks at the node's stamp once a second, the node stamps once a second when
+idle. Nothing else ticks.
+"""
+
+from __future__ import annotations
+
+import time
+
+NODE_STAMP_PERIOD_S = 1.0
+
+
+def monotonic_s() -> float:
+    """Seconds of CLOCK_MONOTONIC: it neither jumps with the wall clock nor runs during suspend."""
+    return time.monotonic()
+
+
+def monotonic_ns() -> int:
+    """The same in nanoseconds."""
+    return time.monotonic_ns()

@@ -1,0 +1,439 @@
+"""The guardian: process 1 of the daemon, true parent and only reaper of everything below it.
+
+It owns what must outlive the node: the listening socket, the memfds, and per process its control socket, pidfd and, until
+the node has acted on it, its death. It is blocking, single-threaded, runs no user code and parses no client byte.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from actorcore.guardian_words import (
+    HELD_PER_DATAGRAM, TEMPLATES, Adopt, Adopted, Died, Drop, Halt, Halted, Held, HeldProcess, Hold, Ready, Reload,
+    ReplaceZygote, Serving, Signalled, Take, ToNode, Zygote, encoder, to_guardian,
+)  # fmt: skip
+from actorcore.runtime import clock, children, memory, sockets, syscalls
+from actorcore.runtime.children import Death
+
+NODE_HANG_S = 5.0
+"""A node that has not stamped the ledger for so long is killed."""
+SHUTDOWN_GRACE_S = 15.0
+"""From the first TERM to the end of everything, if the node does not finish by itself."""
+WATCH_PERIOD_S = 1.0
+NODE_BACKOFF_S = (0.0, 0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+ZYGOTE_PAUSE_S = 0.2
+"""A zygote that died younger than this is replaced only after it."""
+UNCLAIMED_MAX = 4096
+FORCING_SIGNALS = 3
+"""The third TERM or INT (or one QUIT) ends everything at once; a second changes nothing."""
+
+_TOLD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
+
+
+@dataclass
+class Mappings:
+    """What the node inherits by fork: writable views, made before the memfds were sealed."""
+
+    ledger: memoryview
+    registry: memoryview
+    status: memoryview
+    registry_fd: int
+    status_fd: int
+    stamp_ns: Callable[[], int]
+
+
+@dataclass
+class Kept:
+    """One process of the table, as the guardian keeps it."""
+
+    control: socket.socket
+    os_pid: int = 0
+    pidfd: int = -1
+    stopped: bool = False
+    died: Died | None = None
+
+    def close(self) -> None:
+        self.control.close()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+
+
+@dataclass
+class Link:
+    """The guardian's end to a node or spare, with what could not be sent yet."""
+
+    os_pid: int
+    sock: socket.socket
+    ready: bool = False
+    waiting: deque[tuple[bytes, tuple[int, ...]]] = field(default_factory=deque)
+
+    def say(self, word: ToNode, fds: Sequence[int] = ()) -> None:
+        self.waiting.append((encoder.encode(word), tuple(fds)))
+        self.flush()
+
+    def flush(self) -> None:
+        try:
+            while self.waiting and sockets.send(self.sock, *self.waiting[0]):
+                self.waiting.popleft()
+        except sockets.PeerGone:
+            self.waiting.clear()  # its death arrives by waitid; the successor is told everything again
+
+
+class Guardian:
+    """``entry`` is the node's ``module:function``; it is imported in forked children only."""
+
+    def __init__(self, entry: str, listener: socket.socket, mappings: Mappings, instance: int, on_serving: Callable[[], None]):
+        self._entry = entry
+        self._listener = listener
+        self._mappings = mappings
+        self._instance = instance
+        self._on_serving = on_serving
+        self._kept: dict[int, Kept] = {}
+        self._serial_of: dict[int, int] = {}
+        self._unclaimed: dict[int, Died] = {}
+        self._zygotes: dict[str, tuple[int, socket.socket]] = {}
+        self._zygote_started_s: dict[str, float] = {}
+        self._zygotes_due: dict[str, float] = {}
+        self._node: Link | None = None
+        self._spare: Link | None = None
+        self._generation = 0
+        self._failures = 0
+        self._spare_strikes = 0
+        self._next_start_s = 0.0
+        self._took_over_s = 0.0
+        self._ending_s: float | None = None
+        self._told_to_end = 0
+        self._halted = False
+        self._reloading = False
+
+    def run(self) -> int:
+        """Serve until the daemon is told to end; the exit status of the daemon."""
+        signals = {signal.SIGCHLD, *_TOLD}
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        syscalls.set_process_name("actor-guardian")
+        self._signals = syscalls.signal_descriptor({int(s) for s in signals})
+        for template in TEMPLATES:
+            self._start_zygote(template)
+        self._start_spare()
+        while not self._halted:
+            self._turn()
+        self._end_everything()
+        return 0
+
+    # ---- one turn -------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        poll = select.poll()
+        poll.register(self._signals, select.POLLIN)
+        for link in (self._node, self._spare):
+            if link is not None:
+                poll.register(link.sock, select.POLLIN | (select.POLLOUT if link.waiting else 0))
+        ready = dict(poll.poll(self._patience_s() * 1000))
+        if self._signals in ready:
+            self._on_signals()
+        for link in (self._node, self._spare):
+            if link is not None and link.sock.fileno() in ready:
+                link.flush()
+                self._listen_to(link)
+        self._watch()
+
+    def _patience_s(self) -> float:
+        now = clock.monotonic_s()
+        due = [*self._zygotes_due.values(), *([self._next_start_s] if self._spare is None else [])]
+        return max(0.0, min([WATCH_PERIOD_S, *(at - now for at in due)]))
+
+    def _on_signals(self) -> None:
+        for number in syscalls.read_signals(self._signals):
+            if number in _TOLD:
+                self._on_told(number)
+        self._reap()
+
+    def _on_told(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            if self._ending_s is None:
+                self._reload()
+            return
+        if number == signal.SIGQUIT:
+            self._halted = True
+            return
+        self._told_to_end += 1
+        if self._told_to_end >= FORCING_SIGNALS:
+            self._halted = True
+        elif self._ending_s is None:
+            self._ending_s = clock.monotonic_s() + SHUTDOWN_GRACE_S
+            if self._node is not None:
+                self._node.say(Signalled(number))
+
+    def _watch(self) -> None:
+        now = clock.monotonic_s()
+        if self._ending_s is not None and now > self._ending_s:
+            self._halted = True
+        if self._spare is None and now >= self._next_start_s:
+            self._start_spare()
+        for template in [name for name, at in self._zygotes_due.items() if now >= at]:
+            self._start_zygote(template)
+        if self._node is None:
+            return
+        stamped_s = max(self._mappings.stamp_ns() / 1e9, self._took_over_s)
+        if now - stamped_s > NODE_HANG_S:
+            say(f"node {self._node.os_pid} hangs: no turn for {now - stamped_s:.1f} s; killed")
+            children.kill(self._node.os_pid)
+
+    # ---- deaths ---------------------------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        deaths: list[Death] = []
+        for change in children.changes(self._is_known_session):
+            if isinstance(change, Death):
+                deaths.append(change)
+            else:
+                self._on_halted(change.os_pid, change.stopped)
+        if any(death.os_pid in self._serial_of for death in deaths):
+            children.sweep_orphans(self._is_ours, self._hear_adoptions)
+        for death in deaths:
+            self._on_death(death)
+
+    def _hear_adoptions(self) -> None:
+        if self._node is not None:
+            self._listen_to(self._node)
+
+    def _is_known_session(self, os_pid: int) -> bool:
+        return os_pid in self._serial_of
+
+    def _is_ours(self, os_pid: int) -> bool:
+        roles = {link.os_pid for link in (self._node, self._spare) if link is not None}
+        return os_pid in self._serial_of or os_pid in roles or any(os_pid == pid for pid, _ in self._zygotes.values())
+
+    def _on_death(self, death: Death) -> None:
+        serial = self._serial_of.pop(death.os_pid, None)
+        if serial is not None:
+            kept = self._kept[serial]
+            kept.died = Died(serial, death.code, death.status)
+            if self._node is not None:
+                self._node.say(kept.died)
+        elif self._node is not None and death.os_pid == self._node.os_pid:
+            self._on_node_death(death)
+        elif self._spare is not None and death.os_pid == self._spare.os_pid:
+            self._on_spare_death()
+        else:
+            for template, (os_pid, _) in list(self._zygotes.items()):
+                if os_pid == death.os_pid:
+                    self._on_zygote_death(template)
+                    return
+            self._unclaimed[death.os_pid] = Died(0, death.code, death.status)
+            while len(self._unclaimed) > UNCLAIMED_MAX:
+                self._unclaimed.pop(next(iter(self._unclaimed)))
+
+    def _on_halted(self, os_pid: int, stopped: bool) -> None:
+        serial = self._serial_of.get(os_pid)
+        if serial is None:
+            return
+        self._kept[serial].stopped = stopped
+        if self._node is not None:
+            self._node.say(Halted(serial, stopped))
+
+    # ---- node and spare -------------------------------------------------------------------------------------------
+
+    def _start_spare(self) -> None:
+        ours, theirs = sockets.pair()
+        memory.set_inherited(self._mappings.registry, True)
+        guardian_pid = os.getpid()
+        os_pid = os.fork()
+        if os_pid == 0:
+            _become_node(self._entry, theirs, self._mappings, guardian_pid)
+        memory.set_inherited(self._mappings.registry, False)
+        theirs.close()
+        self._spare = Link(os_pid, ours)
+
+    def _on_spare_death(self) -> None:
+        assert self._spare is not None
+        if not self._spare.ready:
+            self._spare_strikes += 1
+            say(f"a spare node died before it was ready ({self._spare_strikes})")
+        self._spare.sock.close()
+        self._spare = None
+        self._next_start_s = clock.monotonic_s() + self._backoff_s()
+
+    def _backoff_s(self) -> float:
+        return NODE_BACKOFF_S[min(max(self._failures, self._spare_strikes), len(NODE_BACKOFF_S) - 1)]
+
+    def _on_node_death(self, death: Death) -> None:
+        assert self._node is not None
+        say(f"node {self._node.os_pid} died (code {death.code}, status {death.status})")
+        self._node.sock.close()
+        self._node = None
+        lived_s = clock.monotonic_s() - self._took_over_s
+        self._failures = 0 if lived_s > NODE_BACKOFF_S[-1] else self._failures + 1
+        if self._spare is not None and self._spare.ready:
+            self._promote()
+
+    def _promote(self) -> None:
+        """The spare becomes the node: everything is handed over in order, Take last."""
+        link = self._spare
+        assert link is not None
+        assert self._node is None
+        self._node, self._spare = link, None
+        self._generation += 1
+        self._took_over_s = clock.monotonic_s()
+        self._next_start_s = self._took_over_s + self._backoff_s()
+        for template, (_, sock) in self._zygotes.items():
+            link.say(Zygote(template), [sock.fileno()])
+        for at in range(0, len(self._kept), HELD_PER_DATAGRAM):
+            self._hand_over(link, list(self._kept.items())[at : at + HELD_PER_DATAGRAM])
+        link.say(
+            Take(self._instance, self._generation),
+            [self._listener.fileno(), self._mappings.status_fd, self._mappings.registry_fd],
+        )
+        for kept in self._kept.values():
+            if kept.died is not None:
+                link.say(kept.died)
+        if self._ending_s is not None:
+            link.say(Signalled(signal.SIGTERM))
+
+    def _hand_over(self, link: Link, some: list[tuple[int, Kept]]) -> None:
+        fds: list[int] = []
+        for _, kept in some:
+            fds.append(kept.control.fileno())
+            if kept.pidfd >= 0:
+                fds.append(kept.pidfd)
+        link.say(Held([HeldProcess(serial, kept.os_pid, kept.stopped) for serial, kept in some]), fds)
+
+    def _reload(self) -> None:
+        """Replace the spare by one that imports the code of today; it is promoted as soon as it is ready."""
+        if self._spare is not None:
+            children.kill(self._spare.os_pid)
+            self._spare.ready = True  # not its fault
+        self._reloading = True
+
+    # ---- what node and spare say ----------------------------------------------------------------------------------
+
+    def _listen_to(self, link: Link) -> None:
+        try:
+            while (datagram := sockets.receive(link.sock)) is not None:
+                self._on_said(link, datagram.data, datagram.fds)
+        except sockets.PeerGone:
+            return
+
+    def _on_said(self, link: Link, data: bytes, fds: list[int]) -> None:
+        match to_guardian.decode(data):
+            case Ready():
+                link.ready = True
+                self._spare_strikes = 0
+                if self._node is None:
+                    self._promote()
+                elif self._reloading:
+                    self._reloading = False
+                    children.kill(self._node.os_pid)
+            case Serving():
+                self._on_serving()
+            case Hold(serial):
+                self._hold(serial, fds[0])
+            case Adopt(serial, os_pid):
+                self._adopt(serial, os_pid)
+            case Drop(serial):
+                self._drop(serial)
+            case ReplaceZygote(template):
+                if template in self._zygotes:
+                    children.kill(self._zygotes[template][0])
+            case Reload():
+                self._reload()
+            case Halt():
+                self._halted = True
+
+    def _hold(self, serial: int, fd: int) -> None:
+        previous = self._kept.get(serial)
+        if previous is not None:  # forked again: its first order had been lost with a zygote
+            previous.close()
+        self._kept[serial] = Kept(socket.socket(fileno=fd))
+
+    def _adopt(self, serial: int, os_pid: int) -> None:
+        kept = self._kept.get(serial)
+        if kept is None or self._node is None:
+            return
+        gone = self._unclaimed.pop(os_pid, None)
+        if gone is not None:
+            kept.died = Died(serial, gone.code, gone.status)
+            self._node.say(kept.died)
+            return
+        if kept.os_pid == 0:
+            kept.os_pid, kept.pidfd = os_pid, os.pidfd_open(os_pid)
+            self._serial_of[os_pid] = serial
+        self._node.say(Adopted(serial), [kept.pidfd])
+
+    def _drop(self, serial: int) -> None:
+        kept = self._kept.pop(serial, None)
+        if kept is None:
+            return
+        if kept.died is None and kept.os_pid:
+            self._serial_of.pop(kept.os_pid, None)
+            children.kill(kept.os_pid)
+        kept.close()
+
+    # ---- zygotes and the end --------------------------------------------------------------------------------------
+
+    def _on_zygote_death(self, template: str) -> None:
+        say(f"zygote {template} died; replaced")
+        _, sock = self._zygotes.pop(template)
+        sock.close()
+        now = clock.monotonic_s()
+        if now - self._zygote_started_s[template] > ZYGOTE_PAUSE_S:
+            self._start_zygote(template)
+        else:
+            self._zygotes_due[template] = now + ZYGOTE_PAUSE_S
+
+    def _start_zygote(self, template: str) -> None:
+        self._zygotes_due.pop(template, None)
+        self._zygote_started_s[template] = clock.monotonic_s()
+        ours, theirs = sockets.pair()
+        arguments = ["-P", "-m", "actorcore.runtime.zygote", template, str(os.getpid())]
+        os_pid = children.spawn_program(
+            [sys.executable, *arguments], [theirs.fileno(), self._mappings.status_fd, self._mappings.registry_fd]
+        )
+        theirs.close()
+        self._zygotes[template] = (os_pid, ours)
+        if self._node is not None:
+            self._node.say(Zygote(template), [ours.fileno()])
+
+    def _end_everything(self) -> None:
+        """Kill and reap until nothing is left below; then the guardian itself may go."""
+        for kept in self._kept.values():
+            kept.control.close()
+        children.end_all()
+
+
+def _become_node(entry: str, control: socket.socket, mappings: Mappings, guardian_pid: int) -> None:
+    """In the forked child: keep the control socket and the mappings, nothing else; never return."""
+    status = 1
+    try:
+        sockets.keep_only(control, 3)
+        control = socket.socket(fileno=3)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        for number in (*_TOLD, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        os.setsid()
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 0)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == guardian_pid:
+            syscalls.set_process_name("actor-node")
+            module, _, name = entry.partition(":")
+            getattr(importlib.import_module(module), name)(control, mappings.ledger, mappings.registry, mappings.status)
+            status = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(status)
+
+
+def say(text: str) -> None:
+    """One line to the log; the guardian logs so rarely that it needs no more."""
+    os.write(2, f"guardian: {text}\n".encode())

@@ -1,0 +1,56 @@
+"""A zygote: a program that imports a template's modules once and then forks actor processes from itself.
+
+It stays single-threaded and holds no more than its own sockets, so that a fork is cheap and nothing of one session is
+seen by another. Its children are the guardian's (CLONE_PARENT): it may die at any moment without harming one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+
+from actorcore.guardian_words import ForkRefused, encoder, fork_order
+from actorcore.runtime import birth, children, sockets, syscalls
+
+CONTROL_FD, STATUS_FD, REGISTRY_FD = 3, 4, 5
+
+
+def main(template: str, guardian_pid: int) -> None:
+    """Serve fork orders until the control socket ends, then return."""
+    syscalls.close_from(REGISTRY_FD + 1)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != guardian_pid:
+        return
+    syscalls.set_process_name(children.NEWBORN_COMM)
+    for number in (signal.SIGINT, signal.SIGXFSZ):  # Python changed both at its start
+        signal.signal(number, signal.SIG_DFL)
+    control = socket.socket(fileno=CONTROL_FD)
+    control.setblocking(True)
+    nursery = birth.Nursery(template, guardian_pid, STATUS_FD, REGISTRY_FD)
+    gc.collect()
+    gc.freeze()
+    with contextlib.suppress(sockets.PeerGone):
+        while True:
+            datagram = sockets.receive(control)
+            if datagram is not None:
+                _fork(control, nursery, datagram)
+
+
+def _fork(control: socket.socket, nursery: birth.Nursery, datagram: sockets.Datagram) -> None:
+    order = fork_order.decode(datagram.data)
+    (child_end,) = datagram.fds
+    try:
+        if syscalls.fork_sibling() == 0:
+            nursery.live(child_end, order)
+    except OSError as error:
+        sockets.send(control, encoder.encode(ForkRefused(order.serial, error.errno or 0)))
+    finally:
+        os.close(child_end)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
