@@ -1,0 +1,293 @@
+"""The registry's table: a dict, at every instant and after a death at every bytecode."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from zlib import crc32
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actorcore import registry_layout
+from actorcore.errors import ProtocolError, RequestError
+from actorcore.registry_layout import KEY_BYTES, RegistryReader, RegistryWriter, format_registry, max_entries, registry_bytes
+
+Change = tuple[str, int]
+SOURCE = Path(registry_layout.__file__).name
+
+
+def empty(slots: int = 16) -> memoryview:
+    memory = memoryview(bytearray(registry_bytes(slots)))
+    format_registry(memory, instance=7)
+    return memory
+
+
+def colliding(count: int, slots: int) -> list[str]:
+    """Names whose chains all begin in the last slot, so that they wrap round."""
+    return [name for name in (f"c{i}" for i in range(10_000)) if crc32(name.encode()) % slots == slots - 1][:count]
+
+
+def after(table: dict[str, int], changes: Iterable[Change]) -> dict[str, int]:
+    return {name: serial for name, serial in {**table, **dict(changes)}.items() if serial}
+
+
+# ---- a dict ----
+
+NAMES = [f"n{i}" for i in range(10)] + colliding(6, 16)
+CHANGES = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 9)), max_size=6)
+
+
+@settings(max_examples=300, deadline=None)
+@given(batches=st.lists(CHANGES, max_size=30), successor_every=st.integers(1, 10))
+def test_the_table_is_a_dict_that_outlives_its_writers(batches: list[list[Change]], successor_every: int) -> None:
+    memory, model = empty(), {}
+    writer, reader = RegistryWriter(memory), RegistryReader(memory)
+    for turn, batch in enumerate(batches):
+        if turn % successor_every == 0:
+            writer = RegistryWriter(memory)
+        wanted = after(model, batch)
+        if len(wanted) > max_entries(16):
+            with pytest.raises(RequestError, match="registry_full"):
+                writer.apply(batch)
+        else:
+            writer.apply(batch)
+            model = wanted
+        assert writer.entries() == reader.entries() == RegistryReader(memory).entries() == model
+        assert reader.count() == len(model)
+        assert {name: reader.lookup(name) for name in NAMES} == {name: model.get(name) for name in NAMES}
+        assert reader.lookup_many(NAMES) == [RegistryReader(memory).lookup_uncached(name) for name in NAMES]
+
+
+def test_a_chain_is_not_cut_when_a_name_in_its_middle_goes() -> None:
+    memory, names = empty(), colliding(5, 16)
+    writer, reader = RegistryWriter(memory), RegistryReader(memory)
+    writer.apply((name, 1) for name in names)
+    for gone in range(5):
+        writer.retract(names[gone])
+        assert [reader.lookup_uncached(name) for name in names] == [None] * (gone + 1) + [1] * (4 - gone)
+
+
+def test_names_that_come_and_go_leave_no_trace_that_slows_a_miss() -> None:
+    memory = empty(64)
+    writer = RegistryWriter(memory)
+    for serial in range(1, 1000):
+        writer.publish(f"one-of-many-{serial}", serial)
+        writer.retract(f"one-of-many-{serial}")
+    assert list(RegistryReader(memory)._visible(RegistryReader(memory).committed)) == []
+
+
+# ---- refusals ----
+
+
+def test_a_full_table_refuses_and_changes_nothing() -> None:
+    writer = RegistryWriter(memory := empty())
+    writer.apply((f"n{i}", i + 1) for i in range(max_entries(16)))
+    before = writer.entries()
+    with pytest.raises(RequestError) as refused:
+        writer.apply([("n0", 0), ("x", 1), ("y", 1)])
+    assert refused.value.code == "registry_full"
+    assert RegistryReader(memory).entries() == before
+    writer.apply([("x", 5), ("n0", 0)])
+    assert RegistryReader(memory).entries() == after(before, [("x", 5), ("n0", 0)])
+
+
+@pytest.mark.parametrize("name", ["", "k" * (KEY_BYTES + 1), "é" * 41, "\ud800"])
+def test_a_bad_key_is_invalid_key_and_spoils_its_whole_batch(name: str) -> None:
+    writer = RegistryWriter(memory := empty())
+    with pytest.raises(RequestError) as refused:
+        writer.apply([("good", 1), (name, 2)])
+    assert refused.value.code == "invalid_key"
+    assert RegistryReader(memory).entries() == {}
+    assert RegistryReader(memory).lookup(name) is None
+
+
+def test_a_key_of_80_bytes_and_the_largest_serial_fit() -> None:
+    writer = RegistryWriter(memory := empty())
+    writer.publish("é" * 40, (1 << 64) - 1)
+    assert RegistryReader(memory).entries() == {"é" * 40: (1 << 64) - 1}
+
+
+@pytest.mark.parametrize("serial", [-1, 1 << 64])
+def test_a_serial_that_does_not_fit_is_refused(serial: int) -> None:
+    with pytest.raises(ValueError, match="64 bits"):
+        RegistryWriter(empty()).publish("n", serial)
+    with pytest.raises(ValueError, match="no process"):
+        RegistryWriter(empty()).publish("n", 0)
+
+
+def test_other_memory_is_refused() -> None:
+    with pytest.raises(ProtocolError):
+        RegistryReader(memoryview(bytearray(registry_bytes(16))))
+    with pytest.raises(ProtocolError):
+        RegistryReader(empty()[: registry_bytes(8)])
+
+
+def test_a_reader_that_is_always_overtaken_gives_up_with_busy() -> None:
+    memory = empty()
+    RegistryWriter(memory).publish("n", 1)
+
+    class Overtaken(RegistryReader):
+        def _newer(self, one: int, other: int, committed: int) -> int:
+            self._words[8] += 1
+            return super()._newer(one, other, committed)
+
+    for read in (Overtaken(memory).entries, Overtaken(memory).count):
+        with pytest.raises(RequestError) as refused:
+            read()
+        assert refused.value.code == "busy"
+
+
+# ---- death at every bytecode ----
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: no handler of the layout catches it."""
+
+
+def die_at(point: int, act: Callable[[], object]) -> bool:
+    """Run ``act``, dying before its ``point``-th bytecode inside the layout; whether it got that far."""
+    left = point
+
+    def trace(frame: FrameType, event: str, arg: Any) -> Any:
+        nonlocal left
+        if not frame.f_code.co_filename.endswith((SOURCE, Path(__file__).name)) or frame.f_code is die_at.__code__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            if left == 0:
+                raise Killed
+            left -= 1
+        return trace
+
+    sys.settrace(trace)
+    try:
+        act()
+    except Killed:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+def assert_survives_every_death(writer_type: type[RegistryWriter], changes: list[Change]) -> int:
+    """After each death: old or new for readers and successors, the redo works, and so does another batch instead."""
+    first, *rest = colliding(4, 8)
+    old = {first: 1, **{name: 2 for name in rest[:2]}, "x": 3}
+    new = after(old, changes)
+    memory = empty(8)
+    setup = RegistryWriter(memory)
+    setup.apply([(name, 99) for name in old])
+    setup.apply(old.items())
+    image, point, seen = bytes(memory), 0, []
+    while True:
+        memory[:] = image
+        writer = writer_type(memory)
+        if not die_at(point, lambda: writer.apply(changes)):
+            break
+        table = RegistryReader(memory).entries()
+        assert table in (old, new), f"half a batch after death {point}"
+        assert RegistryReader(memory).count() == len(table), f"wrong count after death {point}"
+        seen.append(table)
+        dead = bytes(memory)
+        for batch in (changes, [("other", 5)], [("other", 5), (first, 0)]):
+            memory[:] = dead
+            successor = writer_type(memory)
+            assert successor.entries() == table == RegistryReader(memory).entries(), f"recovery changed the table, death {point}"
+            successor.apply(batch)
+            assert successor.entries() == after(table, batch), f"lost by the successor of death {point}"
+            assert RegistryReader(memory).entries() == after(table, batch), f"the dead one's batch came back, death {point}"
+            assert RegistryReader(memory).count() == len(after(table, batch))
+        point += 1
+    assert old in seen and (new in seen or new == old)
+    return point
+
+
+FIRST = colliding(1, 8)[0]
+OPERATIONS = {
+    "publish": [("new", 4)],
+    "retract": [(FIRST, 0)],
+    "replace": [(FIRST, 4)],
+    "batch of 3": [("new", 4), (FIRST, 0), ("x", 6)],
+}
+
+
+@pytest.mark.parametrize("changes", OPERATIONS.values(), ids=OPERATIONS.keys())
+def test_acceptance_29_a_death_at_any_bytecode_of_a_write_leaves_the_old_or_the_new_table(changes: list[Change]) -> None:
+    points = assert_survives_every_death(RegistryWriter, changes)
+    assert points > 300
+
+
+def test_B6_a_successor_that_dies_at_any_bytecode_of_its_recovery_is_recovered_too() -> None:
+    memory = empty(8)
+    RegistryWriter(memory).apply([(FIRST, 1), ("x", 3)])
+    writer = RegistryWriter(memory)
+    writer._words[8] -= 1  # What is left if death came just before the commit of the first batch.
+    image, point = bytes(memory), 0
+    while True:
+        memory[:] = image
+        if not die_at(point, lambda: RegistryWriter(memory)):
+            break
+        assert RegistryReader(memory).entries() == {}
+        RegistryWriter(memory).publish("other", 5)
+        assert RegistryReader(memory).entries() == {"other": 5}
+        point += 1
+    assert point > 300
+
+
+def test_a_writer_interrupted_by_an_exception_takes_its_half_batch_back_itself() -> None:
+    point, died = 0, True
+    while died:
+        writer = RegistryWriter(memory := empty(8))
+        writer.apply([(FIRST, 1), ("x", 3)])
+        died = die_at(point, lambda writer=writer: writer.apply([(FIRST, 0), ("y", 4)]))  # type: ignore[misc]
+        table = RegistryReader(memory).entries()
+        writer.publish("other", 5)
+        assert writer.entries() == RegistryReader(memory).entries() == {**table, "other": 5}
+        point += 7
+
+
+# ---- the harness catches what it is there for ----
+
+
+class InPlace(RegistryWriter):
+    """One copy of each entry, written where it is read."""
+
+    def _write(self, touched: set[int], count: int) -> None:
+        words, batch = self._words, self._words[8] + 1
+        for slot in touched:
+            copy = self._newer(512 + slot * 32, 512 + slot * 32 + 16, batch)
+            key, serial = self._content.get(slot, (b"", 0))
+            words[copy], words[copy + 1], words[copy + 2] = batch, serial, crc32(key) << 8 | len(key)
+            self._bytes[(copy + 4) * 8 : (copy + 4) * 8 + len(key)] = key
+        words[16 if words[16] > words[18] else 18] = batch
+        words[17 if words[16] > words[18] else 19] = count
+        words[8] = batch
+
+
+class Forgetful(RegistryWriter):
+    """A successor that does not take the dead one's batch back."""
+
+    def recover(self) -> None:
+        committed = self._words[8]
+        self._content = {(copy - 512) // 32: (self._key(copy), serial) for copy, serial in self._visible(committed)}
+        self._where = {key: slot for slot, (key, _) in self._content.items()}
+        self._is_open = False
+
+
+class BatchPerSlot(RegistryWriter):
+    """A batch that commits once per slot."""
+
+    def _write(self, touched: set[int], count: int) -> None:
+        for slot in touched:
+            super()._write({slot}, count)
+
+
+@pytest.mark.parametrize("planted", [InPlace, Forgetful, BatchPerSlot])
+def test_the_crash_harness_catches_a_planted_bug(planted: type[RegistryWriter]) -> None:
+    with pytest.raises(AssertionError, match="death|batch"):
+        assert_survives_every_death(planted, OPERATIONS["batch of 3"])
