@@ -1,0 +1,112 @@
+"""Child specs: what a supervisor runs, when it restarts it, how it ends it (OTP supervisor(3), ``child_spec()``)."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Literal, TypeAlias, Union
+
+import msgspec
+
+from actorcore.exit_reason import Reason, is_abnormal
+from actorcore.signals import ProcessSpec
+from supervisors.backoff import MAX_DELAY_S, MIN_STEP_S, is_limit_reachable, shortest_time_to_limit_s
+
+RestartType: TypeAlias = Literal["permanent", "transient", "temporary"]
+Shutdown_s: TypeAlias = Union[float, Literal["brutal_kill", "infinity"]]
+
+MAX_INTENSITY = 1000
+"""Each counted restart is a time in the snapshot."""
+MAX_SPEC_BYTES = 32 << 10
+"""A spec must fit into the one datagram that tells a child what to become, and stays in the snapshot."""
+MAX_SPEC_DEPTH = 32
+
+ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+_RESTARTS: dict[tuple[RestartType, bool], bool] = {
+    ("permanent", False): True, ("permanent", True): True,
+    ("transient", False): False, ("transient", True): True,
+    ("temporary", False): False, ("temporary", True): False,
+}  # fmt: skip
+"""By restart type and whether the reason is abnormal."""
+
+
+class ChildSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``id`` is a lower-case UUID or any text that :data:`ID` matches; times are seconds.
+
+    ``shutdown_s``: how long a stop waits after exit signal ``shutdown`` before it kills. More than ``intensity`` restarts
+    within ``period_s`` give the child up, unless ``give_up`` is ``never``. Back-off: see :mod:`supervisors.backoff`.
+    """
+
+    id: str
+    process: ProcessSpec
+    restart: RestartType = "transient"
+    shutdown_s: Shutdown_s = 5.0
+    intensity: int = 3
+    period_s: float = 5.0
+    backoff_initial_s: float = 0.0
+    backoff_step_s: float = 0.05
+    backoff_max_s: float = 1.0
+    give_up: Literal["after_intensity", "never"] = "after_intensity"
+
+
+def is_restarted(restart: RestartType, reason: Reason) -> bool:
+    """Whether a child of this restart type is started again after dying of ``reason`` (OTP supervisor(3))."""
+    return _RESTARTS[restart, is_abnormal(reason)]
+
+
+def validate(spec: ChildSpec) -> tuple[str, str] | None:
+    """None for a spec that can be run, else ``("invalid_spec", what is wrong with which field)``."""
+    trouble = _trouble_with_size(spec) or _trouble_with_numbers(spec) or _trouble_with_backoff(spec)
+    return None if trouble is None else ("invalid_spec", trouble)
+
+
+def _trouble_with_size(spec: ChildSpec) -> str | None:
+    if not ID.fullmatch(spec.id):
+        return "id: must match [a-z0-9][a-z0-9._-]{0,63}"
+    # First of all: encoding, here or in a snapshot, raises for what is nested too deeply.
+    if not _is_plain(spec.process.args, MAX_SPEC_DEPTH):
+        return f"process.args: not plain data, or nested deeper than {MAX_SPEC_DEPTH}"
+    size_bytes = len(msgspec.msgpack.encode(spec))
+    return f"process: {size_bytes} bytes encoded, at most {MAX_SPEC_BYTES}" if size_bytes > MAX_SPEC_BYTES else None
+
+
+def _is_plain(term: object, depth: int) -> bool:
+    """Whether ``term`` is a Term of at most ``depth`` levels; msgpack also knows other keys and extensions."""
+    if term is None or isinstance(term, (bool, int, float, str, bytes)):
+        return True
+    if depth == 0:
+        return False
+    if isinstance(term, dict):
+        return all(isinstance(key, str) and _is_plain(value, depth - 1) for key, value in term.items())
+    return isinstance(term, list) and all(_is_plain(item, depth - 1) for item in term)
+
+
+def _trouble_with_numbers(spec: ChildSpec) -> str | None:
+    if not isinstance(spec.shutdown_s, str) and not 0 <= spec.shutdown_s < math.inf:
+        return "shutdown_s: must be seconds, brutal_kill or infinity"
+    if not 0 <= spec.intensity <= MAX_INTENSITY:
+        return f"intensity: must be 0 to {MAX_INTENSITY}"
+    if not 0 < spec.period_s < math.inf:
+        return "period_s: must be more than 0"
+    if not 0 <= spec.backoff_max_s <= MAX_DELAY_S:
+        return f"backoff_max_s: must be 0 to {MAX_DELAY_S:g}"
+    if not 0 <= spec.backoff_initial_s <= spec.backoff_max_s:
+        return "backoff_initial_s: must be 0 to backoff_max_s"
+    if spec.backoff_step_s != 0 and not MIN_STEP_S <= spec.backoff_step_s <= spec.backoff_max_s:
+        return f"backoff_step_s: must be 0, or {MIN_STEP_S:g} to backoff_max_s"
+    return None
+
+
+def _trouble_with_backoff(spec: ChildSpec) -> str | None:
+    backoff = (spec.backoff_initial_s, spec.backoff_step_s, spec.backoff_max_s)
+    if spec.give_up == "never":
+        # Without a limit the delay alone keeps a child that dies as it starts from taking a whole CPU.
+        return "give_up: never needs a back-off" if spec.backoff_step_s == 0 and spec.backoff_initial_s == 0 else None
+    if is_limit_reachable(spec.intensity, spec.period_s, *backoff):
+        return None
+    needed_s = float(shortest_time_to_limit_s(spec.intensity, *backoff))
+    return (
+        f"backoff: {spec.intensity + 1} deaths take {needed_s:g} s or more, so the limit of {spec.intensity} restarts in "
+        f"{spec.period_s:g} s is never reached; write give_up=never if that is meant"
+    )
