@@ -26,7 +26,7 @@ class Nursery:
         self._template = template
         self._guardian_pid = guardian_pid
         self._status_fd = status_fd
-        self._registry = shared_registry.attach(registry_fd)
+        self._registry = shared_registry.AttachedRegistry(registry_fd).reader
 
     def live(self, control_fd: int, order: ForkOrder) -> NoReturn:
         """In the newborn child: detach from the zygote, announce itself, wait for Begin, become that actor."""
@@ -54,16 +54,11 @@ class Nursery:
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        control = socket.socket(fileno=CONTROL_FD)
-        control.setblocking(True)
-        return control
+        return socket.socket(fileno=CONTROL_FD)
 
 
 def _await_begin(control: socket.socket) -> tuple[Begin, int]:
-    datagram = sockets.receive(control)
-    if datagram is None:
-        raise ConnectionError("no Begin")
-    (first,) = decode_down(datagram.data)
+    (first,) = decode_down(sockets.await_datagram(control).data)
     if not isinstance(first.body, Begin):
         raise TypeError(f"{type(first.body).__name__} instead of Begin")
     return first.body, first.seq

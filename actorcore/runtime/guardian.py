@@ -415,7 +415,8 @@ def _become_node(entry: str, control: socket.socket, mappings: Mappings, guardia
     """In the forked child: keep the control socket and the mappings, nothing else; never return."""
     status = 1
     try:
-        sockets.keep_only(control, 3)
+        os.dup2(control.fileno(), 3, inheritable=False)
+        syscalls.close_from(4)
         control = socket.socket(fileno=3)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         for number in (*_TOLD, signal.SIGINT):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import os
+import select
 import socket
 
 import msgspec
@@ -19,7 +20,6 @@ from actorcore.frames import MAX_DATAGRAM_BYTES
 SEND_BUFFER_BYTES = 4 << 20
 """Asked of the kernel for every socket; an unread 64-byte message is charged 768 B of it (LIMITS.md §4)."""
 MAX_FDS = 16
-_ANCILLARY_BYTES = socket.CMSG_SPACE(MAX_FDS * 4)
 _FLAGS = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 _SO_SNDBUFFORCE = 32
 _DEAD = (BrokenPipeError, ConnectionResetError)
@@ -75,7 +75,7 @@ def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] | list[int] = ()
     return True
 
 
-def receive(sock: socket.socket, peek: bool = False) -> Datagram | None:
+def receive(sock: socket.socket, peek: bool = False, max_fds: int = MAX_FDS) -> Datagram | None:
     """The next datagram, or None when there is none now. ``peek`` leaves it queued, and its ``fds`` are copies.
 
     :raises PeerGone: the end, after everything that had been sent.
@@ -83,11 +83,11 @@ def receive(sock: socket.socket, peek: bool = False) -> Datagram | None:
     """
     flags = _FLAGS | socket.MSG_PEEK if peek else _FLAGS
     try:
-        data, ancillary, seen, _ = sock.recvmsg(MAX_DATAGRAM_BYTES, _ANCILLARY_BYTES, flags)
+        data, ancillary, seen, _ = sock.recvmsg(MAX_DATAGRAM_BYTES, socket.CMSG_SPACE(max_fds * 4), flags)
     except BlockingIOError:
         return None
     except ConnectionResetError:  # told once, before the data that is still queued
-        return receive(sock, peek)
+        return receive(sock, peek, max_fds)
     fds: list[int] = []
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -101,6 +101,33 @@ def receive(sock: socket.socket, peek: bool = False) -> Datagram | None:
         close_all(fds)
         raise PeerGone("the other end is closed")
     return Datagram(data, fds)
+
+
+def await_datagram(sock: socket.socket, max_fds: int = MAX_FDS) -> Datagram:
+    """Block until a datagram comes; errors as :func:`receive`."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    while (datagram := receive(sock, max_fds=max_fds)) is None:
+        poll.poll()
+    return datagram
+
+
+def peek_data(sock: socket.socket) -> bytes | None:
+    """As :func:`receive_data`, but the datagram stays queued until :func:`consume`: it survives the death of its reader."""
+    try:
+        data = sock.recv(MAX_DATAGRAM_BYTES + 1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+    except BlockingIOError:
+        return None
+    except ConnectionResetError:
+        return peek_data(sock)
+    if not data:
+        raise PeerGone("the other end is closed")
+    return data
+
+
+def consume(sock: socket.socket) -> None:
+    """Take the datagram that was peeked at off the queue."""
+    sock.recv(1, socket.MSG_DONTWAIT)
 
 
 def receive_data(sock: socket.socket) -> bytes | None:

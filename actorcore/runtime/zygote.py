@@ -29,15 +29,12 @@ def main(template: str, guardian_pid: int) -> None:
     for number in (signal.SIGINT, signal.SIGXFSZ):  # Python changed both at its start
         signal.signal(number, signal.SIG_DFL)
     control = socket.socket(fileno=CONTROL_FD)
-    control.setblocking(True)
     nursery = birth.Nursery(template, guardian_pid, STATUS_FD, REGISTRY_FD)
     gc.collect()
     gc.freeze()
     with contextlib.suppress(sockets.PeerGone):
         while True:
-            datagram = sockets.receive(control)
-            if datagram is not None:
-                _fork(control, nursery, datagram)
+            _fork(control, nursery, sockets.await_datagram(control))
 
 
 def _fork(control: socket.socket, nursery: birth.Nursery, datagram: sockets.Datagram) -> None:

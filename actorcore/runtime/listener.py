@@ -1,0 +1,301 @@
+"""Clients: accepted from the guardian's listening socket, a stream of length-prefixed frames each.
+
+A connection is nothing but a way in: the client itself is an entry of the process table, which keeps every delivery until
+the client has acknowledged it. So a connection may be cut, by us too, without loss.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import os
+import select
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from actorcore.errors import ProtocolError
+from actorcore.frames import (
+    DECODE_ERRORS, MAX_FRAME_BYTES, PROTOCOL_VERSION, Downlink, Farewell, Hello, Uplink, Welcome, decode_up, encoder,
+)  # fmt: skip
+from actorcore.runtime import clock, log
+
+HANDSHAKE_S = 1.0
+"""From accept to a whole Hello."""
+MAX_CONNECTIONS = 4096
+MAX_UNSENT_BYTES = 16 << 20
+"""A connection that reads so little is cut; its client finds everything again when it returns."""
+_RECV_BYTES = 256 << 10
+_SO_PEERPIDFD = 77
+_HELLO = msgspec.msgpack.Decoder(Hello)
+
+
+class Connection:
+    """One accepted socket; ``serial`` is 0 until its Hello was accepted."""
+
+    def __init__(self, sock: socket.socket, os_pid: int, pidfd: int, deadline: float) -> None:
+        self.sock = sock
+        self.os_pid = os_pid
+        self.pidfd = pidfd
+        self.deadline = deadline
+        self.serial = 0
+        self.inbox = bytearray()
+        self.outbox: deque[tuple[bytes, int]] = deque()
+        self.unsent_bytes = 0
+        self.waits = False
+
+    def is_owner_dead(self) -> bool:
+        """Whether the process that connected is gone; False when the kernel cannot tell."""
+        if self.pidfd < 0:
+            return False
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def close(self) -> None:
+        self.sock.close()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+        for _, fd in self.outbox:
+            if fd >= 0:
+                os.close(fd)
+        self.outbox.clear()
+
+
+class Listener:
+    """``on_hello(connection, hello)`` returns the Welcome or Farewell; ``on_said`` gets each message in order."""
+
+    def __init__(
+        self, sock: socket.socket, poller: select.epoll,
+        on_hello: Callable[[Connection, Hello], Welcome | Farewell],
+        on_said: Callable[[int, Uplink], None],
+        on_gone: Callable[[int, bool], None],
+    ) -> None:  # fmt: skip
+        self.sock = sock
+        self._poller = poller
+        self._on_hello = on_hello
+        self._on_said = on_said
+        self._on_gone = on_gone
+        self.by_fd: dict[int, Connection] = {}
+        self._by_serial: dict[int, Connection] = {}
+        self._greeting: dict[int, Connection] = {}
+        self._touched: set[Connection] = set()
+        self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def accept(self) -> None:
+        """Take every waiting connection; those of another uid and those too many are closed before a byte is read."""
+        for _ in range(64):
+            try:
+                sock, _ = self.sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE):
+                    return
+                self._refuse_one()
+                return
+            self._admit(sock)
+
+    def ready(self, fd: int, mask: int) -> None:
+        """Read or write one connection."""
+        connection = self.by_fd.get(fd)
+        if connection is None:
+            return
+        if mask & select.EPOLLOUT:
+            self._touched.add(connection)
+        if mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+            self._read(connection)
+
+    def deliver(self, to: int, frame: Downlink, fd: int = -1) -> None:
+        """Queue a frame for client ``to``, with a descriptor that is ours to close; dropped if it is not connected."""
+        connection = self._by_serial.get(to)
+        if connection is None:
+            if fd >= 0:
+                os.close(fd)
+            return
+        self._queue(connection, encoder.encode([frame]), fd)
+
+    def flush(self) -> None:
+        """Send what waits, as far as the sockets take it."""
+        while self._touched:
+            self._write(self._touched.pop())
+
+    def expire(self, now: float) -> None:
+        """Close connections that did not say hello in time."""
+        for connection in [c for c in self._greeting.values() if c.deadline <= now]:
+            self._part(connection, Farewell("timeout", "no hello"))
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`expire` has something to do."""
+        return min((c.deadline for c in self._greeting.values()), default=None)
+
+    # ---- in -------------------------------------------------------------------------------------------------------
+
+    def _admit(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        try:
+            credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            os_pid, uid, _ = struct.unpack("=iII", credentials)
+        except OSError:
+            sock.close()
+            return
+        if uid != os.geteuid() or len(self.by_fd) >= MAX_CONNECTIONS:
+            sock.close()
+            return
+        pidfd = -1
+        with contextlib.suppress(OSError):
+            pidfd = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
+        connection = Connection(sock, os_pid, pidfd, clock.monotonic_s() + HANDSHAKE_S)
+        self.by_fd[sock.fileno()] = connection
+        self._greeting[sock.fileno()] = connection
+        self._poller.register(sock.fileno(), select.EPOLLIN)
+
+    def _refuse_one(self) -> None:
+        """Out of descriptors: take one connection with the reserve and close it, so that nobody waits in the backlog."""
+        os.close(self._reserve)
+        with contextlib.suppress(OSError):
+            self.sock.accept()[0].close()
+        self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        log.report("descriptors_exhausted", 0)
+
+    def _read(self, connection: Connection) -> None:
+        try:
+            data = connection.sock.recv(_RECV_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(connection)
+            return
+        connection.inbox += data
+        try:
+            for body in _frames(connection.inbox):
+                if connection.serial == 0:
+                    self._greet(connection, body)
+                else:
+                    for said in decode_up(body):
+                        self._on_said(connection.serial, said)
+                if connection.sock.fileno() < 0:
+                    return
+        except ProtocolError as error:
+            log.report("protocol_error", connection.serial, str(error)[:200])
+            self._part(connection, Farewell("protocol_error", "not a frame of this protocol"))
+
+    def _greet(self, connection: Connection, body: bytes) -> None:
+        try:
+            hello = _HELLO.decode(body)
+        except DECODE_ERRORS:
+            raise ProtocolError("no hello") from None
+        if hello.version != PROTOCOL_VERSION:
+            self._part(connection, Farewell("unsupported_version", f"this daemon speaks version {PROTOCOL_VERSION}"))
+            return
+        answer = self._on_hello(connection, hello)
+        if isinstance(answer, Farewell):
+            self._part(connection, answer)
+
+    def welcome(self, connection: Connection, answer: Welcome) -> None:
+        """The connection belongs to client ``answer.serial`` from now on; an older one of that client is closed."""
+        older = self._by_serial.get(answer.serial)
+        if older is not None:
+            self._forget(older)
+        connection.serial = answer.serial
+        self._by_serial[answer.serial] = connection
+        self._greeting.pop(connection.sock.fileno(), None)
+        self._queue(connection, encoder.encode(answer), -1)
+
+    # ---- out ------------------------------------------------------------------------------------------------------
+
+    def _queue(self, connection: Connection, body: bytes, fd: int) -> None:
+        data = len(body).to_bytes(4, "big") + body
+        connection.outbox.append((data, fd))
+        connection.unsent_bytes += len(data)
+        self._touched.add(connection)
+
+    def _write(self, connection: Connection) -> None:
+        if connection.sock.fileno() < 0:
+            return
+        try:
+            while connection.outbox:
+                self._write_some(connection)
+        except BlockingIOError:
+            if connection.unsent_bytes > MAX_UNSENT_BYTES:
+                self._drop(connection)
+                return
+        except OSError:
+            self._drop(connection)
+            return
+        waits = bool(connection.outbox)
+        if waits != connection.waits:
+            connection.waits = waits
+            self._poller.modify(connection.sock.fileno(), select.EPOLLIN | (select.EPOLLOUT if waits else 0))
+
+    def _write_some(self, connection: Connection) -> None:
+        data, fd = connection.outbox[0]
+        if fd >= 0:
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+            sent = connection.sock.sendmsg([data], rights, socket.MSG_NOSIGNAL)
+            os.close(fd)  # it went with the first byte
+        else:
+            joined = bytearray()
+            for waiting, waiting_fd in connection.outbox:
+                if waiting_fd >= 0 or len(joined) > _RECV_BYTES:
+                    break
+                joined += waiting
+            sent = connection.sock.send(joined, socket.MSG_NOSIGNAL)
+        connection.unsent_bytes -= sent
+        while sent:
+            data, _ = connection.outbox.popleft()
+            if sent < len(data):
+                connection.outbox.appendleft((data[sent:], -1))
+                return
+            sent -= len(data)
+
+    # ---- end ------------------------------------------------------------------------------------------------------
+
+    def _part(self, connection: Connection, farewell: Farewell) -> None:
+        body = encoder.encode(farewell)
+        with contextlib.suppress(OSError):
+            connection.sock.send(len(body).to_bytes(4, "big") + body, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+        self._drop(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        serial = connection.serial
+        dead = connection.is_owner_dead()
+        if self._by_serial.get(serial) is connection:
+            self._forget(connection)
+            self._on_gone(serial, dead)
+        else:
+            self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        fd = connection.sock.fileno()
+        if fd < 0:
+            return
+        self._poller.unregister(fd)
+        self.by_fd.pop(fd, None)
+        self._greeting.pop(fd, None)
+        if self._by_serial.get(connection.serial) is connection:
+            del self._by_serial[connection.serial]
+        self._touched.discard(connection)
+        connection.close()
+
+
+def _frames(inbox: bytearray) -> list[bytes]:
+    """Cut whole frames off ``inbox``; raises ProtocolError for an empty or oversized one before it is stored."""
+    found: list[bytes] = []
+    at = 0
+    while len(inbox) - at >= 4:
+        length = int.from_bytes(inbox[at : at + 4], "big")
+        if length == 0 or length > MAX_FRAME_BYTES:
+            raise ProtocolError(f"frame of {length} bytes")
+        if len(inbox) - at - 4 < length:
+            break
+        found.append(bytes(inbox[at + 4 : at + 4 + length]))
+        at += 4 + length
+    del inbox[:at]
+    return found
