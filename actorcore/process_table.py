@@ -1,0 +1,213 @@
+"""ProcessTable: the brain of the node. One event in, its effects out; no clock, no chance, no I/O.
+
+::
+
+    Asked ─► requests ─► births, deaths, channels ─┐
+    Born, Booted, Refused, ForkFailed ─► births ───┼─► Turn ─► [Effect, …]
+    Exited, Client…, Ticked ─► deaths, clients ────┘
+
+The same events in the same order give the same effects, also across ``restore(snapshot())``: the node's ledger depends
+on it. Order of the effects of a death: Retract, then Down, Exit, PeerDown, then answers, then Forget.
+"""
+
+from __future__ import annotations
+
+from actorcore.exit_reason import NOCONNECTION, Reason, Term, reason_of_status
+from actorcore.names import key_error
+from actorcore.signals import (
+    Asked,
+    Booted,
+    Born,
+    ClientAttached,
+    ClientDetached,
+    Continued,
+    Effect,
+    Event,
+    Exited,
+    Forget,
+    ForkFailed,
+    Received,
+    Refill,
+    Refused,
+    Stopped,
+    Ticked,
+    Undelivered,
+    Writable,
+)
+from actorcore.table import births, channels, clients, deaths, invariants, requests
+from actorcore.table.entry import NO_PAGE, Entry, Kind, Phase, Row, Statistics
+from actorcore.table.state import State
+from actorcore.table.turn import Turn
+
+
+class ProcessTable:
+    """Processes, clients and residents of one guardian ``instance`` with ``pages`` status pages."""
+
+    def __init__(self, instance: int, pages: int = 16384) -> None:
+        self._state = State(instance, pages)
+
+    @classmethod
+    def restore(cls, data: bytes) -> ProcessTable:
+        """The table that :meth:`snapshot` described. Raises ValueError or msgspec.MsgspecError."""
+        table = cls.__new__(cls)
+        table._state = State.restore(data)
+        return table
+
+    def snapshot(self) -> bytes:
+        """The whole state; equal states have equal snapshots."""
+        return self._state.snapshot()
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """What ``event`` at monotonic time ``now`` (seconds) leads to, in this order."""
+        turn = Turn(self._state, now)
+        self._dispatch(turn, event)
+        deaths.settle(turn)
+        return turn.effects
+
+    # ---- residents: pure machines beside the table; their shell calls these with what they order --------------------
+
+    def add_resident(self, name: str | None) -> int:
+        """The serial of a new resident. Its name is found in here at once; the caller publishes it.
+
+        Raises ValueError for a name that is malformed or taken.
+        """
+        names = self._state.names
+        serial = self._state.last_serial + 1
+        error = None if name is None else key_error(name, resident=True) or names.error_of(name, serial)
+        if error is not None:
+            raise ValueError(f"{error}: {name}")
+        self._state.add(Kind.RESIDENT, Phase.RUNNING)
+        if name is not None:
+            names.add(name, serial, serial, published=True)
+        return serial
+
+    def resident_exited(self, serial: int, reason: Reason, now: float) -> list[Effect]:
+        """The resident has ended by itself; no effects when it is not there any more."""
+        turn = Turn(self._state, now)
+        entry = self._state.entries.get(serial)
+        if entry is not None and entry.kind is Kind.RESIDENT:
+            deaths.end(turn, entry, reason)
+            deaths.settle(turn)
+        return turn.effects
+
+    def answer(self, to: int, number: int, value: Term = None, error: tuple[str, Term] | None = None) -> list[Effect]:
+        """A resident answers the Asking (``to``, ``number``); no effects when that is answered or nobody waits."""
+        turn = Turn(self._state, 0.0)
+        if self._state.asks.remove(to, number):
+            if error is None:
+                turn.answer(to, number, value)
+            else:
+                turn.refuse(to, number, *error)
+            deaths.settle(turn)
+        return turn.effects
+
+    # ---- questions --------------------------------------------------------------------------------------------------
+
+    @property
+    def instance(self) -> int:
+        return self._state.instance
+
+    @property
+    def last_client(self) -> int:
+        """The serial that the latest ClientAttached(0) was given."""
+        return self._state.last_client
+
+    def client_known(self, serial: int, secret: bytes) -> bool:
+        """Whether ClientAttached(``serial``, ``secret``) would be accepted."""
+        return clients.is_known(self._state, serial, secret)
+
+    def next_deadline(self) -> float | None:
+        """When Ticked is due (monotonic seconds)."""
+        return self._state.deadlines.earliest()
+
+    def statistics(self) -> Statistics:
+        return self._state.statistics()
+
+    def rows(self, after: int, limit: int) -> list[Row]:
+        """At most ``limit`` rows with serial > ``after``, by serial."""
+        return self._state.rows(after, limit)
+
+    def check_invariants(self) -> None:
+        """Raises AssertionError that names the first thing in the state which must not be."""
+        invariants.check(self._state)
+
+    # ---- events -----------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, turn: Turn, event: Event) -> None:
+        match event:
+            case Asked():
+                self._asked(turn, event)
+            case ClientAttached():
+                clients.attached(turn, event)
+            case Refill():
+                births.refill(turn, event)
+            case Ticked():
+                self._ticked(turn)
+            case Exited():
+                self._exited(turn, event)
+            case Received(serial) | Undelivered(serial) | Writable(serial) | Born(serial) | Booted(serial):
+                self._with_entry(turn, serial, event)
+            case Refused(serial) | ForkFailed(serial) | Stopped(serial) | Continued(serial) | ClientDetached(serial):
+                self._with_entry(turn, serial, event)
+            case _:
+                raise TypeError(f"not an event: {event!r}")
+
+    def _asked(self, turn: Turn, event: Asked) -> None:
+        asker = self._state.entries.get(event.frm)
+        if asker is None or asker.is_blank():
+            return turn.report("unknown_sender", event.frm)
+        if asker.phase is Phase.DYING or event.number <= asker.last_number:
+            return None
+        asker.last_number = event.number
+        return requests.answer_request(turn, asker, event.number, event.body)
+
+    def _exited(self, turn: Turn, fact: Exited) -> None:
+        entry = self._state.entries.get(fact.serial)
+        if entry is None or entry.kind is not Kind.PROCESS:
+            # Reaped again after a change of nodes, or of another life: its page has a new owner by now.
+            turn.effects.append(Forget(fact.serial, NO_PAGE))
+        else:
+            deaths.end(turn, entry, reason_of_status(fact.code, fact.status, fact.declared, entry.ordered))
+
+    def _ticked(self, turn: Turn) -> None:
+        for serial in self._state.deadlines.pop_due(turn.now):
+            entry = self._state.entries[serial]
+            if entry.kind is Kind.CLIENT:
+                turn.doom(entry, NOCONNECTION)
+            else:
+                births.overdue(turn, entry)
+
+    def _with_entry(self, turn: Turn, serial: int, event: Event) -> None:
+        """Facts about one incarnation: of a serial that is gone they are stale, whoever came after it."""
+        entry = self._state.entries.get(serial)
+        if entry is None:
+            return turn.report("stale", serial, type(event).__name__.lower())
+        match event, entry.kind:
+            case (Undelivered(_, seq, body), Kind.PROCESS | Kind.CLIENT):
+                turn.undelivered(entry, seq, body)
+            case (Writable(), Kind.PROCESS | Kind.CLIENT):
+                _writable(turn, entry)
+            case (Received(_, seq), Kind.CLIENT):
+                clients.received(entry, seq)
+            case (ClientDetached(), Kind.CLIENT):
+                clients.detached(turn, entry, event)
+            case (Born(_, os_pid), Kind.PROCESS):
+                births.born(turn, entry, os_pid)
+            case (Booted(), Kind.PROCESS):
+                births.booted(turn, entry)
+            case (Refused(_, reason), Kind.PROCESS):
+                births.refused(turn, entry, reason)
+            case (ForkFailed(), Kind.PROCESS):
+                births.fork_failed(turn, entry, event)
+            case (Stopped() | Continued(), Kind.PROCESS):
+                entry.stopped = isinstance(event, Stopped)
+                turn.report("process_stopped" if entry.stopped else "process_continued", serial)
+            case _:
+                turn.report("stale", serial, type(event).__name__.lower())
+        return None
+
+
+def _writable(turn: Turn, entry: Entry) -> None:
+    # A socket that was never born cannot be writable; what waits for Born must not leave early.
+    if entry.phase not in (Phase.FORKING, Phase.DYING):
+        channels.become_writable(turn, entry)

@@ -1,0 +1,77 @@
+"""Deaths: exit signals (OTP's exit/2 and links), and what everybody is told when one has ended."""
+
+from __future__ import annotations
+
+from actorcore.exit_reason import KILL, KILLED, NORMAL, Reason
+from actorcore.frames import failure
+from actorcore.signals import Down, Exit, Forget, PeerDown, SendExit
+from actorcore.table.entry import Entry, Kind, Starter
+from actorcore.table.turn import Turn
+
+
+def send_exit(turn: Turn, asker: Entry, body: SendExit) -> None:
+    """exit/2: ``kill`` cannot be trapped and is told as ``killed``; ``normal`` ends nobody but oneself."""
+    target = turn.state.alive(body.to)
+    if target is None:
+        return
+    if body.reason == KILL:
+        turn.doom(target, KILLED)
+    elif target.traps():
+        turn.deliver(target, Exit(asker.serial, body.reason, body.after))
+    elif body.reason != NORMAL or target is asker:
+        _end_by_signal(turn, target, asker.serial, body.reason)
+
+
+def end(turn: Turn, entry: Entry, reason: Reason, starter: Starter | None = None, code: str = "start_failed") -> None:
+    """``entry`` is dead. Each line here costs what this one process had, never what others have."""
+    state, serial = turn.state, entry.serial
+    state.remove(entry)
+    if entry.is_blank():
+        state.discard_blank(entry)
+        turn.effects.append(Forget(serial, entry.page))
+        return
+    turn.report(f"{entry.kind.value}_exited", serial, reason)
+    # Retract before telling: who hears of the death must no longer find the name.
+    turn.unpublish(serial)
+    state.monitors.drop(serial)
+    state.asks.drop(serial)
+    for watcher, refs in state.monitors.fire(serial):
+        turn.deliver(state.entries[watcher], Down(refs, serial, reason))
+    for partner in state.links.drop(serial):
+        _signal_by_link(turn, state.entries[partner], serial, reason)
+    for peer_serial in entry.channels:
+        peer = state.entries[peer_serial]
+        del peer.channels[serial]
+        turn.deliver(peer, PeerDown(serial, reason))
+    for asker, numbers in state.asks.fire(serial):
+        for number in numbers:
+            turn.refuse(asker, number, *failure(reason))
+    for introduction in entry.introductions:
+        turn.refuse(introduction.asker, introduction.number, *failure(reason))
+    starter = starter or entry.starter
+    if starter is not None:
+        detail = reason["resource_exhausted"] if code == "resource_exhausted" and isinstance(reason, dict) else reason
+        turn.fail_start(starter, code, detail, serial)
+    turn.effects.append(Forget(serial, entry.page))
+
+
+def settle(turn: Turn) -> None:
+    """End the clients and residents that this turn has doomed; each may doom more. A queue, not recursion."""
+    while turn.ending:
+        entry = turn.ending.popleft()
+        if turn.state.entries.get(entry.serial) is entry:
+            end(turn, entry, KILLED if entry.ordered is None else entry.ordered)
+
+
+def _signal_by_link(turn: Turn, partner: Entry, frm: int, reason: Reason) -> None:
+    """Over a link ``kill`` is a reason like any other, and ``normal`` ends nobody."""
+    if partner.traps():
+        turn.deliver(partner, Exit(frm, reason))
+    elif reason != NORMAL:
+        _end_by_signal(turn, partner, frm, reason)
+
+
+def _end_by_signal(turn: Turn, target: Entry, frm: int, reason: Reason) -> None:
+    if target.kind is Kind.CLIENT:
+        turn.deliver(target, Exit(frm, reason))
+    turn.doom(target, reason)

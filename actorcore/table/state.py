@@ -1,0 +1,143 @@
+"""State: the whole process table as one value, so that its snapshot is its encoding."""
+
+from __future__ import annotations
+
+import heapq
+
+import msgspec
+
+from actorcore.frames import encoder
+from actorcore.links import Links
+from actorcore.monitors import Monitors
+from actorcore.names import Names
+from actorcore.pids import EXT_PID, Pid, unpack_pid
+from actorcore.table.entry import NO_PAGE, Entry, Kind, Phase, Row, Statistics
+from actorcore.timers import Deadlines
+
+SCHEMA = 1
+
+
+class State(msgspec.Struct):
+    """All entries by serial, and the relations between them. ``blanks`` are by template, oldest first."""
+
+    instance: int
+    pages: int
+    schema: int = SCHEMA
+    last_serial: int = 0
+    last_client: int = 0
+    pages_used: int = 0
+    pages_freed: list[int] = []
+    entries: dict[int, Entry] = {}
+    blanks: dict[str, dict[int, None]] = {}
+    links: Links = msgspec.field(default_factory=Links)
+    monitors: Monitors = msgspec.field(default_factory=Monitors)
+    asks: Monitors = msgspec.field(default_factory=Monitors)
+    names: Names = msgspec.field(default_factory=Names)
+    deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
+
+    def alive(self, serial: int) -> Entry | None:
+        """The entry that signals reach; None for the dead, the dying, blanks and strangers."""
+        entry = self.entries.get(serial)
+        return entry if entry is not None and entry.is_alive() else None
+
+    def add(self, kind: Kind, phase: Phase) -> Entry:
+        """A new entry under the next serial."""
+        self.last_serial += 1
+        entry = Entry(self.last_serial, kind, phase)
+        self.entries[entry.serial] = entry
+        return entry
+
+    def add_process(self, template: str) -> Entry | None:
+        """A process about to be forked, with the smallest free status page; None when there is no page."""
+        if self.pages_freed:
+            page = heapq.heappop(self.pages_freed)
+        elif self.pages_used < self.pages:
+            page = self.pages_used
+            self.pages_used += 1
+        else:
+            return None
+        entry = self.add(Kind.PROCESS, Phase.FORKING)
+        entry.template, entry.page = template, page
+        # Nothing can be sent before it is born; until then its deliveries wait behind its Begin.
+        entry.jammed = True
+        return entry
+
+    def remove(self, entry: Entry) -> None:
+        """Take the entry out of the table and free its page; the relations are the caller's."""
+        del self.entries[entry.serial]
+        self.deadlines.cancel(entry.serial)
+        if entry.page != NO_PAGE:
+            heapq.heappush(self.pages_freed, entry.page)
+
+    def discard_blank(self, entry: Entry) -> None:
+        """It is no longer a blank of its template."""
+        blanks = self.blanks[entry.template]
+        del blanks[entry.serial]
+        if not blanks:
+            del self.blanks[entry.template]
+
+    def snapshot(self) -> bytes:
+        return encoder.encode(self)
+
+    @staticmethod
+    def restore(data: bytes) -> State:
+        """Raises ValueError for another schema, msgspec.MsgspecError for other bytes."""
+        state = _decoder.decode(data)
+        if state.schema != SCHEMA:
+            raise ValueError(f"snapshot of schema {state.schema}, this is {SCHEMA}")
+        return state
+
+    def rows(self, after: int, limit: int) -> list[Row]:
+        """At most ``limit`` rows with serial > ``after``, by serial."""
+        rows: list[Row] = []
+        for entry in self.entries.values():  # serials rise, so insertion order is theirs
+            if len(rows) >= limit:
+                break
+            if entry.serial > after:
+                rows.append(self._row(entry))
+        return rows
+
+    def statistics(self) -> Statistics:
+        entries = self.entries.values()
+        blanks = sum(map(len, self.blanks.values()))
+        return Statistics(
+            processes=sum(entry.kind is Kind.PROCESS for entry in entries) - blanks,
+            blanks=blanks,
+            clients=sum(entry.kind is Kind.CLIENT for entry in entries),
+            residents=sum(entry.kind is Kind.RESIDENT for entry in entries),
+            dying=sum(entry.phase is Phase.DYING for entry in entries),
+            links=self.links.count(),
+            monitors=self.monitors.count(),
+            asks=self.asks.count(),
+            names=len(self.names.registrations),
+            channels=sum(len(entry.channels) for entry in entries) // 2,
+            deadlines=len(self.deadlines.live),
+            backlog=sum(len(entry.backlog) for entry in entries),
+            pages_free=self.pages - self.pages_used + len(self.pages_freed),
+            last_serial=self.last_serial,
+        )
+
+    def _row(self, entry: Entry) -> Row:
+        return Row(
+            serial=entry.serial,
+            kind=entry.kind.value,
+            phase=entry.phase.value,
+            os_pid=entry.os_pid,
+            name=self.names.held.get(entry.serial),
+            start="" if entry.spec is None else entry.spec.start,
+            template=entry.template,
+            parent=entry.parent,
+            page=entry.page,
+            links=len(self.links.partners.get(entry.serial, ())),
+            backlog=len(entry.backlog),
+            stopped=entry.stopped,
+        )
+
+
+def _decode_ext(code: int, data: memoryview) -> Pid:
+    if code != EXT_PID:
+        raise ValueError(f"unknown extension {code}")
+    return unpack_pid(data)
+
+
+_decoder = msgspec.msgpack.Decoder(State, ext_hook=_decode_ext)
