@@ -15,7 +15,8 @@ Stores need the order of x86-64 (TSO); ARM would need fences. ``struct.pack_into
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from struct import Struct
 from typing import TypeVar
 from zlib import crc32
 
@@ -36,8 +37,11 @@ CACHED_NAMES = 8192
 
 # Words (8 bytes) of the header; ``committed`` has a cache line of its own.
 _MAGIC, _VERSION, _INSTANCE, _SLOTS, _COMMITTED, _COUNT = 0, 1, 2, 3, 8, 16
-# Words of a copy: number, serial (0: the slot is free), crc32 << 8 | key length, one spare, ten of key, two spare.
-_FIRST, _SLOT, _COPY, _SERIAL, _TAG, _KEY = HEADER_BYTES // 8, SLOT_BYTES // 8, SLOT_BYTES // 16, 1, 2, 4
+# Words of a slot: (number, serial, crc32 << 8 | key length) of each copy, two spare, then ten of key for each copy, four spare.
+_FIRST, _SLOT, _SECOND = HEADER_BYTES // 8, SLOT_BYTES // 8, 3
+_KEY_1, _KEY_2 = 64, 64 + KEY_BYTES  # Bytes into the slot.
+_ATTEMPTS = range(READ_ATTEMPTS)
+_read_slot = Struct("6Q").unpack_from  # Reads each word by one load, as a memoryview does, in a third of the time.
 
 
 def registry_bytes(slots: int = SLOTS) -> int:
@@ -87,7 +91,7 @@ class _Table:
         self.slots, self.instance = words[_SLOTS], words[_INSTANCE]
         if len(memory) != registry_bytes(self.slots):
             raise ProtocolError("registry of another size")
-        self._mask, self._end = self.slots - 1, len(words)
+        self._mask, self._end = self.slots - 1, len(memory)
 
     @property
     def committed(self) -> int:
@@ -104,20 +108,24 @@ class _Table:
         first, second = self._words[one], self._words[other]
         return one if second > committed or second < first <= committed else other
 
-    def _visible(self, committed: int) -> Iterator[tuple[int, int]]:
-        """(word of the copy, serial) of each slot in use at batch ``committed``."""
-        words = self._words
-        firsts, seconds = words[_FIRST::_SLOT].tolist(), words[_FIRST + _COPY :: _SLOT].tolist()
-        for slot, (first, second) in enumerate(zip(firsts, seconds, strict=True)):
-            if first or second:
-                copy = self._newer(_FIRST + slot * _SLOT, _FIRST + slot * _SLOT + _COPY, committed)
-                serial = words[copy + _SERIAL]
-                if serial:
-                    yield copy, serial
+    def _numbers(self) -> tuple[list[int], list[int]]:
+        return self._words[_FIRST::_SLOT].tolist(), self._words[_FIRST + _SECOND :: _SLOT].tolist()
 
-    def _key(self, copy: int) -> bytes:
-        begin = (copy + _KEY) * 8
-        return bytes(self._bytes[begin : begin + (self._words[copy + _TAG] & 0xFF)])
+    def _visible(self, committed: int) -> list[tuple[int, bytes, int]]:
+        """(slot, key, serial) of each slot in use at batch ``committed``."""
+        firsts, seconds = self._numbers()
+        used = []
+        for slot, first in enumerate(firsts):
+            second = seconds[slot]
+            if first or second:
+                at = HEADER_BYTES + slot * SLOT_BYTES
+                _, serial, tag, _, other_serial, other_tag = _read_slot(self._bytes, at)
+                at += _KEY_1
+                if not (second > committed or second < first <= committed):
+                    serial, tag, at = other_serial, other_tag, at + _KEY_2 - _KEY_1
+                if serial:
+                    used.append((slot, bytes(self._bytes[at : at + (tag & 0xFF)]), serial))
+        return used
 
 
 class RegistryReader(_Table):
@@ -136,38 +144,50 @@ class RegistryReader(_Table):
         :raises RequestError: ``busy``, batches came faster than this process could read: ask the node.
         """
         hit = self._cache.get(name)
-        if hit is not None and self._words[hit[0]] == hit[1]:
-            return hit[2]
+        if hit is not None:
+            if self._words[hit[0]] == hit[1]:
+                return hit[2]
+            del self._cache[name]
         return self.lookup_uncached(name)
 
     def lookup_uncached(self, name: str) -> int | None:
         """:meth:`lookup` by the table alone."""
-        words = self._words
         try:
             key = name.encode()
         except UnicodeEncodeError:
             return None
-        crc = crc32(key)
-        tag, start, end = crc << 8 | len(key), _FIRST + (crc & self._mask) * _SLOT, self._end
-        for _ in range(READ_ATTEMPTS):
-            committed, at = words[_COMMITTED], start
-            for _ in range(self.slots):
-                first, second = words[at], words[at + _COPY]
+        serial: int
+        crc, size_bytes, words, memory = crc32(key), len(key), self._words, self._bytes
+        tag, start = crc << 8 | size_bytes, HEADER_BYTES + (crc & self._mask) * SLOT_BYTES
+        for _ in _ATTEMPTS:
+            committed, at, end = words[_COMMITTED], start, self._end
+            while True:
+                first, serial, found, second, other_serial, other_found = _read_slot(memory, at)
                 # _newer, written out: a call costs as much as the slot.
-                copy = at if second > committed or second < first <= committed else at + _COPY
-                serial: int = words[copy + _SERIAL]
+                if second > committed or second < first <= committed:
+                    key_at = at + _KEY_1
+                else:
+                    serial, found, key_at = other_serial, other_found, at + _KEY_2
                 if not serial:
                     break
-                if words[copy + _TAG] == tag and self._bytes[(copy + _KEY) * 8 : (copy + _KEY) * 8 + len(key)] == key:
+                if found == tag and memory[key_at : key_at + size_bytes] == key:
                     if words[_COMMITTED] != committed:
                         break
-                    self._remember(name, (at + _COPY, second) if copy == at else (at, first), committed, serial)
+                    # An idle number > committed is a batch under way: rolled back, its number would come again with
+                    # another content, and the cache would believe it.
+                    is_first = key_at == at + _KEY_1
+                    number = second if is_first else first
+                    if number <= committed:
+                        if len(self._cache) >= CACHED_NAMES:
+                            self._cache.clear()
+                        self._cache[name] = ((at >> 3) + _SECOND if is_first else at >> 3, number, serial)
                     return serial
-                at += _SLOT
-                if at == end:
-                    at = _FIRST
+                at += SLOT_BYTES
+                if at >= end:
+                    if end <= start:  # Round once: no table that was ever committed is so full.
+                        break
+                    at, end = HEADER_BYTES, start
             if words[_COMMITTED] == committed:
-                self._cache.pop(name, None)
                 return None
         raise RequestError("busy", "the registry changes too fast to be read")
 
@@ -178,8 +198,7 @@ class RegistryReader(_Table):
 
     def entries(self) -> dict[str, int]:
         """All names at one instant; takes milliseconds, so a busy writer makes it raise ``busy`` sooner than a lookup."""
-        found = self._settled(lambda committed: [(self._key(copy), serial) for copy, serial in self._visible(committed)])
-        return {key.decode(): serial for key, serial in found}
+        return {key.decode(): serial for _, key, serial in self._settled(self._visible)}
 
     def count(self) -> int:
         """How many names there are. Raises like :meth:`lookup`."""
@@ -187,19 +206,12 @@ class RegistryReader(_Table):
 
     def _settled(self, read: Callable[[int], _Read]) -> _Read:
         """What ``read`` saw, once no batch was committed meanwhile."""
-        for _ in range(READ_ATTEMPTS):
+        for _ in _ATTEMPTS:
             committed = self._words[_COMMITTED]
             seen = read(committed)
             if self._words[_COMMITTED] == committed:
                 return seen
         raise RequestError("busy", "the registry changes too fast to be read")
-
-    def _remember(self, name: str, idle: tuple[int, int], committed: int, serial: int) -> None:
-        # An idle number > committed is a batch under way: rolled back, its number would come again with another content.
-        if idle[1] <= committed:
-            if len(self._cache) >= CACHED_NAMES:
-                self._cache.clear()
-            self._cache[name] = (*idle, serial)
 
 
 class RegistryWriter(_Table):
@@ -258,13 +270,15 @@ class RegistryWriter(_Table):
         """Take back the batch that was never committed, and learn what was. May itself be killed, and repeated."""
         self._is_open = True
         words, committed = self._words, self._words[_COMMITTED]
-        numbers = [_COUNT, _COUNT + 2]
-        for copy in (_FIRST, _FIRST + _COPY):
-            numbers += [copy + slot * _SLOT for slot, n in enumerate(words[copy::_SLOT].tolist()) if n > committed]
-        for number in numbers:
-            if words[number] > committed:
-                words[number] = 0
-        self._content = {(copy - _FIRST) // _SLOT: (self._key(copy), serial) for copy, serial in self._visible(committed)}
+        firsts, seconds = self._numbers()
+        for word, numbers in ((_FIRST, firsts), (_FIRST + _SECOND, seconds)):
+            if max(numbers) > committed:
+                for slot in [slot for slot, number in enumerate(numbers) if number > committed]:
+                    words[word + slot * _SLOT] = 0
+        for word in (_COUNT, _COUNT + 2):
+            if words[word] > committed:
+                words[word] = 0
+        self._content = {slot: (key, serial) for slot, key, serial in self._visible(committed)}
         self._where = {key: slot for slot, (key, _) in self._content.items()}
         self._is_open = False
 
@@ -299,11 +313,11 @@ class RegistryWriter(_Table):
         words, batch = self._words, self._words[_COMMITTED] + 1
         for slot in touched:
             at = _FIRST + slot * _SLOT
-            copy = at if words[at] <= words[at + _COPY] else at + _COPY
+            copy, key_at = (at, at * 8 + _KEY_1) if words[at] <= words[at + _SECOND] else (at + _SECOND, at * 8 + _KEY_2)
             key, serial = self._content.get(slot, (b"", 0))
-            words[copy + _SERIAL] = serial
-            words[copy + _TAG] = crc32(key) << 8 | len(key)
-            self._bytes[(copy + _KEY) * 8 : (copy + _KEY) * 8 + len(key)] = key
+            words[copy + 1] = serial
+            words[copy + 2] = crc32(key) << 8 | len(key)
+            self._bytes[key_at : key_at + len(key)] = key
             words[copy] = batch
         copy = _COUNT if words[_COUNT] <= words[_COUNT + 2] else _COUNT + 2
         words[copy + 1] = count

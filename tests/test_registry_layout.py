@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -45,7 +46,8 @@ CHANGES = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 9)), max_siz
 @settings(max_examples=300, deadline=None)
 @given(batches=st.lists(CHANGES, max_size=30), successor_every=st.integers(1, 10))
 def test_the_table_is_a_dict_that_outlives_its_writers(batches: list[list[Change]], successor_every: int) -> None:
-    memory, model = empty(), {}
+    memory = empty()
+    model: dict[str, int] = {}
     writer, reader = RegistryWriter(memory), RegistryReader(memory)
     for turn, batch in enumerate(batches):
         if turn % successor_every == 0:
@@ -78,7 +80,8 @@ def test_names_that_come_and_go_leave_no_trace_that_slows_a_miss() -> None:
     for serial in range(1, 1000):
         writer.publish(f"one-of-many-{serial}", serial)
         writer.retract(f"one-of-many-{serial}")
-    assert list(RegistryReader(memory)._visible(RegistryReader(memory).committed)) == []
+    reader = RegistryReader(memory)
+    assert reader._visible(reader.committed) == []
 
 
 # ---- refusals ----
@@ -131,12 +134,26 @@ def test_a_reader_that_is_always_overtaken_gives_up_with_busy() -> None:
     memory = empty()
     RegistryWriter(memory).publish("n", 1)
 
-    class Overtaken(RegistryReader):
-        def _newer(self, one: int, other: int, committed: int) -> int:
-            self._words[8] += 1
-            return super()._newer(one, other, committed)
+    class OvertakingWord:
+        """A word ``committed`` that has moved at every look."""
 
-    for read in (Overtaken(memory).entries, Overtaken(memory).count):
+        def __init__(self, words: memoryview) -> None:
+            self.words = words
+
+        def __getitem__(self, word: Any) -> Any:
+            self.words[8] += 1
+            return self.words[word]
+
+    overtaken = RegistryReader(memory)
+    overtaken._words = OvertakingWord(overtaken._words)  # type: ignore[assignment]
+    reads: list[Callable[[], object]] = [
+        lambda: overtaken.lookup("n"),
+        lambda: overtaken.lookup("x"),
+        lambda: overtaken.lookup_many(["n"]),
+        overtaken.entries,
+        overtaken.count,
+    ]
+    for read in reads:
         with pytest.raises(RequestError) as refused:
             read()
         assert refused.value.code == "busy"
@@ -177,7 +194,7 @@ def die_at(point: int, act: Callable[[], object]) -> bool:
 def assert_survives_every_death(writer_type: type[RegistryWriter], changes: list[Change]) -> int:
     """After each death: old or new for readers and successors, the redo works, and so does another batch instead."""
     first, *rest = colliding(4, 8)
-    old = {first: 1, **{name: 2 for name in rest[:2]}, "x": 3}
+    old = {first: 1, **dict.fromkeys(rest[:2], 2), "x": 3}
     new = after(old, changes)
     memory = empty(8)
     setup = RegistryWriter(memory)
@@ -187,7 +204,7 @@ def assert_survives_every_death(writer_type: type[RegistryWriter], changes: list
     while True:
         memory[:] = image
         writer = writer_type(memory)
-        if not die_at(point, lambda: writer.apply(changes)):
+        if not die_at(point, partial(writer.apply, changes)):
             break
         table = RegistryReader(memory).entries()
         assert table in (old, new), f"half a batch after death {point}"
@@ -244,7 +261,7 @@ def test_a_writer_interrupted_by_an_exception_takes_its_half_batch_back_itself()
     while died:
         writer = RegistryWriter(memory := empty(8))
         writer.apply([(FIRST, 1), ("x", 3)])
-        died = die_at(point, lambda writer=writer: writer.apply([(FIRST, 0), ("y", 4)]))  # type: ignore[misc]
+        died = die_at(point, partial(writer.apply, [(FIRST, 0), ("y", 4)]))
         table = RegistryReader(memory).entries()
         writer.publish("other", 5)
         assert writer.entries() == RegistryReader(memory).entries() == {**table, "other": 5}
@@ -260,10 +277,11 @@ class InPlace(RegistryWriter):
     def _write(self, touched: set[int], count: int) -> None:
         words, batch = self._words, self._words[8] + 1
         for slot in touched:
-            copy = self._newer(512 + slot * 32, 512 + slot * 32 + 16, batch)
+            copy = self._newer(512 + slot * 32, 512 + slot * 32 + 3, batch)
+            key_at = (512 + slot * 32 + (8 if copy % 32 == 0 else 18)) * 8
             key, serial = self._content.get(slot, (b"", 0))
             words[copy], words[copy + 1], words[copy + 2] = batch, serial, crc32(key) << 8 | len(key)
-            self._bytes[(copy + 4) * 8 : (copy + 4) * 8 + len(key)] = key
+            self._bytes[key_at : key_at + len(key)] = key
         words[16 if words[16] > words[18] else 18] = batch
         words[17 if words[16] > words[18] else 19] = count
         words[8] = batch
@@ -274,7 +292,7 @@ class Forgetful(RegistryWriter):
 
     def recover(self) -> None:
         committed = self._words[8]
-        self._content = {(copy - 512) // 32: (self._key(copy), serial) for copy, serial in self._visible(committed)}
+        self._content = {slot: (key, serial) for slot, key, serial in self._visible(committed)}
         self._where = {key: slot for slot, (key, _) in self._content.items()}
         self._is_open = False
 
@@ -289,5 +307,5 @@ class BatchPerSlot(RegistryWriter):
 
 @pytest.mark.parametrize("planted", [InPlace, Forgetful, BatchPerSlot])
 def test_the_crash_harness_catches_a_planted_bug(planted: type[RegistryWriter]) -> None:
-    with pytest.raises(AssertionError, match="death|batch"):
+    with pytest.raises(AssertionError, match=r"death|batch"):
         assert_survives_every_death(planted, OPERATIONS["batch of 3"])

@@ -63,6 +63,17 @@ def seal(fd: int, future_write: bool) -> None:
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals | F_SEAL_FUTURE_WRITE if future_write else seals)
 
 
+def reopen_read_only(fd: int) -> int:
+    """A second descriptor of the same memfd, close-on-exec, that cannot write; the caller owns it.
+
+    :raises RequestError: ``resource_exhausted``, no descriptor left.
+    """
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _refusal(error, "read-only descriptor") from error
+
+
 def map_shared(fd: int, size_bytes: int, writable: bool, offset: int = 0) -> memoryview:
     """Map ``size_bytes`` of ``fd`` from ``offset`` (a multiple of the page); the fd may be closed afterwards.
 

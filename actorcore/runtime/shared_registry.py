@@ -14,7 +14,7 @@ from types import TracebackType
 
 from actorcore.errors import ProtocolError
 from actorcore.registry_layout import SLOTS, RegistryReader, RegistryWriter, format_registry, registry_bytes
-from actorcore.runtime.memory import PAGE_BYTES, create_memfd, map_shared, seal, set_inherited, unmap
+from actorcore.runtime.memory import PAGE_BYTES, create_memfd, map_shared, reopen_read_only, seal, set_inherited, unmap
 
 
 class SharedRegistry:
@@ -33,7 +33,7 @@ class SharedRegistry:
                 set_inherited(self._memory, False)
                 format_registry(self._memory, instance)
                 seal(made, future_write=True)
-                self.fd = os.open(f"/proc/self/fd/{made}", os.O_RDONLY | os.O_CLOEXEC)
+                self.fd = reopen_read_only(made)
             except BaseException:
                 unmap(self._memory)
                 raise
