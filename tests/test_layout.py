@@ -26,6 +26,7 @@ PURE_LAYERS = {0, 1, 3}
 LAYERS: dict[str, int] = {
     **dict.fromkeys((f"actorcore.{name}" for name in "pids exit_reason signals errors telemetry faults".split()), 0),
     "actorcore.*": 1,
+    "actorcore.table": 1,
     "actorcore.table.*": 1,
     "actorcore.runtime": 2,
     "actorcore.runtime.**": 2,
@@ -33,10 +34,11 @@ LAYERS: dict[str, int] = {
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "child_spec restart_intensity strategy supervisor control rate_limit circuit_breaker scheduler task_pool saga "
         "session session.state session.conversation session.context session.cache session.events session.manager "
-        "persistence persistence.snapshot persistence.signing"
+        "persistence persistence.snapshot persistence.signing backoff sessions session_lives session_vocabulary"
     ).split()), 3),
     **dict.fromkeys((f"supervisors.{name}" for name in (
-        "session.server persistence.store supervisor_process command http client"
+        "session.server persistence.store supervisor_process command http paths "
+        "client client_core client_driver client_messages client_steps"
     ).split()), 4),
     **dict.fromkeys((f"supervisors.{name}" for name in "daemon cli cli.** __main__ dashboard dashboard.**".split()), 5),
     "supervisors": 5,
@@ -50,9 +52,9 @@ IMPURE_CALLS = {"open", "print", "input"}
 NEVER_IMPORTED = {"pickle", "marshal", "yaml", "shelve", "dill", "cloudpickle"}
 NEVER_CALLED = {"eval", "exec", "__import__"}
 
-LOADERS = {"actorcore.runtime.process", "actorcore.runtime.zygote", "actorcore.runtime.guardian"}
+LOADERS = {"actorcore.runtime.lean", "actorcore.runtime.zygote", "actorcore.runtime.guardian"}
 """May use importlib: they load a user's ``module:name``, or the node's entry point, by its name."""
-LATE_IMPORTS: dict[tuple[str, str], str] = {}
+LATE_IMPORTS = {("supervisors.paths", "platformdirs"): "20 ms that most callers need not spend"}
 """(module, imported) → why an import stands inside a function."""
 KILLERS = {"actorcore.runtime.children"}
 """May signal by number: the only reaper, where a pid that has not been reaped cannot be a stranger's."""
