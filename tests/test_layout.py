@@ -52,7 +52,7 @@ IMPURE_CALLS = {"open", "print", "input"}
 NEVER_IMPORTED = {"pickle", "marshal", "yaml", "shelve", "dill", "cloudpickle"}
 NEVER_CALLED = {"eval", "exec", "__import__"}
 
-LOADERS = {"actorcore.runtime.lean", "actorcore.runtime.zygote", "actorcore.runtime.guardian"}
+LOADERS = {"actorcore.runtime.lean", "actorcore.runtime.guardian"}
 """May use importlib: they load a user's ``module:name``, or the node's entry point, by its name."""
 LATE_IMPORTS = {("supervisors.paths", "platformdirs"): "20 ms that most callers need not spend"}
 """(module, imported) → why an import stands inside a function."""
@@ -298,7 +298,7 @@ def test_planted_violation_is_caught_once(rule, planted):
 def test_what_the_rules_allow_is_not_reported():
     allowed = {
         "actorcore.links": "import msgspec\nfrom actorcore import errors\nfrom actorcore.pids import Pid",
-        "actorcore.runtime.zygote": "import importlib, os\nfrom actorcore import links",
+        "actorcore.runtime.lean": "import importlib, os\nfrom actorcore import links",
         "actorcore.runtime.children": "import os\nos.killpg(1, 9)",
         "supervisors.daemon": "import supervisors.strategy\nfrom actorcore.runtime import zygote",
     }
