@@ -1,0 +1,231 @@
+"""The blocking client: everything that a program outside the tree can do with processes and sessions.
+
+One thread at a time may use a client. It needs no thread of its own: messages are taken in while a method waits.
+
+>>> with Client.connect() as client:                                    # doctest: +SKIP
+...     pid = client.spawn("mypackage.counter:Counter", 0, name="counter")
+...     client.call("counter", {"add": 1})
+1
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from actorcore.errors import CallFailed
+from actorcore.exit_reason import KILL, Reason, Term
+from actorcore.pids import Pid
+from actorcore.runtime import clock
+from actorcore.signals import ProcessSpec
+from supervisors import client_steps as steps
+from supervisors import paths
+from supervisors.child_spec import ChildSpec
+from supervisors.client_driver import DEFAULT_TIMEOUT_S, Driver
+from supervisors.client_messages import DownMessage, Mail, Ref
+from supervisors.client_steps import Target
+from supervisors.session_vocabulary import GetSession, ListSessions, RestartSession, StartSession, StopSession
+
+SESSIONS = "system:sessions"
+NODE = "system:node"
+PAGE_ROWS = 500
+
+
+class Client:
+    """A connection to the daemon that outlives the death of its node.
+
+    Methods raise CallFailed (the callee is dead; ``noconnection``: the daemon is gone), CallTimeout, or RequestError with
+    the code of a refusal. A client is an entry of the process table with a Pid of its own.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Use :meth:`connect`."""
+        self._driver = Driver(directory)
+        self._core = self._driver.core
+
+    @classmethod
+    def connect(cls, directory: Path | str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S) -> Client:
+        """Connect to the daemon of ``directory`` (None: the default one); it must be running.
+
+        :raises CallFailed: ``noconnection``, there is none.
+        :raises RequestError: it refused (``unsupported_version``, …), or the directory is not safe (``not_permitted``).
+        """
+        client = cls(paths.default_directory() if directory is None else Path(directory).absolute())
+        try:
+            client._driver.open(clock.monotonic_s() + timeout_s)
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    def close(self) -> None:
+        """Hang up; what this client is linked to gets an exit signal a few seconds later."""
+        self._driver.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> Pid:
+        """This client's own Pid."""
+        return self._core.pid(self._core.connection.serial)
+
+    @property
+    def dropped(self) -> int:
+        """How many plain messages were dropped because the mailbox was full."""
+        return self._core.dropped
+
+    # ---- processes --------------------------------------------------------------------------------------------------
+
+    def spawn(
+        self, start: str, *args: Term, name: str | None = None, template: str = "lean", trap_exit: bool = False,
+        env: Mapping[str, str] | None = None, init_timeout_s: float = 10.0, busy_timeout_s: float | None = None,
+        link: bool = False, wait_init: bool = True,
+    ) -> Pid:  # fmt: skip
+        """Start ``start`` (``module:name``) with ``args``; with ``wait_init`` it is ready when this returns.
+
+        :raises RequestError: ``start_failed`` with the reason or ``ignore``; ``invalid_spec``; ``already_registered``; …
+        """
+        spec = ProcessSpec(
+            start, list(args), template=template, trap_exit=trap_exit, name=name, env=dict(env or {}),
+            init_timeout_s=init_timeout_s, busy_timeout_s=busy_timeout_s,
+        )  # fmt: skip
+        return self.spawn_spec(spec, link, wait_init)
+
+    def spawn_spec(self, spec: ProcessSpec, link: bool = False, wait_init: bool = True) -> Pid:
+        """As :meth:`spawn` with the whole spec."""
+        return self._driver.run(steps.spawn(self._core, spec, link, wait_init), spec.init_timeout_s + DEFAULT_TIMEOUT_S)
+
+    def call(self, to: Target, request: object, timeout_s: float = DEFAULT_TIMEOUT_S) -> Term:
+        """Ask ``to`` (a Pid, a name, or ``system:…``) and return its answer."""
+        return self._driver.run(steps.call(self._core, to, request), timeout_s)
+
+    def cast(self, to: Target, request: object) -> None:
+        """Tell ``to`` without an answer; waits up to 5 s for room, then RequestError ``mailbox_full``."""
+        self._driver.run(steps.cast(self._core, to, request))
+
+    def send(self, to: Target, message: object) -> None:
+        """A plain message, as OTP's ``!``; CallFailed ``noproc`` when nobody has the name."""
+        self._driver.run(steps.send(self._core, to, message))
+
+    def exit(self, to: Target, reason: Reason) -> None:
+        """Send an exit signal; ``kill`` cannot be trapped."""
+        self._driver.run(steps.send_exit(self._core, to, reason))
+
+    def kill(self, to: Target, signum: int | None = None) -> None:
+        """End ``to`` untrappably, or send its OS process the real signal ``signum`` (as an accident would).
+
+        :raises CallFailed: ``noproc``, a real signal has nobody to go to.
+        """
+        if signum is None:
+            self.exit(to, KILL)
+            return
+        pid = self.whereis(to) if isinstance(to, str) else to
+        os_pid = self._os_pid(pid)
+        try:
+            handle = os.pidfd_open(os_pid)
+        except ProcessLookupError:
+            raise CallFailed("noproc") from None
+        try:
+            if self._os_pid(pid) != os_pid:  # between the two looks the number may have gone to a stranger
+                raise CallFailed("noproc")
+            signal.pidfd_send_signal(handle, signum)
+        except ProcessLookupError:
+            raise CallFailed("noproc") from None
+        finally:
+            os.close(handle)
+
+    def link(self, to: Target) -> None:
+        """Share fate with ``to``: its abnormal end comes as an ExitMessage, ours as its exit signal."""
+        self._driver.run(steps.link(self._core, to))
+
+    def unlink(self, to: Target) -> None:
+        self._driver.run(steps.unlink(self._core, to))
+
+    def monitor(self, to: Target) -> Ref:
+        """Exactly one DownMessage will come, with the true reason."""
+        return self._driver.run(steps.monitor(self._core, to))
+
+    def demonitor(self, ref: Ref) -> bool:
+        """No DownMessage of ``ref`` will come, nor is one left in the mailbox. Whether the monitor still existed."""
+        return self._driver.run(steps.demonitor(self._core, ref))
+
+    def wait_down(self, ref: Ref, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> DownMessage:
+        """The DownMessage of ``ref``; other messages stay in the mailbox."""
+        return self._driver.run(steps.wait_down(self._core, ref), timeout_s)
+
+    def receive(self, timeout_s: float | None = None) -> Mail:
+        """The next message; CallTimeout when none has come (0: look only, None: wait for ever)."""
+        return self._driver.run(steps.receive(self._core), timeout_s)
+
+    # ---- names and tables -------------------------------------------------------------------------------------------
+
+    def register(self, name: str, who: Pid | None = None) -> None:
+        """Give ``who`` (None: this client) a name."""
+        self._driver.run(steps.register(self._core, name, who))
+
+    def unregister(self, name: str) -> None:
+        self._driver.run(steps.unregister(self._core, name))
+
+    def whereis(self, name: str) -> Pid | None:
+        """Who has ``name``."""
+        return self._driver.run(steps.whereis(self._core, name))
+
+    def processes(self) -> Iterator[dict[str, Term]]:
+        """The rows of the process table, page by page: serial, kind, name, state, os_pid, parent, template."""
+        after = 0
+        while rows := self._driver.run(steps.processes(self._core, after, PAGE_ROWS)):
+            yield from rows
+            after = max(serial for row in rows if isinstance(serial := row["serial"], int))
+
+    # ---- sessions ---------------------------------------------------------------------------------------------------
+
+    def start_session(self, spec: ChildSpec) -> dict[str, Term]:
+        """Start a supervised session; its row when it is ready."""
+        return self._ask_sessions(StartSession(spec), spec.process.init_timeout_s + DEFAULT_TIMEOUT_S)
+
+    def stop_session(self, id: str, timeout_s: float = 30.0) -> dict[str, Term]:
+        """Stop it; its last row when it is really dead."""
+        return self._ask_sessions(StopSession(id), timeout_s)
+
+    def restart_session(self, id: str, timeout_s: float = 30.0) -> dict[str, Term]:
+        """Stop and start it under the same id; its row when it is ready again."""
+        return self._ask_sessions(RestartSession(id), timeout_s)
+
+    def session(self, id: str) -> dict[str, Term]:
+        """Its row; RequestError ``not_found``."""
+        return self._ask_sessions(GetSession(id))
+
+    def sessions(self) -> Iterator[dict[str, Term]]:
+        """The rows of all sessions in start order, page by page."""
+        after: Term = 0
+        while isinstance(after, int):
+            page = self._ask_sessions(ListSessions(after, PAGE_ROWS))
+            rows, after = page.get("sessions"), page.get("next")
+            yield from (row for row in rows or [] if isinstance(row, dict)) if isinstance(rows, list) else ()
+
+    def node(self, verb: str, timeout_s: float = 30.0) -> dict[str, Term]:
+        """``status``, ``reload`` or ``down``, asked of the node itself."""
+        return _row(self._driver.run(steps.ask(self._core, NODE, {"verb": verb}), timeout_s))
+
+    # ---- waiting ----------------------------------------------------------------------------------------------------
+
+    def _ask_sessions(self, request: object, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Term]:
+        return _row(self._driver.run(steps.ask(self._core, SESSIONS, request), timeout_s))
+
+    def _os_pid(self, pid: Pid | None) -> int:
+        if pid is not None and pid.instance == self.pid.instance:
+            rows = self._driver.run(steps.processes(self._core, pid.serial - 1, 1))
+            if rows and rows[0]["serial"] == pid.serial and isinstance(os_pid := rows[0]["os_pid"], int) and os_pid > 0:
+                return os_pid
+        raise CallFailed("noproc")
+
+
+def _row(answer: Term) -> dict[str, Term]:
+    return answer if isinstance(answer, dict) else {}

@@ -1,0 +1,231 @@
+"""What a client can ask, written once for the sync and the async client.
+
+Each function is a generator that yields the numbers of outcomes it needs. The shell waits for each, sends in the
+outcome or throws in the error (CallTimeout when the time is over), and gets the result in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TypeAlias, TypeVar
+
+import msgspec
+
+from actorcore import frames
+from actorcore.errors import CallFailed, CallTimeout, RequestError
+from actorcore.exit_reason import NOPROC, Reason, Term
+from actorcore.frames import Call, Cast, Info
+from actorcore.pids import Pid
+from actorcore.runtime.channel import Channel
+from actorcore.signals import (
+    Ask,
+    Demonitor,
+    Introduce,
+    Link,
+    Monitor,
+    Processes,
+    ProcessSpec,
+    Register,
+    Request,
+    SendExit,
+    Spawn,
+    Unlink,
+    Unregister,
+    Whereis,
+)  # fmt: skip
+from supervisors.client_core import ClientCore
+from supervisors.client_messages import DownMessage, Mail, Ref
+
+T = TypeVar("T")
+Steps: TypeAlias = Generator[int, Term, T]
+Target: TypeAlias = Pid | str
+"""A Pid, or a registered name."""
+RESIDENT_PREFIX = "system:"
+
+
+def request(core: ClientCore, body: Request) -> Steps[Term]:
+    """One request to the node; its answer."""
+    if core.connection.state == "closed":
+        raise core.no_connection()
+    number = core.connection.submit(body)
+    core.watch_control()
+    core.awaited[number] = 0
+    return (yield number)
+
+
+def ask(core: ClientCore, name: str, body: object) -> Steps[Term]:
+    """A call to resident ``name`` in its own vocabulary."""
+    raw = msgspec.Raw(frames.encoder.encode(body))
+    if name not in core.residents:  # a resident lives as long as the daemon
+        core.residents[name] = yield from _serial(core, name)
+    return (yield from request(core, Ask(core.residents[name], raw)))
+
+
+def whereis(core: ClientCore, name: str) -> Steps[Pid | None]:
+    """The Pid that has ``name`` now."""
+    serial = yield from request(core, Whereis(name))
+    return core.pid(serial) if isinstance(serial, int) else None
+
+
+def spawn(core: ClientCore, spec: ProcessSpec, link: bool, wait_init: bool) -> Steps[Pid]:
+    """Start a process; RequestError ``start_failed`` also when its init said ignore."""
+    serial = yield from request(core, Spawn(spec, link=link, wait_init=wait_init))
+    if not isinstance(serial, int):
+        raise RequestError("start_failed", "ignore")
+    return core.pid(serial)
+
+
+def call(core: ClientCore, to: Target, body: object) -> Steps[Term]:
+    """A call over the direct channel, or to a resident by name."""
+    if isinstance(to, str) and to.startswith(RESIDENT_PREFIX):
+        return (yield from ask(core, to, body))
+    raw = msgspec.Raw(frames.encoder.encode(body))
+    channel = yield from _channel(core, to)
+    yield from _room(core, channel)
+    number = core.await_next(channel.peer)
+    channel.post(Call(number, raw))
+    core.flush(channel)
+    return (yield number)
+
+
+def cast(core: ClientCore, to: Target, body: object) -> Steps[None]:
+    """As OTP's cast: who is not there does not get it, and that is no error."""
+    raw = msgspec.Raw(frames.encoder.encode(body))
+    try:
+        yield from _post(core, to, Cast(raw))
+    except CallFailed as error:
+        _pass_if_dead(core, error)
+
+
+def send(core: ClientCore, to: Target, body: object) -> Steps[None]:
+    """As OTP's ``!``: to a dead Pid it vanishes, a name that nobody has is an error."""
+    raw = msgspec.Raw(frames.encoder.encode(body))
+    try:
+        yield from _post(core, to, Info(raw))
+    except CallFailed as error:
+        if isinstance(to, str):
+            raise
+        _pass_if_dead(core, error)
+
+
+def send_exit(core: ClientCore, to: Target, reason: Reason) -> Steps[None]:
+    """``exit(Pid, Reason)``; messages sent before arrive before it."""
+    if isinstance(to, Pid) and to.instance != core.connection.instance:
+        return
+    serial = yield from _serial(core, to)
+    channel = core.channels.get(serial)
+    yield from request(core, SendExit(serial, reason, 0 if channel is None else channel.sent))
+
+
+def link(core: ClientCore, to: Target) -> Steps[None]:
+    serial = yield from _serial(core, to)
+    yield from request(core, Link(serial))
+
+
+def unlink(core: ClientCore, to: Target) -> Steps[None]:
+    serial = yield from _serial(core, to)
+    yield from request(core, Unlink(serial))
+
+
+def monitor(core: ClientCore, to: Target) -> Steps[Ref]:
+    """A monitor; the DOWN of what is not there comes at once."""
+    ref = Ref(core.connection.next_number())
+    if isinstance(to, Pid) and to.instance != core.connection.instance:
+        core.mail(DownMessage(ref, to, NOPROC))
+        return ref
+    core.monitors[ref] = to.serial if isinstance(to, Pid) else 0
+    body = Monitor(ref, name=to) if isinstance(to, str) else Monitor(ref, to.serial)
+    try:
+        yield from request(core, body)
+    except RequestError:
+        del core.monitors[ref]
+        raise
+    return ref
+
+
+def demonitor(core: ClientCore, ref: Ref) -> Steps[bool]:
+    """Remove the monitor and its DOWN if that waits in the mailbox; whether there was still one to be expected."""
+    existed = yield from request(core, Demonitor(ref))
+    core.monitors.pop(ref, None)
+    for mail in list(core.mailbox):
+        if isinstance(mail, DownMessage) and mail.ref == ref:
+            core.mailbox.remove(mail)
+    return existed is True
+
+
+def wait_down(core: ClientCore, ref: Ref) -> Steps[DownMessage]:
+    """Take the DOWN of ``ref`` out of the mailbox, wherever it is in it."""
+    while True:
+        for mail in core.mailbox:
+            if isinstance(mail, DownMessage) and mail.ref == ref:
+                core.mailbox.remove(mail)
+                return mail
+        yield _mail(core)
+
+
+def receive(core: ClientCore) -> Steps[Mail]:
+    """The next message."""
+    while not core.mailbox:
+        yield _mail(core)
+    return core.mailbox.popleft()
+
+
+def register(core: ClientCore, name: str, who: Pid | None) -> Steps[None]:
+    yield from request(core, Register(name, 0 if who is None else (yield from _serial(core, who))))
+
+
+def unregister(core: ClientCore, name: str) -> Steps[None]:
+    yield from request(core, Unregister(name))
+
+
+def processes(core: ClientCore, after: int, limit: int) -> Steps[list[dict[str, Term]]]:
+    """One page of the process table."""
+    rows = yield from request(core, Processes(after, limit))
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _serial(core: ClientCore, to: Target) -> Steps[int]:
+    pid = to if isinstance(to, Pid) else (yield from whereis(core, to))
+    if pid is None or pid.instance != core.connection.instance:
+        raise CallFailed(NOPROC)
+    return pid.serial
+
+
+def _channel(core: ClientCore, to: Target) -> Steps[Channel]:
+    serial = yield from _serial(core, to)
+    while serial not in core.channels:
+        if core.connection.state == "closed":
+            raise core.no_connection()
+        introduction = None if core.is_introducing(serial) else core.connection.submit(Introduce(serial))
+        core.watch_control()
+        yield core.await_channel(serial, introduction)
+    return core.channels[serial]
+
+
+def _room(core: ClientCore, channel: Channel) -> Steps[None]:
+    """Wait until the channel's queue takes a message."""
+    try:
+        while channel.is_full():
+            yield core.await_writable(channel.peer)
+            if core.channels.get(channel.peer) is not channel:
+                raise CallFailed(NOPROC)
+    except CallTimeout:
+        raise RequestError("mailbox_full", "the receiver does not read") from None
+
+
+def _post(core: ClientCore, to: Target, message: Cast | Info) -> Steps[None]:
+    channel = yield from _channel(core, to)
+    yield from _room(core, channel)
+    channel.post(message)
+    core.flush(channel)
+
+
+def _mail(core: ClientCore) -> int:
+    if core.connection.state == "closed":
+        raise core.no_connection()
+    return core.await_mail()
+
+
+def _pass_if_dead(core: ClientCore, error: CallFailed) -> None:
+    if core.connection.state == "closed":
+        raise error
