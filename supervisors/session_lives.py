@@ -113,7 +113,7 @@ class SessionLives:
         if key == CLOSING and self.closing is not None:
             self.closing.is_over = True
             for session in self.sessions.values():
-                if session.serial and not session.was_killed:
+                if session.serial:
                     self._kill(session)
             return
         owner = self.sessions.get(key.rpartition(":")[0])
@@ -198,8 +198,9 @@ class SessionLives:
             self._set_alarm(session, grace)
 
     def _kill(self, session: Session) -> None:
-        session.was_killed = True
-        self._do(SendExit(session.serial, KILL))
+        if not session.was_killed:
+            session.was_killed = True
+            self._do(SendExit(session.serial, KILL))
 
     def _remove(self, session: Session) -> None:
         """It is over: off the list, its name is free, everybody who waits for it is answered."""

@@ -1,0 +1,223 @@
+"""A world in one object: it plays kernel to ``Sessions`` in virtual time and holds it to its promises at every step.
+
+Before each delivery the resident is copied through its snapshot; the copy must answer with the same orders and end in
+the same state, so every test that uses the world also shows that nothing is remembered outside of the snapshot.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from actorcore.exit_reason import Reason
+from actorcore.residents import AnswerTo, CancelAlarm, Do, Order, SetAlarm, Tell
+from actorcore.signals import Alarm, Answer, Asking, Delivery, Exit, ProcessSpec, SendExit, Spawn, Started
+from supervisors.child_spec import ChildSpec
+from supervisors.session_vocabulary import GetSession, SessionRequest, StartSession
+from supervisors.sessions import Sessions
+
+CLIENT = 1
+BAD_INIT: Reason = {"error": {"type": "BadInit", "text": ""}}
+
+
+def spec(id: str, kind: str = "ok", name: str | None = None, **fields: Any) -> ChildSpec:
+    """``kind``: ``ok``, ``slow`` (ready when :meth:`World.boot` says so), ``stubborn`` (ignores exit signals) or
+    ``lingering`` (stubborn, and killed only at :meth:`World.reap`: it hangs in the kernel)."""
+    return ChildSpec(id, ProcessSpec(f"m:{kind}", args=[id], name=name), **fields)
+
+
+@dataclass
+class Process:
+    """``id``: the session's; ``serial`` 0: still in init."""
+
+    id: str
+    kind: str
+    name: str | None
+    serial: int = 0
+
+
+class World:
+    """``failing``: ids whose init fails. ``tells``, ``sent`` (serial, reason), ``answers`` are what was observed."""
+
+    def __init__(self, max_sessions: int = 1000) -> None:
+        self.max_sessions = max_sessions
+        self.resident = Sessions(max_sessions)
+        self.now = 100.0
+        self.failing: set[str] = set()
+        self.booting: dict[int, Process] = {}
+        self.alive: dict[int, Process] = {}
+        self.dying: list[int] = []
+        self.alarms: dict[str, float] = {}
+        self.tells: list[Tell] = []
+        self.told_at: list[float] = []
+        self.sent: list[tuple[int, Reason]] = []
+        self.answers: dict[int, AnswerTo] = {}
+        self.asked: dict[int, SessionRequest | bytes] = {}
+        self._queue: deque[Delivery] = deque()
+        self._last_serial = 40
+
+    # ---- stimuli ----------------------------------------------------------------------------------------------------
+
+    def ask(self, request: SessionRequest | bytes) -> int:
+        """Ask and let everything happen that needs no time; the number finds the answer in ``answers``."""
+        number = len(self.asked) + 1
+        self.asked[number] = request
+        body = request if isinstance(request, bytes) else msgspec.msgpack.encode(request)
+        self.deliver(Asking(CLIENT, number, msgspec.Raw(body)))
+        return number
+
+    def value(self, request: SessionRequest | bytes) -> Any:
+        answer = self.answers[self.ask(request)]
+        assert answer.error is None, answer
+        return answer.value
+
+    def error(self, request: SessionRequest | bytes) -> Any:
+        answer = self.answers[self.ask(request)]
+        assert answer.error is not None, answer
+        return answer.error
+
+    def start(self, id: str, kind: str = "ok", name: str | None = None, **fields: Any) -> int:
+        """Start a session; its serial."""
+        serial = self.value(StartSession(spec(id, kind, name, **fields)))["serial"]
+        assert isinstance(serial, int)
+        return serial
+
+    def row(self, id: str) -> Any:
+        return self.value(GetSession(id))
+
+    def state(self, id: str) -> Any:
+        answer = self.answers[self.ask(GetSession(id))]
+        return answer.value["state"] if isinstance(answer.value, dict) else None
+
+    def serial(self, id: str) -> int:
+        """The one live process of the session."""
+        (serial,) = [process.serial for process in self.alive.values() if process.id == id]
+        return serial
+
+    def die(self, serial: int, reason: Reason) -> None:
+        """The process dies now and its Exit is delivered."""
+        del self.alive[serial]
+        self.deliver(Exit(serial, reason))
+
+    def boot(self, id: str, error: Reason | None = None, ignored: bool = False) -> None:
+        """The slow init of the session's process comes to its end."""
+        (number,) = [number for number, process in self.booting.items() if process.id == id]
+        self._end_init(number, error, ignored)
+        self._settle()
+
+    def reap(self) -> None:
+        """The killed processes that linger are dead at last."""
+        for serial in self.dying:
+            if serial in self.alive:
+                self.die(serial, "killed")
+        self.dying.clear()
+
+    def advance(self, seconds: float) -> None:
+        """Time passes; alarms ring in their order."""
+        until = self.now + seconds
+        while self.alarms and min(self.alarms.values()) <= until:
+            key = min(self.alarms, key=lambda key: (self.alarms[key], key))
+            self.now = max(self.now, self.alarms.pop(key))
+            self.deliver(Alarm(key))
+        self.now = until
+
+    def deliver(self, body: Delivery) -> None:
+        """Hand ``body`` to the resident, and whatever follows from it."""
+        self._queue.append(body)
+        self._settle()
+
+    # ---- the kernel -------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        while self._queue:
+            body = self._queue.popleft()
+            twin = Sessions(self.max_sessions)
+            before = self.resident.snapshot()
+            twin.restore(before)
+            orders = self.resident.handle(body, self.now)
+            assert twin.handle(body, self.now) == orders, f"after restore {body} had another effect"
+            assert twin.snapshot() == self.resident.snapshot()
+            self.on_orders(orders)
+            for order in orders:
+                self._perform(order)
+            self.check()
+
+    def on_orders(self, orders: list[Order]) -> None:
+        """A place for a test to look at the orders of one delivery."""
+
+    def _perform(self, order: Order) -> None:
+        match order:
+            case Do(number, Spawn(start, link=True, wait_init=True)):
+                self._spawn(number, start)
+            case Do(number, SendExit(to, reason)):
+                assert (to, reason) not in self.sent, f"{to} was told {reason} twice"
+                self.sent.append((to, reason))
+                self._queue.append(Answer(number, True))
+                self._signal(to, reason)
+            case AnswerTo(frm, number):
+                assert frm == CLIENT
+                assert number not in self.answers, f"{self.asked[number]!r} was answered twice"
+                self.answers[number] = order
+            case SetAlarm(key, at):
+                self.alarms[key] = at
+            case CancelAlarm(key):
+                self.alarms.pop(key, None)
+            case Tell():
+                self.tells.append(order)
+                self.told_at.append(self.now)
+            case _:
+                raise AssertionError(order)
+
+    def _signal(self, serial: int, reason: Reason) -> None:
+        process = self.alive.get(serial)
+        if process is None or (reason != "kill" and process.kind in ("stubborn", "lingering")):
+            return
+        if process.kind == "lingering":
+            self.dying.append(serial)
+            return
+        del self.alive[serial]
+        self._queue.append(Exit(serial, "killed" if reason == "kill" else reason))
+
+    def _spawn(self, number: int, process: ProcessSpec) -> None:
+        id, kind = process.args[0], process.start.removeprefix("m:")
+        assert isinstance(id, str)
+        self.booting[number] = Process(id, kind, process.name)
+        if kind != "slow":
+            self._end_init(number, BAD_INIT if id in self.failing else None, False)
+
+    def _end_init(self, number: int, error: Reason | None, ignored: bool) -> None:
+        process = self.booting.pop(number)
+        self._last_serial += 1
+        if error is not None or ignored:
+            self._queue.append(Started(number, self._last_serial, error, ignored))
+            return
+        process.serial = self._last_serial
+        self.alive[process.serial] = process
+        self._queue.append(Started(number, process.serial))
+
+    # ---- promises ---------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """What holds after every step, whatever happened."""
+        processes = [*self.alive.values(), *self.booting.values()]
+        ids = [process.id for process in processes]
+        assert len(ids) == len(set(ids)), "two processes of one session"
+        names = [process.name for process in processes if process.name is not None]
+        assert len(names) == len(set(names)), "two processes of one name"
+        listed = {session.spec.id: session for session in self.resident._lives.sessions.values()}
+        assert set(ids) <= set(listed), "a process of no session"
+        reserved = [session.spec.process.name for session in listed.values() if session.spec.process.name is not None]
+        assert sorted(reserved) == sorted(self.resident._lives.names), "names in specs are reserved while listed"
+        assert len(listed) <= self.max_sessions
+        for session in listed.values():
+            waits = session.state in ("active", "gave_up")
+            assert not (waits and (session.starters or session.stoppers)), f"{session} leaves somebody waiting"
+            is_under_way = bool(session.serial or session.spawn or session.alarm)
+            assert is_under_way == (session.state != "gave_up"), f"{session} is stuck"
+
+    def kinds(self, id: str) -> list[str]:
+        """The telemetry of one session."""
+        return [tell.kind for tell in self.tells if isinstance(tell.detail, dict) and tell.detail["id"] == id]

@@ -1,0 +1,104 @@
+"""``sessions``: limits, pages and refusals."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from actorcore.errors import RequestError
+from actorcore.exit_reason import Reason
+from actorcore.residents import AnswerTo, Do
+from actorcore.signals import Answer, Asking, Spawn
+from supervisors.session_vocabulary import PAGE_BYTES, CountSessions, ListSessions, StartSession, StopSession
+from supervisors.sessions import Sessions
+from tests.sessions_world import World, spec
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_the_limit_comes_before_the_id_and_the_id_before_the_name_acceptance_9_10_11() -> None:
+    world = World(max_sessions=2)
+    world.start("a", name="anna")
+    assert world.error(StartSession(spec("a", name="anna"))) == ("already_exists", "a")
+    assert world.error(StartSession(spec("b", name="anna"))) == ("already_registered", "anna")
+    world.start("b")
+    assert world.error(StartSession(spec("a", name="anna"))) == ("resource_exhausted", "2/2 sessions")
+    assert len(world.alive) == 2
+    world.ask(StopSession("a"))
+    world.start("c", name="anna")
+
+
+def test_starting_sessions_count_towards_the_limit_acceptance_12() -> None:
+    world = World(max_sessions=10)
+    asked = [world.ask(StartSession(spec(f"s{n}", "slow"))) for n in range(50)]
+    for n in range(10):
+        world.boot(f"s{n}")
+    assert [world.answers[number].error is None for number in asked] == [True] * 10 + [False] * 40
+
+
+def test_pages_hold_each_session_once_though_others_come_and_go_e17(world: World) -> None:
+    for n in range(10):
+        world.start(f"s{n}")
+    first = world.value(ListSessions(limit=4))
+    world.ask(StopSession("s3"))
+    world.ask(StopSession("s5"))
+    world.start("s99")
+    second = world.value(ListSessions(first["next"], 500))
+    assert [row["id"] for row in first["sessions"]] == ["s0", "s1", "s2", "s3"]
+    assert [row["id"] for row in second["sessions"]] == ["s4", "s6", "s7", "s8", "s9", "s99"]
+    assert (second["next"], world.value(ListSessions(10**6))) == (None, {"sessions": [], "next": None})
+    counts = {"starting": 0, "active": 9, "restarting": 0, "stopping": 0, "gave_up": 0, "total": 9, "limit": 1000}
+    assert world.value(CountSessions()) == counts
+
+
+def test_a_page_of_large_rows_is_shorter_and_huge_reasons_are_cut_e17(world: World) -> None:
+    for n in range(40):
+        world.start(f"s{n}", restart="permanent", give_up="never")
+        world.die(world.serial(f"s{n}"), {"error": "x" * (100_000 if n == 0 else 2000)})
+    ids: list[str] = []
+    after: int | None = 0
+    while after is not None:
+        page = world.value(ListSessions(after, 500))
+        assert len(msgspec.msgpack.encode(page)) < PAGE_BYTES + 3000
+        ids += [row["id"] for row in page["sessions"]]
+        after = page["next"]
+    assert ids == [f"s{n}" for n in range(40)]
+    assert world.row("s0")["reason"] == {"error": "truncated"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"\xc1", b"\x91" * 100_000 + b"\xc0", msgspec.msgpack.encode(["nothing"]), msgspec.msgpack.encode(["stop_session"]),
+        msgspec.msgpack.encode(["stop_session", 1]), msgspec.msgpack.encode(["get_session", "a", "b"]),
+        msgspec.msgpack.encode(["start_session", {"id": "a", "process": {"start": "m:ok"}, "oops": 1}]),
+        msgspec.msgpack.encode(ListSessions(limit=0)), msgspec.msgpack.encode(["shutdown", float("nan")]), b"\xa2\xff\xff",
+    ],
+)  # fmt: skip
+def test_what_is_no_request_is_refused_and_changes_nothing(world: World, body: bytes) -> None:
+    before = world.resident.snapshot()
+    assert world.error(body)[0] == "invalid_message"
+    assert world.resident.snapshot() == before
+
+
+def test_a_snapshot_of_another_version_is_refused_and_the_state_kept(world: World) -> None:
+    world.start("a")
+    before = world.resident.snapshot()
+    other = msgspec.msgpack.encode({**msgspec.msgpack.decode(before), "version": 2})
+    with pytest.raises(RequestError, match="unsupported_version"):
+        world.resident.restore(other)
+    assert world.resident.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [(("start_failed", "killed"), "killed"), (("busy", "x"), {"error": {"type": "busy", "text": "x"}})],
+)
+def test_a_spawn_that_the_kernel_refuses_fails_the_start(told: tuple[str, str], reason: Reason) -> None:
+    resident = Sessions()
+    body = msgspec.Raw(msgspec.msgpack.encode(StartSession(spec("a"))))
+    assert resident.handle(Asking(1, 7, body), 0.0) == [Do(1, Spawn(spec("a").process, link=True))]
+    assert resident.handle(Answer(1, error=told), 0.0) == [AnswerTo(1, 7, error=("start_failed", reason))]
