@@ -32,6 +32,8 @@ SLOT_BYTES = 256
 KEY_BYTES = 80
 READ_ATTEMPTS = 1000
 """Of a lookup, before ``busy``: each fails only if a batch was committed while it ran."""
+WHOLE_ATTEMPTS = 10
+"""Of :meth:`RegistryReader.entries`, which takes some 15 ms."""
 CACHED_NAMES = 8192
 """A reader's cache is emptied when it holds as many."""
 
@@ -113,7 +115,9 @@ class _Table:
 
     def _visible(self, committed: int) -> list[tuple[int, bytes, int]]:
         """(slot, key, serial) of each slot in use at batch ``committed``."""
-        firsts, seconds = self._numbers()
+        return self._used(*self._numbers(), committed)
+
+    def _used(self, firsts: list[int], seconds: list[int], committed: int) -> list[tuple[int, bytes, int]]:
         used = []
         for slot, first in enumerate(firsts):
             second = seconds[slot]
@@ -198,15 +202,15 @@ class RegistryReader(_Table):
 
     def entries(self) -> dict[str, int]:
         """All names at one instant; takes milliseconds, so a busy writer makes it raise ``busy`` sooner than a lookup."""
-        return {key.decode(): serial for _, key, serial in self._settled(self._visible)}
+        return {key.decode(): serial for _, key, serial in self._settled(self._visible, WHOLE_ATTEMPTS)}
 
     def count(self) -> int:
         """How many names there are. Raises like :meth:`lookup`."""
         return self._settled(lambda committed: self._words[self._newer(_COUNT, _COUNT + 2, committed) + 1])
 
-    def _settled(self, read: Callable[[int], _Read]) -> _Read:
+    def _settled(self, read: Callable[[int], _Read], attempts: int = READ_ATTEMPTS) -> _Read:
         """What ``read`` saw, once no batch was committed meanwhile."""
-        for _ in _ATTEMPTS:
+        for _ in range(attempts):
             committed = self._words[_COMMITTED]
             seen = read(committed)
             if self._words[_COMMITTED] == committed:
@@ -278,7 +282,8 @@ class RegistryWriter(_Table):
         for word in (_COUNT, _COUNT + 2):
             if words[word] > committed:
                 words[word] = 0
-        self._content = {slot: (key, serial) for slot, key, serial in self._visible(committed)}
+        # The numbers read before serve again: those taken back count no more than the zeroes now in their place.
+        self._content = {slot: (key, serial) for slot, key, serial in self._used(firsts, seconds, committed)}
         self._where = {key: slot for slot, (key, _) in self._content.items()}
         self._is_open = False
 
