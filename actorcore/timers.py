@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import heapq
+from typing import Generic, TypeVar
 
 import msgspec
+
+Key = TypeVar("Key", int, str)
 
 _SLACK = 64
 
 
-class Deadlines(msgspec.Struct):
+class Deadlines(msgspec.Struct, Generic[Key]):
     """A heap whose cancelled entries stay until they surface or outnumber the live ones."""
 
-    live: dict[int, tuple[float, int]] = {}
-    heap: list[tuple[float, int, int]] = []
+    live: dict[Key, tuple[float, int]] = {}
+    heap: list[tuple[float, int, Key]] = []
     turn: int = 0
 
-    def set(self, key: int, at: float) -> None:
+    def set(self, key: Key, at: float) -> None:
         """``key`` is due at ``at`` (seconds); an earlier deadline of the key is replaced."""
         self.turn += 1
         self.live[key] = (at, self.turn)
@@ -24,7 +27,7 @@ class Deadlines(msgspec.Struct):
         if len(self.heap) > 2 * len(self.live) + _SLACK:
             self.heap = sorted((when, turn, key) for key, (when, turn) in self.live.items())
 
-    def cancel(self, key: int) -> None:
+    def cancel(self, key: Key) -> None:
         self.live.pop(key, None)
 
     def earliest(self) -> float | None:
@@ -32,7 +35,7 @@ class Deadlines(msgspec.Struct):
         self._shed()
         return self.heap[0][0] if self.heap else None
 
-    def pop_due(self, now: float) -> list[int]:
+    def pop_due(self, now: float) -> list[Key]:
         """Remove and return all keys whose deadline is not after ``now``."""
         due = []
         self._shed()

@@ -199,6 +199,14 @@ def test_C11_a_failed_fork_is_an_answer_and_frees_the_page() -> None:
     assert node.value(client, IsAlive(client)) is True
 
 
+def test_a_failed_fork_of_what_was_to_die_anyway_tells_that_reason() -> None:
+    node = Driver()
+    client = node.client()
+    node.ask(client, Spawn(SPEC))
+    node.ask(node.root, SendExit(3, {"shutdown": "x"}))
+    assert bodies(node.do(ForkFailed(3, "eagain")), client) == [Answer(1, None, ("start_failed", {"shutdown": "x"}))]
+
+
 def test_a_failed_fork_of_a_spawn_already_answered_is_told_by_monitor() -> None:
     node = Driver()
     client = node.client()

@@ -103,11 +103,12 @@ def fork_failed(turn: Turn, entry: Entry, fact: ForkFailed) -> None:
     if entry.os_pid:
         return turn.report("stale", entry.serial, "fork_failed")
     turn.report("fork_failed", entry.serial, fact.errno_name)
-    starter, entry.starter = entry.starter, None
-    if starter is not None:
-        turn.state.links.remove(starter.asker, entry.serial)
-    never: Reason = {"resource_exhausted": fact.errno_name}
-    return deaths.end(turn, entry, never if entry.ordered is None else entry.ordered, starter, "resource_exhausted")
+    if entry.starter is not None:
+        turn.state.links.remove(entry.starter.asker, entry.serial)
+    if entry.ordered is not None:
+        return deaths.end(turn, entry, entry.ordered)
+    reason: Reason = {"resource_exhausted": fact.errno_name}
+    return deaths.end(turn, entry, reason, ("resource_exhausted", fact.errno_name))
 
 
 def overdue(turn: Turn, entry: Entry) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from actorcore.exit_reason import KILL, KILLED, NORMAL, Reason
+from actorcore.exit_reason import KILL, KILLED, NORMAL, Reason, Term
 from actorcore.frames import failure
 from actorcore.signals import Down, Exit, Forget, PeerDown, SendExit
-from actorcore.table.entry import Entry, Kind, Starter
+from actorcore.table.entry import Entry, Kind
 from actorcore.table.turn import Turn
 
 
@@ -22,8 +22,11 @@ def send_exit(turn: Turn, asker: Entry, body: SendExit) -> None:
         _end_by_signal(turn, target, asker.serial, body.reason)
 
 
-def end(turn: Turn, entry: Entry, reason: Reason, starter: Starter | None = None, code: str = "start_failed") -> None:
-    """``entry`` is dead. Each line here costs what this one process had, never what others have."""
+def end(turn: Turn, entry: Entry, reason: Reason, refusal: tuple[str, Term] | None = None) -> None:
+    """``entry`` is dead; ``refusal`` is what its starter is told instead of the reason.
+
+    Each line here costs what this one process had, never what others have.
+    """
     state, serial = turn.state, entry.serial
     state.remove(entry)
     if entry.is_blank():
@@ -48,10 +51,8 @@ def end(turn: Turn, entry: Entry, reason: Reason, starter: Starter | None = None
             turn.refuse(asker, number, *failure(reason))
     for introduction in entry.introductions:
         turn.refuse(introduction.asker, introduction.number, *failure(reason))
-    starter = starter or entry.starter
-    if starter is not None:
-        detail = reason["resource_exhausted"] if code == "resource_exhausted" and isinstance(reason, dict) else reason
-        turn.fail_start(starter, code, detail, serial)
+    if entry.starter is not None:
+        turn.fail_start(entry.starter, *(refusal or ("start_failed", reason)), serial)
     turn.effects.append(Forget(serial, entry.page))
 
 

@@ -33,7 +33,7 @@ class State(msgspec.Struct):
     monitors: Monitors = msgspec.field(default_factory=Monitors)
     asks: Monitors = msgspec.field(default_factory=Monitors)
     names: Names = msgspec.field(default_factory=Names)
-    deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
+    deadlines: Deadlines[int] = msgspec.field(default_factory=Deadlines)
 
     def alive(self, serial: int) -> Entry | None:
         """The entry that signals reach; None for the dead, the dying, blanks and strangers."""
@@ -96,6 +96,11 @@ class State(msgspec.Struct):
             if entry.serial > after:
                 rows.append(self._row(entry))
         return rows
+
+    def row(self, serial: int) -> Row | None:
+        """The row of one entry, None when it is gone."""
+        entry = self.entries.get(serial)
+        return None if entry is None else self._row(entry)
 
     def statistics(self) -> Statistics:
         entries = self.entries.values()
