@@ -537,6 +537,16 @@ def test_a_channel_frame_that_was_refused_is_connected_again() -> None:
     assert node.do(Writable(b)) == [Connect(b, 2, a, 2)]
 
 
+def test_a_channel_frame_to_the_dying_is_not_connected_again_and_peer_down_follows() -> None:
+    node = Driver()
+    a, b = node.start(), node.start()
+    node.ask(a, Introduce(b))
+    node.do(Undelivered(b, 2, Channel(a)))
+    node.ask(node.root, SendExit(a, "kill"))
+    assert node.do(Writable(b)) == []
+    assert bodies(node.kill(a), b) == [PeerDown(a, "killed")]
+
+
 # ---- residents ------------------------------------------------------------------------------------------------------
 
 

@@ -130,8 +130,8 @@ class Turn:
         if not isinstance(body, Channel):
             self.effects.append(Deliver(entry.serial, seq, body))
             return
-        peer = self.state.entries.get(body.peer)
-        if peer is not None and entry.serial in peer.channels:  # else its PeerDown follows
+        peer = self.state.alive(body.peer)
+        if peer is not None and entry.serial in peer.channels:  # else a PeerDown follows
             self.effects.append(Connect(entry.serial, seq, peer.serial, peer.channels[entry.serial]))
 
     def _bound(self, entry: Entry) -> None:
