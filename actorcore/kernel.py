@@ -10,13 +10,14 @@ from collections import deque
 
 import msgspec
 
+from actorcore.exit_reason import Reason, Term
 from actorcore.node_desk import NodeDesk
 from actorcore.process_table import ProcessTable
 from actorcore.residents import AnswerTo, CancelAlarm, Do, Leave, Order, Resident, SetAlarm, Tell
 from actorcore.signals import (
-    NOBODY, Alarm, Asked, ClientAttached, Deliver, Effect, Event, Exit, Operate, Report, ShutdownAsked, Ticked, TookOver,
+    NOBODY, Alarm, Asked, Deliver, Delivery, Effect, Event, Exit, Operate, Report, ShutdownAsked, Ticked, TookOver,
 )  # fmt: skip
-from actorcore.timers import Timers
+from actorcore.timers import Deadlines
 
 SNAPSHOT_SCHEMA = 1
 
@@ -27,7 +28,7 @@ class KernelState(msgspec.Struct, frozen=True, array_like=True):
     schema: int
     table: bytes
     residents: dict[str, tuple[int, bytes]]
-    alarms: list[tuple[float, int, str]]
+    alarms: Deadlines[str]
     ending: bool
 
 
@@ -43,7 +44,7 @@ class Kernel:
         self._residents: dict[str, Resident] = {"node": NodeDesk(self.table.statistics), **residents}
         self._serials = {name: self.table.add_resident(f"system:{name}") for name in self._residents}
         self._by_serial = {serial: self._residents[name] for name, serial in self._serials.items()}
-        self._alarms: Timers[tuple[int, str]] = Timers()
+        self._alarms: Deadlines[str] = Deadlines()
         self._ending = False
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -56,20 +57,27 @@ class Kernel:
         effects = self.table.handle(event, now)
         out = self._settle(deque(effects), now)
         if isinstance(event, Ticked):
-            for serial, key in self._alarms.due(now):
-                out += self._tell(serial, Alarm(key), now)
+            for name in self._alarms.pop_due(now):
+                serial, _, key = name.partition(" ")
+                if int(serial) in self._by_serial:
+                    out += self._tell(int(serial), Alarm(key), now)
         return out
+
+    def skip(self, event: Event, now: float) -> list[Effect]:
+        """Stand in for :meth:`handle` where ``event`` was found to kill nodes: its asker is told, nothing else happens."""
+        if isinstance(event, Asked):
+            return self.table.refuse(event.frm, event.number, "internal_error", "this request was skipped")
+        return [Report("event_skipped", NOBODY, type(event).__name__)]
 
     def next_deadline(self) -> float | None:
         """Monotonic seconds of the next Ticked that is needed."""
-        times = [at for at in (self.table.next_deadline(), self._alarms.next_deadline()) if at is not None]
+        times = [at for at in (self.table.next_deadline(), self._alarms.earliest()) if at is not None]
         return min(times, default=None)
 
     def snapshot(self) -> bytes:
         """The whole state."""
         residents = {name: (self._serials[name], resident.snapshot()) for name, resident in self._residents.items()}
-        alarms = [(at, serial, key) for at, (serial, key) in self._alarms.pending()]
-        return _encode(KernelState(SNAPSHOT_SCHEMA, self.table.snapshot(), residents, alarms, self._ending))
+        return _encode(KernelState(SNAPSHOT_SCHEMA, self.table.snapshot(), residents, self._alarms, self._ending))
 
     def restore(self, data: bytes) -> None:
         """Become what :meth:`snapshot` described; raises msgspec.MsgspecError or ValueError on another schema."""
@@ -78,13 +86,12 @@ class Kernel:
             raise ValueError(f"snapshot of schema {state.schema}, this code reads {SNAPSHOT_SCHEMA}")
         self.table = ProcessTable.restore(state.table)
         self._desk.statistics = self.table.statistics
-        for name, (serial, resident_state) in state.residents.items():
-            self._serials[name] = serial
+        self._residents = {name: self._residents[name] for name in state.residents}
+        self._serials = {name: serial for name, (serial, _) in state.residents.items()}
+        for name, (_, resident_state) in state.residents.items():
             self._residents[name].restore(resident_state)
         self._by_serial = {serial: self._residents[name] for name, serial in self._serials.items()}
-        self._alarms = Timers()
-        for at, serial, key in state.alarms:
-            self._alarms.set((serial, key), at)
+        self._alarms = state.alarms
         self._ending = state.ending
 
     @property
@@ -106,9 +113,9 @@ class Kernel:
                 out.append(effect)
         return out
 
-    def _tell(self, serial: int, body: Alarm | Exit | object, now: float) -> list[Effect]:
+    def _tell(self, serial: int, body: Delivery, now: float) -> list[Effect]:
         out: list[Effect] = []
-        for order in self._by_serial[serial].handle(body, now):  # type: ignore[arg-type]
+        for order in self._by_serial[serial].handle(body, now):
             out += self._obey(serial, order, now)
         return out
 
@@ -119,10 +126,10 @@ class Kernel:
             case AnswerTo(frm, number, value, error):
                 return self._settle(deque(self.table.answer(frm, number, value, error)), now)
             case SetAlarm(key, at):
-                self._alarms.set((serial, key), at)
+                self._alarms.set(f"{serial} {key}", at)
                 return []
             case CancelAlarm(key):
-                self._alarms.cancel((serial, key))
+                self._alarms.cancel(f"{serial} {key}")
                 return []
             case Tell(kind, about, detail):
                 return self._told(kind, about, detail, now)
@@ -131,12 +138,12 @@ class Kernel:
             case _:
                 raise AssertionError(f"unknown order {order!r}")
 
-    def _told(self, kind: str, about: int, detail: object, now: float) -> list[Effect]:
+    def _told(self, kind: str, about: int, detail: Term, now: float) -> list[Effect]:
         if kind == "reload":
             return [Operate("reload")]
         if kind == "down":
             return self._shut_down(now)
-        return [Report(kind, about, detail)]  # type: ignore[arg-type]
+        return [Report(kind, about, detail)]
 
     def _shut_down(self, now: float) -> list[Effect]:
         """Ask every resident but the desk to leave; the last one that leaves halts the daemon."""
@@ -148,18 +155,13 @@ class Kernel:
             out += self._tell(serial, Exit(NOBODY, "shutdown"), now)
         return out + self._halt_if_alone()
 
-    def _leave(self, serial: int, reason: object, now: float) -> list[Effect]:
+    def _leave(self, serial: int, reason: Reason, now: float) -> list[Effect]:
         name = next(name for name, known in self._serials.items() if known == serial)
         del self._serials[name], self._by_serial[serial]
         del self._residents[name]
-        effects = self.table.resident_exited(serial, reason, now)  # type: ignore[arg-type]
+        effects = self.table.resident_exited(serial, reason, now)
         return self._settle(deque(effects), now) + self._halt_if_alone()
 
     def _halt_if_alone(self) -> list[Effect]:
         return [Operate("halt")] if self._ending and set(self._serials) == {"node"} else []
 
-
-def new_client(kernel: Kernel, event: ClientAttached, now: float) -> tuple[int, list[Effect]]:
-    """Attach a client and tell its serial."""
-    effects = kernel.handle(event, now)
-    return (event.serial or kernel.table.last_client), effects

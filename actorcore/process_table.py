@@ -32,6 +32,7 @@ from actorcore.signals import (
     Stopped,
     Ticked,
     Undelivered,
+    Violated,
     Writable,
 )
 from actorcore.table import births, channels, clients, deaths, invariants, requests
@@ -101,6 +102,16 @@ class ProcessTable:
             deaths.settle(turn)
         return turn.effects
 
+    def refuse(self, to: int, number: int, code: str, detail: Term) -> list[Effect]:
+        """Answer request ``number`` of ``to`` with an error, without having looked at it."""
+        turn = Turn(self._state, 0.0)
+        asker = self._state.alive(to)
+        if asker is not None and number > asker.last_number:
+            asker.last_number = number
+            turn.refuse(to, number, code, detail)
+            deaths.settle(turn)
+        return turn.effects
+
     # ---- questions --------------------------------------------------------------------------------------------------
 
     @property
@@ -127,6 +138,18 @@ class ProcessTable:
         """At most ``limit`` rows with serial > ``after``, by serial."""
         return self._state.rows(after, limit)
 
+    def row(self, serial: int) -> Row | None:
+        """The row of one entry, None when it is gone."""
+        return self._state.row(serial)
+
+    def published(self) -> dict[str, int]:
+        """Every name that may be found now, with its holder."""
+        return {name: held.holder for name, held in self._state.names.registrations.items() if held.published}
+
+    def blanks(self) -> dict[str, int]:
+        """How many blanks of each template there are, those on their way counted."""
+        return {template: len(serials) for template, serials in self._state.blanks.items()}
+
     def check_invariants(self) -> None:
         """Raises AssertionError that names the first thing in the state which must not be."""
         invariants.check(self._state)
@@ -139,6 +162,10 @@ class ProcessTable:
                 self._asked(turn, event)
             case ClientAttached():
                 clients.attached(turn, event)
+            case Violated(serial, detail):
+                culprit = self._state.alive(serial)
+                if culprit is not None:
+                    turn.doom(culprit, {"error": {"type": "protocol_error", "text": detail}})
             case Refill():
                 births.refill(turn, event)
             case Ticked():

@@ -262,6 +262,13 @@ class Exited(Word, frozen=True, tag="exited"):
     declared: Reason | None = None
 
 
+class Violated(Word, frozen=True, tag="violated"):
+    """What the process sent on its control socket is no message of ours, or it closed that socket and lives on."""
+
+    serial: int
+    detail: str
+
+
 class Stopped(Word, frozen=True, tag="stopped"):
     """Job control stopped it (``WSTOPPED``)."""
 
@@ -330,7 +337,7 @@ class Ticked(Word, frozen=True, tag="ticked"):
 
 Event: TypeAlias = Union[
     Asked, Born, Booted, Refused, ForkFailed, Exited, Stopped, Continued, ClientAttached, ClientDetached, Received,
-    Undelivered, Writable, Refill, TookOver, ShutdownAsked, Ticked,
+    Undelivered, Writable, Refill, Violated, TookOver, ShutdownAsked, Ticked,
 ]  # fmt: skip
 
 # ---- effects --------------------------------------------------------------------------------------------------------

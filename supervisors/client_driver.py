@@ -99,10 +99,8 @@ class Driver:
     def _turn(self, deadline: float | None) -> bool:
         """Wait once for the sockets; False when the deadline has passed and nothing was ready."""
         core, now = self.core, clock.monotonic_s()
-        if core.connection.state == "lost":
-            self._dial(now)
-            if core.connection.state == "closed":
-                return True
+        if core.connection.state == "lost" and not self._dial(now):
+            return True
         core.connection.acknowledge()
         core.watch_control()
         until = deadline
@@ -117,10 +115,15 @@ class Driver:
         core.check_hope(now)
         return bool(events) or deadline is None or now < deadline
 
-    def _dial(self, now: float) -> None:
+    def _dial(self, now: float) -> bool:
+        """A new connection, or False: there is no daemon, and everything has failed."""
+        left_s = max(0.0, self.core.connection.lost_at + RETURN_WITHIN_S - now)
         try:
-            self.core.attach(paths.dial(self._directory, max(0.0, self.core.connection.lost_at + RETURN_WITHIN_S - now)))
+            self.core.attach(paths.dial(self._directory, left_s))
         except RequestError as error:
             self.core.give_up(error)
-        except OSError:  # no socket, nobody listens, or the time is over: there is no daemon
+            return False
+        except OSError:  # no socket, nobody listens, or the time is over
             self.core.give_up()
+            return False
+        return True

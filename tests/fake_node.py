@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from actorcore import frames
 from actorcore.frames import PROTOCOL_VERSION, Downlink, Farewell, Got, Hello, Numbered, Uplink, Welcome
 from actorcore.signals import Answer, Delivery, TrapExit
@@ -18,7 +20,7 @@ INSTANCE = 0x7F3A
 SERIAL = 42
 SECRET = b"s" * 32
 WELCOME = Welcome(PROTOCOL_VERSION, INSTANCE, SERIAL, SECRET)
-hello_decoder = frames.msgspec.msgpack.Decoder(Hello)
+hello_decoder = msgspec.msgpack.Decoder(Hello)
 
 
 class Line:

@@ -34,9 +34,9 @@ class Nursery:
             page = memory.map_shared(self._status_fd, PAGE_BYTES, writable=True, offset=order.page * PAGE_BYTES)
             control = self._detach(control_fd)
             control.send(encoder.encode([Born(order.serial, os.getpid())]))
-            begin, seq = _await_begin(control)
+            begin = _await_begin(control)
             _apply(begin)
-            lean.run(control, begin, page, first_seq=seq, lookup=self._registry.lookup)
+            lean.run(control, begin, page, self._registry.lookup)
         except BaseException:
             with contextlib.suppress(BaseException):
                 sys.excepthook(*sys.exc_info())
@@ -57,11 +57,11 @@ class Nursery:
         return socket.socket(fileno=CONTROL_FD)
 
 
-def _await_begin(control: socket.socket) -> tuple[Begin, int]:
+def _await_begin(control: socket.socket) -> Begin:
     (first,) = decode_down(sockets.await_datagram(control).data)
     if not isinstance(first.body, Begin):
         raise TypeError(f"{type(first.body).__name__} instead of Begin")
-    return first.body, first.seq
+    return first.body
 
 
 def _apply(begin: Begin) -> None:

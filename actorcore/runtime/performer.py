@@ -44,11 +44,13 @@ class Handle:
 
 
 class Performer:
-    """``watch``/``unwatch`` register a process's control socket with the pump; ``commit`` feeds an event back."""
+    """``watch``/``unwatch``/``jammed`` register a process's control socket with the pump, the last one for writing too;
+    ``commit`` feeds an event back."""
 
     def __init__(
         self, guardian: socket.socket, registry: RegistryWriter, status: memoryview, listener: Listener,
-        watch: Callable[[int, Handle], None], unwatch: Callable[[Handle], None], commit: Callable[[Event], None],
+        watch: Callable[[int, Handle], None], unwatch: Callable[[Handle], None], jammed: Callable[[int], None],
+        commit: Callable[[Event], None],
     ) -> None:  # fmt: skip
         self._guardian = guardian
         self._registry = registry
@@ -56,6 +58,7 @@ class Performer:
         self._listener = listener
         self._watch = watch
         self._unwatch = unwatch
+        self._jammed = jammed
         self._commit = commit
         self.handles: dict[int, Handle] = {}
         self.zygotes: dict[str, socket.socket] = {}
@@ -69,7 +72,7 @@ class Performer:
                 case Deliver(to, seq, body):
                     self._deliver(to, seq, body)
                 case Fork(serial, template, page):
-                    self._fork(serial, template, page)
+                    self.fork(serial, template, page)
                 case Kill(serial, signum):
                     self.kill(serial, signum)
                 case Connect():
@@ -172,6 +175,7 @@ class Performer:
             at += len(batch)
 
     def _jam(self, serial: int, frames: list[Downlink]) -> None:
+        self._jammed(serial)
         for frame in frames:
             self._commit(Undelivered(serial, frame.seq, frame.body))
 
@@ -195,7 +199,8 @@ class Performer:
 
     # ---- life and death -------------------------------------------------------------------------------------------
 
-    def _fork(self, serial: int, template: str, page: int) -> None:
+    def fork(self, serial: int, template: str, page: int) -> None:
+        """Order a fork, with a new control socket; also again, when nobody holds the other end of an earlier one."""
         parent_end, child_end = sockets.pair()
         # The guardian keeps our end before anybody can hold the other one.
         self.tell_guardian(Hold(serial), (parent_end.fileno(),))

@@ -1,0 +1,143 @@
+"""The mailbox: messages in order of arrival, and the answers that someone inside a call is waiting for.
+
+Answers do not queue behind messages: they are found by their number, which is what OTP's receive optimisation does for
+``gen_server:call``. A number that nobody waits for any more is dropped, so a late reply cannot be taken for another's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias, Union
+
+import msgspec
+
+from actorcore.exit_reason import Reason, Term
+from actorcore.frames import Call, Cast, Info, Reply
+from actorcore.pids import Pid
+
+MAX_WAITING = 100_000
+"""Messages; above it no channel is read except that of the callee being waited for, so senders feel back-pressure."""
+
+
+class From(msgspec.Struct, frozen=True):
+    """Who waits for a reply: keep it to reply later, or from another message's handler."""
+
+    pid: Pid
+    number: int
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A plain message (``send`` or ``cast``)."""
+
+    frm: Pid
+    body: object
+
+
+class CallMessage(msgspec.Struct, frozen=True):
+    """A call to a plain function process; ``Process.reply(frm, value)`` answers it."""
+
+    frm: From
+    body: object
+
+
+class ExitMessage(msgspec.Struct, frozen=True):
+    """An exit signal, to a process that traps them."""
+
+    frm: Pid
+    reason: Reason
+
+
+class DownMessage(msgspec.Struct, frozen=True):
+    """The one notice of monitor ``ref``."""
+
+    ref: int
+    pid: Pid
+    reason: Reason
+
+
+class Timeout(msgspec.Struct, frozen=True):
+    """Nothing arrived within the inactivity timeout."""
+
+
+Notice: TypeAlias = Union[ExitMessage, DownMessage]
+Event: TypeAlias = Union[Message, CallMessage, ExitMessage, DownMessage]
+
+
+class Raw(msgspec.Struct, frozen=True, gc=False):
+    """A message as it came: undecoded until somebody takes it out."""
+
+    frm: int
+    message: Call | Cast | Info
+
+
+Item: TypeAlias = Union[Raw, Notice]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """An answer that says no."""
+
+    code: str
+    detail: Term = None
+
+
+class Dead(msgspec.Struct, frozen=True):
+    """No answer will come: the callee is dead."""
+
+    reason: Reason
+
+
+class Waiting:
+    """One call under way; ``outcome`` is None until it is over."""
+
+    __slots__ = ("outcome", "peer")
+
+    def __init__(self, peer: int) -> None:
+        self.peer = peer
+        self.outcome: Reply | Refusal | Dead | None = None
+
+
+class Mailbox:
+    """Pure: what waits to be handled, and who waits for what."""
+
+    def __init__(self) -> None:
+        self.items: deque[Item] = deque()
+        self._calls: dict[int, Waiting] = {}
+        self._number = 0
+
+    def push(self, item: Item) -> None:
+        self.items.append(item)
+
+    def is_full(self) -> bool:
+        return len(self.items) >= MAX_WAITING
+
+    def remove(self, wanted: Callable[[Item], bool]) -> int:
+        """Take out what ``wanted`` says; how many."""
+        kept = [item for item in self.items if not wanted(item)]
+        removed = len(self.items) - len(kept)
+        self.items = deque(kept)
+        return removed
+
+    def expect(self, peer: int) -> tuple[int, Waiting]:
+        """A fresh call number and its entry."""
+        self._number += 1
+        waiting = self._calls[self._number] = Waiting(peer)
+        return self._number, waiting
+
+    def forget(self, number: int) -> None:
+        """The caller left: what comes for ``number`` from now on is late."""
+        self._calls.pop(number, None)
+
+    def settle(self, peer: int, reply: Reply) -> bool:
+        """An answer from ``peer``; False when nobody waits for it, or not from that peer."""
+        waiting = self._calls.get(reply.number)
+        if waiting is None or waiting.peer != peer or waiting.outcome is not None:
+            return False
+        waiting.outcome = reply
+        return True
+
+    def fail_peer(self, peer: int, outcome: Refusal | Dead) -> None:
+        """Every call to ``peer`` that has no answer yet ends with ``outcome``."""
+        for waiting in self._calls.values():
+            if waiting.peer == peer and waiting.outcome is None:
+                waiting.outcome = outcome

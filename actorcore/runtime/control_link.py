@@ -1,0 +1,79 @@
+"""The process's end of the control plane: numbered requests up, deliveries down, each once.
+
+The node may be replaced at any moment: the socket stays the same, so nothing is resent from here and a delivery that
+the successor repeats is recognised by its ``seq``.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+
+from actorcore import frames
+from actorcore.errors import RequestError
+from actorcore.frames import Numbered, Uplink
+from actorcore.runtime import sockets
+from actorcore.signals import Channel, Delivery, Request
+
+MAX_QUEUE = 4096
+
+
+class ControlLink:
+    """Control socket with its numbers and its queue of what the socket did not take yet."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._number = 0
+        self._seq = 0
+        self._queue: deque[bytes] = deque()
+
+    def is_flushed(self) -> bool:
+        return not self._queue
+
+    def request(self, body: Request) -> int:
+        """Say ``body`` to the node under the next number, which its Answer will carry.
+
+        :raises RequestError: ``mailbox_full``, the node has taken nothing for thousands of requests.
+        """
+        if len(self._queue) >= MAX_QUEUE:
+            raise RequestError("mailbox_full", "the node does not read")
+        self._number += 1
+        self.say(Numbered(self._number, body))
+        return self._number
+
+    def say(self, uplink: Uplink) -> None:
+        """Send, or queue when the socket is full.
+
+        :raises PeerGone: the guardian is gone.
+        """
+        self._queue.append(frames.encoder.encode([uplink]))
+        self.flush()
+
+    def flush(self) -> bool:
+        """Send what the socket takes; True when nothing is left."""
+        while self._queue:
+            if not sockets.send(self.sock, self._queue[0]):
+                return False
+            self._queue.popleft()
+        return True
+
+    def read(self) -> list[tuple[Delivery, int]] | None:
+        """New deliveries of the next datagram, each with its descriptor or -1; None when there is none now.
+
+        :raises PeerGone: the guardian is gone.
+        :raises ProtocolError: a delivery is lost; there is no way to go on.
+        """
+        datagram = sockets.receive(self.sock)
+        if datagram is None:
+            return None
+        fds = datagram.fds
+        new: list[tuple[Delivery, int]] = []
+        try:
+            for link in frames.decode_down(datagram.data):
+                if link.seq <= self._seq:  # repeated by the successor of a killed node
+                    continue
+                self._seq = link.seq
+                new.append((link.body, fds.pop(0) if fds and isinstance(link.body, Channel) else -1))
+        finally:
+            sockets.close_all(fds)
+        return new

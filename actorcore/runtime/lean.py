@@ -1,0 +1,176 @@
+"""The lean flavour: what a process of the template ``lean`` does from its Begin to its last ``_exit``.
+
+Blocking callbacks, one epoll, and none of asyncio, threading, logging, random, subprocess: importing them would cost
+every fork (LIMITS.md §1). Uncaught exceptions and ``SystemExit`` become exit reasons here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import NoReturn
+
+from actorcore.exit_reason import NORMAL, Reason, bounded_text, reason_of_exception
+from actorcore.frames import DECODE_ERRORS
+from actorcore.gen_server import Callback, GenServer, Rules
+from actorcore.mailbox import Item, Raw, Timeout
+from actorcore.runtime import process as process_module
+from actorcore.runtime.clock import monotonic_ns, monotonic_s
+from actorcore.runtime.complain import complain
+from actorcore.runtime.messaging import ExitSelf
+from actorcore.runtime.process import Process
+from actorcore.runtime.status_page import StatusPage, fitting
+from actorcore.signals import Begin, Booted, Refused
+
+
+def run(
+    control: socket.socket, begin: Begin, page: memoryview, lookup: Callable[[str], int | None] | None = None
+) -> NoReturn:
+    """Become what ``begin`` says and end with ``_exit``: 0 when the reason is ``normal``, else 1.
+
+    ``control`` is the socket to the node, ``page`` the writable status page, ``lookup`` the shared registry's reader.
+    """
+    status = StatusPage(page)
+    reason: Reason = NORMAL
+    try:
+        process = Process(control, begin, status, lookup)
+        process_module.enter(process)
+        reason = live(process)
+        process.finish()
+    except BaseException as error:  # the last line of defence: a death always has a reason
+        reason = reason_of_end(error)
+    end(status, reason)
+
+
+def end(status: StatusPage, reason: Reason) -> NoReturn:
+    """Declare ``reason`` and leave without running anybody's exit handlers."""
+    try:
+        written = status.declare(reason)
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except BaseException:
+        os._exit(1)
+    os._exit(0 if written == NORMAL else 1)
+
+
+def live(process: Process) -> Reason:
+    """Load, start and run to the end; the reason of the end."""
+    try:
+        start = load(process.begin.spec.start)
+        server = start() if isinstance(start, type) and issubclass(start, GenServer) else None
+    except BaseException as error:
+        return refuse(process, crash(error))
+    if server is not None:
+        return serve(process, server)
+    process._control.say(Booted(process.begin.serial))
+    try:
+        start(process, *process.begin.spec.args)
+    except BaseException as error:
+        return crash(error)
+    return NORMAL
+
+
+def load(start: str) -> Callable[..., object]:
+    """The callable of ``module:name``: one import, one getattr.
+
+    :raises ValueError, ImportError, AttributeError, TypeError: there is none.
+    """
+    module, colon, name = start.partition(":")
+    if not colon or not name or "." in name:
+        raise ValueError(f"not module:name: {start[:80]!r}")
+    found = getattr(importlib.import_module(module), name)
+    if not callable(found):
+        raise TypeError(f"{start[:80]} is not callable")
+    return found  # type: ignore[no-any-return]
+
+
+def refuse(process: Process, reason: Reason | None) -> Reason:
+    """Tell the starter that there will be no process."""
+    process._control.say(Refused(process.begin.serial, None if reason is None else fitting(reason)))
+    return NORMAL if reason is None else reason
+
+
+def serve(process: Process, server: GenServer) -> Reason:
+    """Run a GenServer to its end."""
+    begin = process.begin
+    server.process = process
+    rules = Rules(server, begin.instance, begin.parent, process.reply)
+    try:
+        ignored = rules.begun(server.init(*begin.spec.args))
+    except BaseException as error:
+        return refuse(process, crash(error))
+    if ignored is not None or rules.stop is not None:
+        return refuse(process, rules.stop)
+    process._control.say(Booted(begin.serial))
+    try:
+        loop(process, rules)
+        reason: Reason = NORMAL if rules.stop is None else rules.stop
+    except BaseException as error:
+        reason = crash(error)
+    try:
+        server.terminate(reason)
+    except BaseException as error:  # reported; the first reason stands
+        crash(error)
+    return reason
+
+
+def loop(process: Process, rules: Rules) -> None:
+    """Until ``rules.stop``: the continuation, else the next message, else the inactivity timeout."""
+    status = process.status
+    while rules.stop is None:
+        todo = rules.continuation()
+        if todo is None:
+            deadline_s = None if rules.timeout_s is None else monotonic_s() + rules.timeout_s
+            item = process.next_item(deadline_s) or Timeout()
+            status.busy(monotonic_ns(), len(process.mailbox.items))
+            todo = decode(process, rules, item)
+        else:
+            status.busy(monotonic_ns(), len(process.mailbox.items))
+        if todo is not None:
+            function, arguments, frm = todo
+            rules.conclude(function(*arguments), frm)
+        status.idle()
+
+
+def decode(process: Process, rules: Rules, item: Item | Timeout) -> Callback | None:
+    """The callback for ``item``; a message of the wrong type is refused and harms nobody."""
+    try:
+        return rules.callback(item)
+    except DECODE_ERRORS as error:
+        if isinstance(item, Raw):
+            complain(f"message from {item.frm} refused: {bounded_text(str(error), 200)}")
+            process.refuse(item)
+        return None
+
+
+def reason_of_end(error: BaseException) -> Reason:
+    """The exit reason of whatever unwound a process."""
+    if isinstance(error, ExitSelf):
+        return error.reason
+    if isinstance(error, SystemExit):
+        if error.code is None or error.code == 0:
+            return NORMAL
+        return {"exit": error.code & 0xFF if isinstance(error.code, int) else 1}
+    return reason_of_exception(error)
+
+
+def crash(error: BaseException) -> Reason:
+    """The reason of ``error``; the unexpected goes to stderr with its frames."""
+    reason = fitting(reason_of_end(error))
+    if not isinstance(error, (ExitSelf, SystemExit)):
+        complain(f"process dies: {reason}{_frames(error.__traceback__)}")
+    return reason
+
+
+def _frames(traceback: TracebackType | None) -> str:
+    lines: list[str] = []
+    while traceback is not None and len(lines) < 50:
+        code = traceback.tb_frame.f_code
+        lines.append(f"\n  {code.co_filename}:{traceback.tb_lineno} in {code.co_name}")
+        traceback = traceback.tb_next
+    return "".join(lines)

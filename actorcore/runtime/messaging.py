@@ -1,0 +1,159 @@
+"""What a process says to others: call, cast, send, reply, over the direct channels."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import msgspec
+
+from actorcore import frames
+from actorcore.errors import CallFailed, CallTimeout, RequestError
+from actorcore.exit_reason import NOPROC, Reason
+from actorcore.frames import Call, Cast, Info, Reply
+from actorcore.mailbox import Dead, From, Raw, Refusal
+from actorcore.pids import Pid
+from actorcore.runtime.channel import Channel, Whole
+from actorcore.runtime.clock import monotonic_s
+from actorcore.runtime.node_requests import NodeRequests
+from actorcore.runtime.peers import Peers
+from actorcore.runtime.status_page import fitting
+from actorcore.signals import SendExit
+
+QUEUE_WAIT_S = 5.0
+
+
+class ExitSelf(BaseException):
+    """``exit_self``: unwinds to the runtime, which ends the process with ``reason``."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Messaging(NodeRequests):
+    """The data half of :class:`actorcore.runtime.process.Process`.
+
+    A message leaves at once when its socket takes it (a callback may run for minutes after its cast); what a full
+    socket refuses, what waits for an introduction and what is said inside :meth:`batch` leaves in batches.
+    """
+
+    _peers: Peers
+    _serial: int
+    _batching: bool
+
+    def call(self, to: Pid | str, request: object, timeout_s: float | None = 5.0) -> object:
+        """Send ``request``, wait for the answer and return it.
+
+        :raises CallFailed: the callee is dead or does not exist (``noproc``), or is the caller (``calling_self``).
+        :raises CallTimeout: no answer in time.
+        :raises RequestError: the callee refused the message (``invalid_message``), or ``mailbox_full``.
+        """
+        peer = self._resolve(to)
+        if peer is None:
+            raise CallFailed(NOPROC)
+        if peer == self._serial:
+            raise CallFailed("calling_self")
+        deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
+        number, waiting = self.mailbox.expect(peer)
+        try:
+            self._post(peer, Call(number, request))  # type: ignore[arg-type]  # encoded in place of its Raw
+            while (outcome := waiting.outcome) is None:
+                if not self.pump(deadline_s, peer) and deadline_s is not None and monotonic_s() >= deadline_s:
+                    raise CallTimeout(f"no answer within {timeout_s} s")
+        finally:
+            self.mailbox.forget(number)
+        return value_of(outcome)
+
+    def cast(self, to: Pid | str, request: object) -> None:
+        """Send ``request`` without an answer; to the dead it vanishes.
+
+        :raises RequestError: ``mailbox_full`` after 5 s without room.
+        """
+        self._post_to(to, Cast(request))  # type: ignore[arg-type]
+
+    def send(self, to: Pid | str, message: object) -> None:
+        """OTP's ``!``: as :meth:`cast`, but it arrives as a plain message."""
+        self._post_to(to, Info(message))  # type: ignore[arg-type]
+
+    def reply(self, frm: From, value: object) -> None:
+        """Answer a call now or later, from any callback; to the dead it vanishes."""
+        self._post(frm.pid.serial, Reply(frm.number, value))  # type: ignore[arg-type]
+
+    def reply_error(self, frm: From, code: str, detail: str = "") -> None:
+        """Refuse a call: its caller gets RequestError(code)."""
+        self._post(frm.pid.serial, Reply(frm.number, error=(code, detail)))
+
+    def _post_to(self, to: Pid | str, message: Cast | Info) -> None:
+        peer = self._resolve(to)
+        if peer == self._serial:
+            body = msgspec.Raw(frames.encoder.encode(message.body))
+            self.mailbox.push(Raw(peer, type(message)(body)))
+        elif peer is not None:
+            self._post(peer, message)
+
+    def _post(self, peer: int, message: Whole) -> None:
+        channel = self._peers.channel_to(peer)
+        if channel.is_full():
+            self._wait_room(channel)
+            if channel.ended:
+                return
+        channel.post(message)
+        if not self._batching:
+            self._peers.flush(channel)
+
+    def _wait_room(self, channel: Channel) -> None:
+        deadline_s = monotonic_s() + QUEUE_WAIT_S
+        self._peers.flush(channel)
+        while channel.is_full() and not channel.ended:
+            if monotonic_s() >= deadline_s:
+                raise RequestError("mailbox_full", f"process {channel.peer} does not read")
+            self.pump(deadline_s)
+
+    def batch(self) -> Batch:
+        """``with process.batch():`` messages leave together, up to 64 in one datagram, at its end or before a wait."""
+        return Batch(self)
+
+    def exit(self, to: Pid, reason: Reason) -> None:
+        """OTP's ``exit(Pid, Reason)``: an exit signal, after all that was sent to ``to`` before."""
+        if to.instance != self.self_pid.instance:
+            return
+        channel = self._peers.find(to.serial)
+        sent = 0
+        if channel is not None and not channel.ended:
+            self._peers.flush(channel)
+            sent = channel.sent
+        self._say(SendExit(to.serial, fitting(reason), sent))
+
+    def exit_self(self, reason: Reason) -> NoReturn:
+        """End this process with ``reason``; ``finally`` blocks and ``terminate`` run."""
+        raise ExitSelf(fitting(reason))
+
+
+class Batch:
+    """Context of :meth:`Messaging.batch`."""
+
+    def __init__(self, process: Messaging) -> None:
+        self._process = process
+
+    def __enter__(self) -> None:
+        self._process._batching = True
+
+    def __exit__(self, *_: object) -> None:
+        self._process._batching = False
+        self._process._peers.flush_all()
+
+
+def value_of(outcome: Reply | Refusal | Dead) -> object:
+    """What a call returns or raises."""
+    if type(outcome) is Reply:
+        if outcome.error is None:
+            return frames.term_decoder.decode(outcome.body)
+        code, detail = outcome.error
+    elif isinstance(outcome, Dead):
+        raise CallFailed(outcome.reason)
+    else:
+        assert isinstance(outcome, Refusal)
+        code, detail = outcome.code, outcome.detail
+    if code == "process_not_alive":
+        raise CallFailed(fitting(detail))
+    raise RequestError(code, str(detail)[:200])

@@ -1,0 +1,389 @@
+"""The node: the pump around the kernel. It may be killed at any instruction; a successor continues from the ledger.
+
+One turn: read events, append each to the ledger *before* it is handled and take it off its socket *after* that, perform
+the effects, send what waits, mark all of it performed. So every event is handled exactly once, every effect at least once.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable
+
+import msgspec
+
+from actorcore.errors import ProtocolError
+from actorcore.frames import PROTOCOL_VERSION, Farewell, Got, Hello, Numbered, Uplink, Welcome, decode_up
+from actorcore.guardian_words import (
+    Adopted, Died, Halted, Held, Ready, Serving, Signalled, Take, Zygote, fork_refused, to_node,
+)  # fmt: skip
+from actorcore.kernel import Kernel
+from actorcore.ledger import Ledger, LedgerFull
+from actorcore.registry_layout import RegistryWriter
+from actorcore.residents import Resident
+from actorcore.runtime import clock, log, sockets
+from actorcore.runtime.listener import Connection, Listener
+from actorcore.runtime.performer import Handle, Performer
+from actorcore.runtime.recovery import recover
+from actorcore.runtime.status_page import PAGE_BYTES, declared_reason
+from actorcore.signals import (
+    Asked, Booted, Born, ClientAttached, ClientDetached, Continued, Effect, Event, Exited, ForkFailed, Received, Refill,
+    Refused, ShutdownAsked, Stopped, Ticked, TookOver, Violated, Writable,
+)  # fmt: skip
+
+SNAPSHOT_BYTES = 4 << 20
+SNAPSHOT_EVENTS = 1000
+DRAIN = 64
+"""Datagrams read from one process per turn, so that a flooding one delays nobody."""
+HANDOVER_FDS = 250
+_PF_EXITING = 0x4
+
+_encode = msgspec.msgpack.encode
+
+
+class Node:
+    """Made in the spare as soon as its code is imported; :meth:`run` waits for its turn."""
+
+    def __init__(
+        self, control: socket.socket, ledger: memoryview, registry: memoryview, status: memoryview,
+        residents: Callable[[], dict[str, Resident]], pool: dict[str, int],
+    ) -> None:  # fmt: skip
+        self._control = control
+        self._ledger_memory = ledger
+        self._registry_memory = registry
+        self._status = status
+        self._residents = residents
+        self._pool = pool
+        self._epoll = select.epoll()
+        self._sources: dict[int, Callable[[int], None]] = {}
+        self._handles: dict[int, Handle] = {}
+        self._zygotes: dict[str, socket.socket] = {}
+        self._deaths: list[Died] = []
+        self._halted: list[Halted] = []
+        self._ending = False
+
+    def run(self) -> None:
+        """Say ready, wait for Take, restore, serve; returns only by exception."""
+        sockets.send(self._control, _encode(Ready()))
+        take, listener_fd = self._await_turn()
+        self._begin(take, listener_fd)
+        while True:
+            self._turn()
+
+    # ---- taking over ----------------------------------------------------------------------------------------------
+
+    def _await_turn(self) -> tuple[Take, int]:
+        while True:
+            datagram = sockets.await_datagram(self._control, HANDOVER_FDS)
+            fds = iter(datagram.fds)
+            match to_node.decode(datagram.data):
+                case Held(items):
+                    for item in items:
+                        control = socket.socket(fileno=next(fds))
+                        self._handles[item.serial] = Handle(control, next(fds) if item.os_pid else -1)
+                        if item.stopped:
+                            self._halted.append(Halted(item.serial, True))
+                case Zygote(template):
+                    self._zygotes[template] = socket.socket(fileno=next(fds))
+                case Take() as take:
+                    listener_fd, status_fd, registry_fd = fds
+                    os.close(status_fd)
+                    os.close(registry_fd)
+                    return take, listener_fd
+                case _:
+                    pass  # told again, or in the hand-over
+
+    def _begin(self, take: Take, listener_fd: int) -> None:
+        recovered = recover(self._ledger_memory, lambda: Kernel(take.instance, self._residents()))
+        self._ledger, self._kernel = recovered.ledger, recovered.kernel
+        self._instance = take.instance
+        listening = socket.socket(fileno=listener_fd)
+        listening.setblocking(False)
+        self._listener = Listener(listening, self._epoll, self._on_hello, self._on_client_said, self._on_client_gone)
+        registry = RegistryWriter(self._registry_memory)
+        registry.recover()
+        self._performer = Performer(
+            self._control, registry, self._status, self._listener, self._watch, self._unwatch, self._want_writable, self._commit
+        )
+        self._performer.handles.update(self._handles)
+        for serial, handle in self._handles.items():
+            self._watch(serial, handle)
+        for template, sock in self._zygotes.items():
+            self._add_zygote(template, sock)
+        self._add(self._control.fileno(), self._on_guardian)
+        self._add(listening.fileno(), lambda _: self._listener.accept())
+        self._performer.perform(recovered.unfinished)
+        self._reconcile(registry)
+        self._commit(TookOver(os.getpid(), take.generation))
+        for halted in self._halted:
+            self._on_halted(halted)
+        self._performer.tell_guardian(Serving())
+        self._turn(0.0)
+
+    def _reconcile(self, registry: RegistryWriter) -> None:
+        """Bring the world to what the table says: names, kills that waited for a pidfd, forks that were lost."""
+        names = self._kernel.table.published()
+        known = registry.entries()
+        changes = [(name, 0) for name in known if name not in names]
+        changes += [(name, serial) for name, serial in names.items() if known.get(name) != serial]
+        if changes:
+            registry.apply(changes)
+        for row in self._kernel.table.rows(0, 1 << 30):
+            if row.kind != "process":
+                continue
+            handle = self._performer.handles.get(row.serial)
+            if row.phase == "forking":
+                self._fork_again(row.serial)
+            elif row.phase == "dying":
+                self._performer.kill(row.serial, signal.SIGKILL)
+            if handle is not None and handle.pidfd < 0 and row.os_pid:
+                self._performer.adopt(row.serial, row.os_pid)
+            if row.backlog and row.phase != "forking":
+                self._want_writable(row.serial)
+            if row.stopped and Halted(row.serial, True) not in self._halted:
+                self._commit(Continued(row.serial))
+
+    # ---- one turn -------------------------------------------------------------------------------------------------
+
+    def _turn(self, patience_s: float | None = None) -> None:
+        for fd, mask in self._epoll.poll(self._patience_s() if patience_s is None else patience_s):
+            source = self._sources.get(fd)
+            if source is not None:
+                source(mask)
+            else:
+                self._listener.ready(fd, mask)
+        now = clock.monotonic_s()
+        due = self._kernel.next_deadline()
+        if due is not None and due <= now:
+            self._commit(Ticked())
+        self._listener.expire(now)
+        self._finish()
+        self._refill()
+        self._ledger.stamp(clock.monotonic_ns())
+
+    def _finish(self) -> None:
+        self._performer.flush()
+        self._ledger.mark_performed(self._ledger.last)
+        if self._ledger.needs_snapshot(SNAPSHOT_BYTES, SNAPSHOT_EVENTS):
+            self._ledger.snapshot(self._kernel.snapshot())
+
+    def _patience_s(self) -> float:
+        times = [self._kernel.next_deadline(), self._listener.next_deadline()]
+        now = clock.monotonic_s()
+        return max(0.0, min([clock.NODE_STAMP_PERIOD_S, *(at - now for at in times if at is not None)]))
+
+    def _refill(self) -> None:
+        """Top up the pools when nothing else waits: a fork costs the spawn that follows it more than it saves."""
+        if self._ending:
+            return
+        blanks = self._kernel.table.blanks()
+        for template, count in self._pool.items():
+            if blanks.get(template, 0) < count and not self._epoll.poll(0):
+                self._commit(Refill(template, min(count, blanks.get(template, 0) + 4)))
+                self._finish()
+
+    def _commit(self, event: Event) -> None:
+        """The only way in: append, handle, perform."""
+        now = clock.monotonic_s()
+        record = _encode((now, event))
+        try:
+            number = self._ledger.append(record)
+        except LedgerFull:
+            self._finish()
+            self._ledger.snapshot(self._kernel.snapshot())
+            number = self._ledger.append(record)
+        self._ledger.begin(number)
+        effects: list[Effect] = self._kernel.handle(event, now)
+        self._performer.perform(effects)
+
+    # ---- processes ------------------------------------------------------------------------------------------------
+
+    def _add(self, fd: int, source: Callable[[int], None]) -> None:
+        self._sources[fd] = source
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def _watch(self, serial: int, handle: Handle) -> None:
+        self._add(handle.control.fileno(), lambda mask: self._on_process(serial, handle, mask))
+
+    def _unwatch(self, handle: Handle) -> None:
+        if self._sources.pop(handle.control.fileno(), None) is not None:
+            self._epoll.unregister(handle.control.fileno())
+
+    def _want_writable(self, serial: int) -> None:
+        handle = self._performer.handles.get(serial)
+        if handle is not None and handle.control.fileno() in self._sources:
+            self._epoll.modify(handle.control.fileno(), select.EPOLLIN | select.EPOLLOUT)
+
+    def _on_process(self, serial: int, handle: Handle, mask: int) -> None:
+        if mask & select.EPOLLOUT:
+            self._epoll.modify(handle.control.fileno(), select.EPOLLIN)
+            self._commit(Writable(serial))
+        try:
+            for _ in range(DRAIN):
+                data = sockets.peek_data(handle.control)
+                if data is None:
+                    return
+                self._on_datagram(serial, data)
+                sockets.consume(handle.control)
+        except sockets.PeerGone:
+            self._on_process_end(serial, handle)
+
+    def _on_datagram(self, serial: int, data: bytes) -> None:
+        try:
+            said = decode_up(data)
+        except ProtocolError as error:
+            self._commit(Violated(serial, str(error)))
+            return
+        for message in said:
+            self._on_said(serial, message)
+
+    def _on_said(self, serial: int, message: Uplink) -> None:
+        match message:
+            case Numbered(number, body):
+                self._commit(Asked(serial, number, body))
+            case Born(_, os_pid):
+                self._performer.adopt(serial, os_pid)
+                self._commit(Born(serial, os_pid))
+            case Booted():
+                self._commit(Booted(serial))
+            case Refused(_, reason):
+                self._commit(Refused(serial, reason))
+            case Got(seq):
+                self._commit(Received(serial, seq))
+
+    def _on_process_end(self, serial: int, handle: Handle) -> None:
+        """Its control socket ended. Its death is told by the guardian; here is what the guardian cannot see."""
+        self._unwatch(handle)
+        row = self._kernel.table.row(serial)
+        if row is None:
+            return
+        if row.phase == "forking":  # nobody holds the other end: the order was lost with a zygote
+            self._fork_again(serial)
+        elif row.os_pid and _closed_it_alive(row.os_pid):
+            self._commit(Violated(serial, "control socket closed"))
+
+    def _fork_again(self, serial: int) -> None:
+        handle = self._performer.handles.get(serial)
+        row = self._kernel.table.row(serial)
+        if row is None or row.template not in self._performer.zygotes:
+            return
+        if handle is not None and not _is_abandoned(handle.control):
+            return  # under way, or born and about to be heard
+        self._performer.fork(serial, row.template, row.page)
+
+    # ---- guardian and zygotes -------------------------------------------------------------------------------------
+
+    def _on_guardian(self, _: int) -> None:
+        while (datagram := sockets.receive(self._control, max_fds=HANDOVER_FDS)) is not None:
+            match to_node.decode(datagram.data):
+                case Died() as died:
+                    self._on_died(died)
+                case Adopted(serial):
+                    self._performer.adopted(serial, datagram.fds[0])
+                case Halted() as halted:
+                    self._on_halted(halted)
+                case Zygote(template):
+                    self._add_zygote(template, socket.socket(fileno=datagram.fds[0]))
+                    for row in self._kernel.table.rows(0, 1 << 30):
+                        if row.phase == "forking" and row.template == template:
+                            self._fork_again(row.serial)
+                case Signalled(signum):
+                    log.report("signalled", 0, signum)
+                    self._ending = True
+                    self._commit(ShutdownAsked())
+                case Held() | Take():
+                    raise ProtocolError("a hand-over after Take")
+
+    def _on_died(self, died: Died) -> None:
+        handle = self._performer.handles.get(died.serial)
+        if handle is not None:  # what it said before its end comes first
+            self._on_process(died.serial, handle, select.EPOLLIN)
+        row = self._kernel.table.row(died.serial)
+        declared = None
+        if row is not None and row.page >= 0:
+            declared = declared_reason(self._status[row.page * PAGE_BYTES : (row.page + 1) * PAGE_BYTES])
+        self._commit(Exited(died.serial, died.code, died.status, declared))
+
+    def _on_halted(self, halted: Halted) -> None:
+        self._commit(Stopped(halted.serial) if halted.stopped else Continued(halted.serial))
+
+    def _add_zygote(self, template: str, sock: socket.socket) -> None:
+        old = self._performer.zygotes.get(template)
+        if old is not None:
+            self._sources.pop(old.fileno(), None)
+            old.close()
+        self._performer.zygotes[template] = sock
+        self._add(sock.fileno(), lambda _: self._on_zygote(template, sock))
+
+    def _on_zygote(self, template: str, sock: socket.socket) -> None:
+        try:
+            while (data := sockets.peek_data(sock)) is not None:
+                refused = fork_refused.decode(data)
+                self._commit(ForkFailed(refused.serial, _errno_name(refused.errno)))
+                sockets.consume(sock)
+        except sockets.PeerGone:
+            self._sources.pop(sock.fileno(), None)
+            self._epoll.unregister(sock.fileno())
+            if self._performer.zygotes.get(template) is sock:
+                del self._performer.zygotes[template]
+                sock.close()
+
+    # ---- clients --------------------------------------------------------------------------------------------------
+
+    def _on_hello(self, connection: Connection, hello: Hello) -> Welcome | Farewell:
+        returning = hello.serial != 0
+        if returning and not self._kernel.table.client_known(hello.serial, hello.secret):
+            return Farewell("expired", "this client is not known any more")
+        secret = hello.secret if returning else os.urandom(16)
+        if returning:
+            serial = hello.serial
+            welcome = Welcome(PROTOCOL_VERSION, self._instance, serial, secret)
+            self._listener.welcome(connection, welcome)
+            self._commit(Received(serial, hello.acknowledged))
+            self._commit(ClientAttached(serial, secret, connection.os_pid))
+            return welcome
+        self._commit(ClientAttached(0, secret, connection.os_pid))
+        welcome = Welcome(PROTOCOL_VERSION, self._instance, self._kernel.table.last_client, secret)
+        self._listener.welcome(connection, welcome)
+        return welcome
+
+    def _on_client_said(self, serial: int, message: Uplink) -> None:
+        match message:
+            case Numbered(number, body):
+                self._commit(Asked(serial, number, body))
+            case Got(seq):
+                self._commit(Received(serial, seq))
+            case _:
+                raise ProtocolError(f"{type(message).__name__} from a client")
+
+    def _on_client_gone(self, serial: int, dead: bool) -> None:
+        self._commit(ClientDetached(serial, dead))
+
+
+def _is_abandoned(control: socket.socket) -> bool:
+    """Whether nobody holds the other end and nothing was said."""
+    try:
+        sockets.peek_data(control)
+    except sockets.PeerGone:
+        return True
+    return False
+
+
+def _closed_it_alive(os_pid: int) -> bool:
+    """Whether the process lives on as the program that we forked, so that it closed its control socket by itself.
+
+    An exiting process is on its way (proc(5), flags of ``stat``); one that called execve is another program now, whose end
+    is the end of the session.
+    """
+    try:
+        with open(f"/proc/{os_pid}/stat") as file:
+            flags = int(file.read().rpartition(")")[2].split()[6])
+        return not flags & _PF_EXITING and os.readlink(f"/proc/{os_pid}/exe") == os.readlink("/proc/self/exe")
+    except (OSError, IndexError, ValueError):
+        return False
+
+
+def _errno_name(number: int) -> str:
+    return os.strerror(number).lower().replace(" ", "_") if number else "unknown"

@@ -1,0 +1,180 @@
+"""What a process asks the node: each request waits for its one answer, however many nodes die meanwhile."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from actorcore.errors import RequestError
+from actorcore.exit_reason import NOPROC, Reason, Term
+from actorcore.mailbox import DownMessage, Mailbox
+from actorcore.pids import Pid
+from actorcore.runtime.clock import monotonic_s
+from actorcore.runtime.control_link import ControlLink
+from actorcore.runtime.sockets import PeerGone
+from actorcore.runtime.status_page import fitting
+from actorcore.signals import (
+    Answer,
+    Demonitor,
+    IsAlive,
+    Link,
+    Monitor,
+    ProcessSpec,
+    Register,
+    Request,
+    Spawn,
+    TrapExit,
+    Unlink,
+    Unregister,
+    Whereis,
+)
+
+REQUEST_WAIT_S = 30.0
+"""For an answer of the node; a takeover takes milliseconds."""
+
+
+class StartFailed(RequestError):
+    """``init`` of the spawned process refused or died: ``reason`` is why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__("start_failed", str(reason)[:200])
+        self.reason = reason
+
+
+class NodeRequests:
+    """The control half of :class:`actorcore.runtime.process.Process`."""
+
+    self_pid: Pid
+    mailbox: Mailbox
+    _control: ControlLink
+    _control_fd: int
+    _epoll: select.epoll
+    _lookup: Callable[[str], int | None] | None
+    _answers: dict[int, Answer | None]
+    _ref: int
+
+    def pump(self, deadline_s: float | None, awaited: int | None = None) -> bool:
+        raise NotImplementedError
+
+    def _die_alone(self) -> None:
+        raise NotImplementedError
+
+    def _say(self, body: Request) -> int:
+        try:
+            number = self._control.request(body)
+        except PeerGone:
+            self._die_alone()
+            raise
+        if not self._control.is_flushed():
+            self._epoll.modify(self._control_fd, select.EPOLLIN | select.EPOLLOUT)
+        return number
+
+    def request(self, body: Request, timeout_s: float = REQUEST_WAIT_S) -> Term:
+        """Ask the node and wait for the answer's value.
+
+        :raises RequestError: its error, or ``timeout``.
+        """
+        deadline_s = monotonic_s() + timeout_s
+        number = self._say(body)
+        self._answers[number] = None
+        try:
+            while (answer := self._answers[number]) is None:
+                if not self.pump(deadline_s) and monotonic_s() >= deadline_s:
+                    raise RequestError("timeout", type(body).__name__)
+        finally:
+            del self._answers[number]
+        if answer.error is None:
+            return answer.value
+        code, detail = answer.error
+        if code == "start_failed":
+            raise StartFailed(fitting(detail))
+        raise RequestError(code, str(detail)[:200])
+
+    def _resolve(self, to: Pid | str) -> int | None:
+        if isinstance(to, Pid):
+            return to.serial if to.instance == self.self_pid.instance else None
+        if self._lookup is not None:
+            return self._lookup(to)
+        serial = self.request(Whereis(to))
+        return serial if isinstance(serial, int) else None
+
+    def spawn(
+        self, start: str | ProcessSpec, args: Sequence[object] = (), link: bool = False, wait_init: bool = True, **spec: Any
+    ) -> Pid | None:
+        """Start a process; ``spec`` are fields of ProcessSpec. None: its ``init`` said ignore.
+
+        :raises StartFailed: its ``init`` refused (only with ``wait_init``).
+        :raises RequestError: the node refused.
+        """
+        return self._spawn(_spec(start, args, spec), link, 0, wait_init)
+
+    def spawn_link(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> Pid | None:
+        """As :meth:`spawn` with ``link``: OTP's ``start_link``."""
+        return self._spawn(_spec(start, args, spec), True, 0, True)
+
+    def spawn_monitor(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> tuple[Pid, int]:
+        """Start without waiting for ``init``; the pid and the ref of a monitor set with its birth."""
+        self._ref += 1
+        ref = self._ref
+        pid = self._spawn(_spec(start, args, spec), False, ref, False)
+        if pid is None:
+            raise RequestError("internal_error", "a spawn without a pid")
+        return pid, ref
+
+    def _spawn(self, spec: ProcessSpec, link: bool, monitor: int, wait_init: bool) -> Pid | None:
+        return self._pid(self.request(Spawn(spec, link, monitor, wait_init), spec.init_timeout_s + REQUEST_WAIT_S))
+
+    def _pid(self, serial: Term) -> Pid | None:
+        return Pid(self.self_pid.instance, serial) if isinstance(serial, int) else None
+
+    def link(self, to: Pid) -> None:
+        """Die together: symmetric, one link per pair."""
+        self.request(Link(self._serial_of(to)))
+
+    def unlink(self, to: Pid) -> None:
+        self.request(Unlink(self._serial_of(to)))
+
+    def monitor(self, to: Pid | str) -> int:
+        """The ref whose one DownMessage tells the death of ``to``, at once with ``noproc`` when there is none."""
+        self._ref += 1
+        if isinstance(to, str):
+            self.request(Monitor(self._ref, name=to))
+        elif to.instance == self.self_pid.instance:
+            self.request(Monitor(self._ref, to.serial))
+        else:
+            self.mailbox.push(DownMessage(self._ref, to, NOPROC))
+        return self._ref
+
+    def demonitor_only(self, ref: int) -> bool:
+        """End a monitor; a DOWN that has come already stays."""
+        return bool(self.request(Demonitor(ref)))
+
+    def trap_exit(self, on: bool) -> bool:
+        """From the return on, exit signals are messages (or not); the previous flag."""
+        return bool(self.request(TrapExit(on)))
+
+    def register(self, name: str, who: Pid | None = None) -> None:
+        self.request(Register(name, 0 if who is None else self._serial_of(who)))
+
+    def unregister(self, name: str) -> None:
+        self.request(Unregister(name))
+
+    def whereis(self, name: str) -> Pid | None:
+        return self._pid(self._resolve(name))
+
+    def is_alive(self, pid: Pid) -> bool:
+        return pid.instance == self.self_pid.instance and bool(self.request(IsAlive(pid.serial)))
+
+    def _serial_of(self, pid: Pid) -> int:
+        if pid.instance != self.self_pid.instance:
+            raise RequestError("process_not_alive", "a pid of another instance")
+        return pid.serial
+
+
+def _spec(start: str | ProcessSpec, args: Sequence[object], fields: dict[str, Any]) -> ProcessSpec:
+    if isinstance(start, ProcessSpec):
+        return start
+    return msgspec.convert({"start": start, "args": list(args), **fields}, ProcessSpec)

@@ -1,0 +1,48 @@
+"""Recovery: from the ledger that a predecessor left to a kernel in the same state, and the effects it did not finish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from actorcore.kernel import Kernel
+from actorcore.ledger import Ledger
+from actorcore.runtime import log
+from actorcore.signals import NOBODY, Effect, Event
+
+_decoder = msgspec.msgpack.Decoder(tuple[float, Event])
+
+
+class Recovery(NamedTuple):
+    """``unfinished``: the effects of events that were committed and not marked as performed."""
+
+    ledger: Ledger
+    kernel: Kernel
+    unfinished: list[Effect]
+
+
+def recover(memory: memoryview, fresh: Callable[[], Kernel]) -> Recovery:
+    """Open the ledger in ``memory`` and bring a ``fresh`` kernel to its state. Poison events are skipped and reported."""
+    ledger = Ledger.open(memory)
+    suspect = ledger.strike()
+    if suspect is not None:
+        log.report("node_died_in_event", NOBODY, suspect)
+    poison = ledger.poisoned()
+    if poison is not None:
+        ledger.skip(poison)
+        log.report("event_skipped", NOBODY, poison)
+    kernel = fresh()
+    left = ledger.load()
+    if left.state is not None:
+        kernel.restore(left.state)
+    unfinished: list[Effect] = []
+    for record in left.records:
+        now, event = _decoder.decode(record.data)
+        if record.number > left.performed:
+            ledger.begin(record.number)
+        effects = kernel.skip(event, now) if record.skipped else kernel.handle(event, now)
+        if record.number > left.performed:
+            unfinished += effects
+    return Recovery(ledger, kernel, unfinished)

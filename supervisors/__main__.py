@@ -1,0 +1,16 @@
+"""The console script ``actorcore``, also ``python -m supervisors``."""
+
+from __future__ import annotations
+
+import sys
+
+from supervisors.cli import run
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What a TARGET on the command line means, and the commands on it that take more than one request."""
+
+from __future__ import annotations
+
+import msgspec
+
+from actorcore.errors import CallFailed, RequestError
+from actorcore.exit_reason import NOCONNECTION, SHUTDOWN, Term
+from actorcore.pids import Pid
+from supervisors.client import Client
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A process, and the session whose process it is now."""
+
+    text: str
+    pid: Pid
+    session: str | None
+
+
+def find(client: Client, target: str) -> Found:
+    """``target`` as a pid of this daemon, else a name, else a session id.
+
+    A session that is between two lives has the Pid of nobody (serial 0).
+
+    :raises RequestError: ``not_found``.
+    """
+    pid = _parse(client, target) or client.whereis(target)
+    for row in client.sessions():
+        if row["id"] == target if pid is None else row["serial"] == pid.serial:
+            serial = row["serial"]
+            return Found(target, Pid(client.pid.instance, serial if isinstance(serial, int) else 0), str(row["id"]))
+    if pid is None:
+        raise RequestError("not_found", target)
+    return Found(target, pid, None)
+
+
+def _parse(client: Client, target: str) -> Pid | None:
+    try:
+        pid = Pid.parse(target)
+    except ValueError:
+        return None
+    return pid if pid.instance == client.pid.instance else None  # `cafe.1` may well be a name
+
+
+def session_id(found: Found) -> str:
+    """The session's id; RequestError ``not_found`` for a bare process."""
+    if found.session is None:
+        raise RequestError("not_found", f"{found.text} is a process, not a session")
+    return found.session
+
+
+def with_pid(client: Client, row: dict[str, Term]) -> dict[str, object]:
+    """The row with the text of its Pid instead of its serial."""
+    serial = row.get("serial")
+    pid = str(Pid(client.pid.instance, serial)) if isinstance(serial, int) and serial else None
+    return {"pid": pid, **{key: value for key, value in row.items() if key != "serial"}}
+
+
+def stop(client: Client, found: Found, timeout_s: float) -> dict[str, object]:
+    """Stop the session, or shut the process down; it is gone when this returns."""
+    if found.session is not None:
+        return with_pid(client, client.stop_session(found.session, timeout_s))
+    ref = client.monitor(found.pid)
+    client.exit(found.pid, SHUTDOWN)
+    return {"pid": str(found.pid), "reason": client.wait_down(ref, timeout_s).reason}
+
+
+def take_down(client: Client, timeout_s: float) -> None:
+    """Ask for the end and wait for it: the daemon has ended when nobody listens any more."""
+    try:
+        client.node("down", timeout_s)
+        while True:
+            client.receive(timeout_s)
+    except CallFailed as error:
+        if error.reason != NOCONNECTION:
+            raise

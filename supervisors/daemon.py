@@ -1,0 +1,116 @@
+"""The daemon: the guardian with its sockets and memory, and the residents that its node runs.
+
+``python -m supervisors.daemon --dir DIR [--foreground] [--ready-fd N]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import socket
+import sys
+from pathlib import Path
+
+from actorcore.ledger import Ledger
+from actorcore.residents import Resident
+from actorcore.runtime import memory
+from actorcore.runtime.guardian import Guardian, Mappings
+from actorcore.runtime.node import Node
+from actorcore.runtime.shared_registry import SharedRegistry
+from actorcore.runtime.status_page import PAGE_BYTES
+from supervisors import paths
+from supervisors.sessions import Sessions
+
+LEDGER_BYTES = 64 << 20
+STATUS_PAGES = 16384
+EXIT_ALREADY_RUNNING = 100
+POOL = {"lean": 8}
+
+
+def node_main(control: socket.socket, ledger: memoryview, registry: memoryview, status: memoryview) -> None:
+    """The node's entry point, called in a process that the guardian forked."""
+    Node(control, ledger, registry, status, residents, POOL).run()
+
+
+def residents() -> dict[str, Resident]:
+    """The residents of this daemon, fresh."""
+    return {"sessions": Sessions()}
+
+
+def main() -> int:
+    """Run the daemon until it is told to end; the exit status of the process."""
+    arguments = _arguments()
+    os.umask(0o077)
+    directory = paths.prepare_directory(Path(arguments.dir).absolute())
+    lock = _lock(directory)
+    if lock < 0:
+        print("already_exists: a daemon serves this directory", file=sys.stderr)
+        return EXIT_ALREADY_RUNNING
+    listener = _listen(directory)
+    try:
+        return _guard(listener, arguments.ready_fd)
+    finally:
+        (directory / paths.SOCKET_NAME).unlink(missing_ok=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="supervisors.daemon")
+    parser.add_argument("--dir", required=True)
+    parser.add_argument("--foreground", action="store_true")
+    parser.add_argument("--ready-fd", type=int, default=-1)
+    return parser.parse_args()
+
+
+def _guard(listener: socket.socket, ready_fd: int) -> int:
+    instance = int.from_bytes(os.urandom(8), "big") >> 1
+    registry = SharedRegistry(instance)
+    ledger_memory = _memory("actorcore-ledger", LEDGER_BYTES)[0]
+    Ledger.create(ledger_memory)
+    status, status_fd = _memory("actorcore-status", STATUS_PAGES * PAGE_BYTES)
+    ledger = Ledger.open(ledger_memory)
+    mappings = Mappings(ledger_memory, registry.memory, status, registry.fd, status_fd, lambda: ledger.stamp_ns)
+    waiting = [ready_fd] if ready_fd >= 0 else []
+
+    def on_serving() -> None:
+        while waiting:
+            fd = waiting.pop()
+            os.write(fd, b"1")
+            os.close(fd)
+
+    return Guardian("supervisors.daemon:node_main", listener, mappings, instance, on_serving).run()
+
+
+def _memory(name: str, size_bytes: int) -> tuple[memoryview, int]:
+    fd = memory.create_memfd(name, size_bytes)
+    view = memory.map_shared(fd, size_bytes, writable=True)
+    memory.seal(fd, future_write=False)
+    return view, fd
+
+
+def _lock(directory: Path) -> int:
+    """The daemon's lock, held by this process for its life; -1 when another one has it."""
+    fd = os.open(f"{directory}/daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return -1
+    return fd
+
+
+def _listen(directory: Path) -> socket.socket:
+    """The listening socket, 0600 from its birth; whoever holds the lock may replace what a dead daemon left."""
+    left = directory / paths.SOCKET_NAME
+    if left.is_socket() and not left.is_symlink():
+        left.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    os.fchmod(listener.fileno(), 0o600)
+    with paths.socket_address(directory) as address:
+        listener.bind(address)
+    listener.listen(4096)
+    return listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())

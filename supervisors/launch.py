@@ -1,0 +1,107 @@
+"""Start the daemon on demand, once, however many commands want it at the same time (as tmux does it).
+
+Starters queue at a lock file; the winner spawns the daemon and waits for its readiness byte, the others find it running.
+The lock is no claim to be the daemon: that is a lock of the daemon's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from actorcore.errors import CallFailed, RequestError
+from actorcore.exit_reason import NOCONNECTION
+from supervisors import paths
+from supervisors.client import Client
+
+START_TIMEOUT_S = 20.0
+DAEMON_MODULE = "supervisors.daemon"
+
+
+def connect_or_start(directory: Path, module: str = DAEMON_MODULE) -> tuple[Client, bool]:
+    """A client of the daemon of ``directory``, and whether it had to be started.
+
+    :raises RequestError: ``start_failed``, its log tells why; ``not_permitted``, the directory is not safe.
+    """
+    paths.prepare_directory(directory)
+    with contextlib.suppress(_NotRunning):
+        return _connect(directory), False
+    with _locked(directory):
+        with contextlib.suppress(_NotRunning):
+            return _connect(directory), False
+        _spawn(directory, module)
+        return Client.connect(directory), True
+
+
+class _NotRunning(Exception):
+    """Nobody listens."""
+
+
+def _connect(directory: Path) -> Client:
+    try:
+        return Client.connect(directory)
+    except CallFailed as error:
+        if error.reason == NOCONNECTION:
+            raise _NotRunning from None
+        raise
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the start lock; its holder lets go within START_TIMEOUT_S, and with its death."""
+    lock = os.open(directory / paths.LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _spawn(directory: Path, module: str) -> None:
+    """Start the daemon and wait until it is ready; when it is not, it is gone afterwards."""
+    reader, writer = os.pipe()
+    try:
+        try:
+            os.set_inheritable(writer, True)
+            os_pid = _posix_spawn(directory, module, writer)
+        finally:
+            os.close(writer)
+        poll = select.poll()
+        poll.register(reader, select.POLLIN)
+        if poll.poll(START_TIMEOUT_S * 1000) and os.read(reader, 1) == b"1":
+            return
+    finally:
+        os.close(reader)
+    _end(os_pid)
+    raise RequestError("start_failed", f"the daemon did not become ready; see {paths.LOG_NAME} in {directory}")
+
+
+def _posix_spawn(directory: Path, module: str, ready_fd: int) -> int:
+    # -P: no module is ever loaded from the directory in which somebody happened to type the command (S6).
+    command = [sys.executable, "-P", "-m", module, "--dir", str(directory), "--ready-fd", str(ready_fd)]
+    log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 2, str(directory / paths.LOG_NAME), log_flags, 0o600),
+    ]
+    return os.posix_spawn(
+        sys.executable, command, os.environ, file_actions=actions,
+        setsid=True, setsigmask=[], setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGHUP, signal.SIGXFSZ],
+    )  # fmt: skip
+
+
+def _end(os_pid: int) -> None:
+    """Kill and reap our child; its number cannot be another's before that."""
+    handle = os.pidfd_open(os_pid)
+    try:
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.waitid(os.P_PIDFD, handle, os.WEXITED)
+    finally:
+        os.close(handle)

@@ -1,0 +1,133 @@
+"""Channels: batches, parts, bounds and counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from actorcore import frames
+from actorcore.errors import ProtocolError, RequestError
+from actorcore.frames import Call, Cast, Info, Part, Reply
+from actorcore.runtime import channel as channel_module
+from actorcore.runtime import sockets
+from actorcore.runtime.channel import MAX_QUEUE_MESSAGES, Channel, Whole
+
+Pair = tuple[Channel, Channel]
+
+
+@pytest.fixture
+def ends() -> Iterator[Pair]:
+    a, b = sockets.pair()
+    channels = Channel(2, a), Channel(1, b)
+    yield channels
+    for end in channels:
+        end.close()
+
+
+def info(value: object) -> Info:
+    return Info(msgspec.Raw(frames.encoder.encode(value)))
+
+
+def read_all(end: Channel) -> list[list[Whole]]:
+    found = []
+    while (messages := end.read()) is not None:
+        found.append(messages)
+    return found
+
+
+def test_a_batch_has_the_bytes_of_the_encoded_list(ends: Pair) -> None:
+    a, b = ends
+    messages: list[Whole] = [Call(1, msgspec.Raw(b"\x01")), Cast(msgspec.Raw(b"\x02")), Reply(3, error=("busy", None))] * 6
+    for message in messages:
+        a.post(message)
+    a.flush()
+    assert b.sock is not None
+    assert sockets.receive_data(b.sock) == frames.encoder.encode(messages)
+
+
+def test_messages_leave_64_to_a_datagram_and_in_order(ends: Pair) -> None:
+    a, b = ends
+    for number in range(130):
+        a.post(info(number))
+    assert a.flush()
+    found = read_all(b)
+    assert [len(batch) for batch in found] == [64, 64, 2]
+    assert [message for batch in found for message in batch] == [info(number) for number in range(130)]
+    assert (a.sent, b.received) == (130, 130)
+
+
+def test_a_datagram_holds_at_most_32_kib_of_small_messages(ends: Pair) -> None:
+    a, b = ends
+    for _ in range(10):
+        a.post(info(b"x" * 10_000))
+    a.flush()
+    assert [len(batch) for batch in read_all(b)] == [3, 3, 3, 1]
+
+
+@pytest.mark.parametrize("size", [40_000, 49_100, 49_152, 49_200, 100_000, 1 << 20, 8 << 20])
+def test_a_large_message_counts_once_and_keeps_its_place(ends: Pair, size: int) -> None:
+    a, b = ends
+    big = info(b"b" * size)
+    for message in (info(1), big, info(2)):
+        a.post(message)
+    found: list[Whole] = []
+    while not a.is_flushed() or len(found) < 3:
+        a.flush()
+        found.extend(message for batch in read_all(b) for message in batch)
+    assert found == [info(1), big, info(2)]
+    assert (a.sent, b.received) == (3, 3)
+
+
+def test_too_large_a_message_is_refused_by_its_sender(ends: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "MAX_MESSAGE_BYTES", 1 << 20)
+    a, _ = ends
+    with pytest.raises(RequestError) as refusal:
+        a.post(info(b"x" * (1 << 20)))
+    assert refusal.value.code == "value_too_long"
+    assert (a.sent, a.is_flushed()) == (0, True)
+
+
+def test_an_endless_message_is_a_breach_of_protocol(ends: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "MAX_MESSAGE_BYTES", 100_000)
+    a, b = ends
+    assert a.sock is not None
+    for _ in range(3):
+        sockets.send(a.sock, frames.encoder.encode([Part(b"x" * 40_000, False)]))
+    with pytest.raises(ProtocolError):
+        read_all(b)
+
+
+@pytest.mark.parametrize("datagrams", [
+    [[Part(b"\x00", True)]],
+    [[Part(b"x", False), Part(b"y", True)]],
+    [[Part(b"x", False)], [info(1)]],
+    [[Part(b"", False)]],
+    [[Part(frames.encoder.encode(Part(b"x", True)), True)]],
+])  # fmt: skip
+def test_wrong_parts_are_a_breach_of_protocol(ends: Pair, datagrams: list[list[frames.Message]]) -> None:
+    a, b = ends
+    assert a.sock is not None
+    for datagram in datagrams:
+        sockets.send(a.sock, frames.encoder.encode(datagram))
+    with pytest.raises(ProtocolError):
+        read_all(b)
+
+
+def test_a_channel_in_introduction_queues_up_to_its_bound() -> None:
+    waiting = Channel(5)
+    while not waiting.is_full():
+        waiting.post(info(1))
+    assert waiting.sent == MAX_QUEUE_MESSAGES
+    assert not waiting.flush()
+    assert waiting.read() is None
+
+
+def test_what_a_dead_peer_will_not_read_vanishes(ends: Pair) -> None:
+    a, b = ends
+    a.post(info(1))
+    b.close()
+    assert a.flush()
+    with pytest.raises(sockets.PeerGone):
+        a.read()
