@@ -36,9 +36,13 @@ def to_json(value: object) -> str:
     return json.dumps(plain(value))
 
 
-def say(value: object, as_json: bool, text: str | None = None) -> None:
-    """Print ``value`` as JSON, or ``text`` for a person."""
-    click.echo(to_json(value) if as_json or text is None else printable(text))
+def say(value: object, as_json: bool, text: str | list[str] | None = None) -> None:
+    """Print ``value`` as JSON, or ``text`` for a person, each item one line."""
+    if as_json or text is None:
+        click.echo(to_json(value))
+        return
+    for line in [text] if isinstance(text, str) else text:
+        click.echo(printable(line))
 
 
 def say_rows(rows: list[dict[str, object]], columns: list[str], as_json: bool) -> None:
