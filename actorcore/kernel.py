@@ -15,7 +15,19 @@ from actorcore.node_desk import NodeDesk
 from actorcore.process_table import ProcessTable
 from actorcore.residents import AnswerTo, CancelAlarm, Do, Leave, Order, Resident, SetAlarm, Tell
 from actorcore.signals import (
-    NOBODY, Alarm, Asked, Deliver, Delivery, Effect, Event, Exit, Operate, Report, ShutdownAsked, Ticked, TookOver,
+    NOBODY,
+    Alarm,
+    Asked,
+    Deliver,
+    Delivery,
+    Effect,
+    Event,
+    Exit,
+    Operate,
+    Report,
+    ShutdownAsked,
+    Ticked,
+    TookOver,
 )  # fmt: skip
 from actorcore.timers import Deadlines
 

@@ -25,6 +25,7 @@ class SessionLives:
         self.now = 0.0
         self.orders: list[Order] = []
         self.closing = memory.closing
+        self.leaving = memory.leaving
         self.sessions = {session.spec.id: session for session in memory.sessions}
         self.names = {name: id for id, session in self.sessions.items() if (name := session.spec.process.name) is not None}
         self._by_serial = {session.serial: session for session in memory.sessions if session.serial}
@@ -35,7 +36,7 @@ class SessionLives:
         """Everything that the next incarnation of this object needs."""
         return Memory(
             orders=self._last_order, starts=self._last_start, alarms=self._last_alarm,
-            sessions=list(self.sessions.values()), closing=self.closing,
+            sessions=list(self.sessions.values()), closing=self.closing, leaving=self.leaving,
         )  # fmt: skip
 
     # ---- what askers want -------------------------------------------------------------------------------------------
@@ -70,9 +71,9 @@ class SessionLives:
         elif session.state == "restarting" and not session.spawn:
             self._spawn(session, "restarting")
 
-    def close(self, asker: Asker, grace_s: float) -> None:
+    def close(self, asker: Asker | None, grace_s: float) -> None:
         """Stop all, asked in reverse start order, and kill who is left after ``grace_s``."""
-        self.closing = Closing(count=len(self.sessions), askers=[asker])
+        self.closing = Closing(count=len(self.sessions), askers=[] if asker is None else [asker])
         for session in reversed(list(self.sessions.values())):
             self.stop(session)
         if self.sessions:

@@ -162,7 +162,9 @@ VERSION = 1
 
 
 class Memory(msgspec.Struct):
-    """The whole state of the resident; ``orders``, ``starts``, ``alarms`` are the last numbers used."""
+    """The whole state of the resident; ``orders``, ``starts``, ``alarms`` are the last numbers used, ``leaving``: it ends
+    itself as soon as the last session is gone.
+    """
 
     version: int = VERSION
     orders: int = 0
@@ -170,6 +172,7 @@ class Memory(msgspec.Struct):
     alarms: int = 0
     sessions: list[Session] = []
     closing: Closing | None = None
+    leaving: bool = False
 
 
 def page(sessions: list[Session], limit: int) -> dict[str, Term]:

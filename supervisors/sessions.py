@@ -17,8 +17,8 @@ import msgspec
 
 from actorcore.errors import RequestError
 from actorcore.exit_reason import Term, bounded_text
-from actorcore.residents import AnswerTo, Order
-from actorcore.signals import Alarm, Answer, Asking, Begin, Channel, Delivery, Down, Exit, PeerDown, Started
+from actorcore.residents import AnswerTo, Leave, Order
+from actorcore.signals import NOBODY, Alarm, Answer, Asking, Begin, Channel, Delivery, Down, Exit, PeerDown, Started
 from supervisors.child_spec import ChildSpec, validate
 from supervisors.session_lives import SessionLives
 from supervisors.session_vocabulary import (
@@ -46,6 +46,9 @@ MAX_SESSIONS = 1000
 
 _decoder = msgspec.msgpack.Decoder(Memory)
 
+SHUTDOWN_GRACE_S = 5.0
+"""For all sessions together when the daemon is told to end."""
+
 
 class Sessions:
     """The resident. ``max_sessions`` bounds the list, sessions that were given up included."""
@@ -65,6 +68,10 @@ class Sessions:
                 lives.on_started(body)
             case Answer():
                 lives.on_started(_started_of(body))
+            case Exit(frm) if frm == NOBODY:  # the daemon ends: as the parent's exit signal to a supervisor
+                if lives.closing is None:
+                    lives.close(None, SHUTDOWN_GRACE_S)
+                lives.leaving = True
             case Exit():
                 lives.on_exit(body.frm, body.reason)
             case Alarm():
@@ -191,6 +198,9 @@ class Sessions:
         for asker in closing.askers:
             self._answer(asker, {"stopped": closing.count})
         closing.askers.clear()
+        if self._lives.leaving:
+            self._lives.leaving = False
+            self._lives.orders.append(Leave("shutdown"))
 
     def _answer(self, asker: Asker, value: Term) -> None:
         self._lives.orders.append(AnswerTo(*asker, value))

@@ -24,7 +24,7 @@ MAX_GUARDIAN_LINES = 499
 PURE_LAYERS = {0, 1, 3}
 # ``a.*`` names the direct children of a, ``a.**`` everything below it; an exact name goes first.
 LAYERS: dict[str, int] = {
-    **dict.fromkeys((f"actorcore.{name}" for name in "pids exit_reason signals errors telemetry faults".split()), 0),
+    **dict.fromkeys((f"actorcore.{name}" for name in "words pids exit_reason signals errors telemetry faults".split()), 0),
     "actorcore.*": 1,
     "actorcore.table": 1,
     "actorcore.table.*": 1,
@@ -38,9 +38,11 @@ LAYERS: dict[str, int] = {
     ).split()), 3),
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "session.server persistence.store supervisor_process command http paths "
-        "client client_core client_driver client_messages client_steps"
+        "client client_core client_driver client_messages client_steps launch demo_actors"
     ).split()), 4),
-    **dict.fromkeys((f"supervisors.{name}" for name in "daemon cli cli.** __main__ dashboard dashboard.**".split()), 5),
+    **dict.fromkeys((f"supervisors.{name}" for name in (
+        "daemon demo cli cli_base cli_output cli_target cli.** __main__ dashboard dashboard.**"
+    ).split()), 5),
     "supervisors": 5,
 }  # fmt: skip
 

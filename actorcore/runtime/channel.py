@@ -14,7 +14,7 @@ from actorcore import frames
 from actorcore.errors import ProtocolError, RequestError
 from actorcore.frames import BATCH_BYTES, BATCH_MESSAGES, Call, Cast, Info, Part, Reply
 from actorcore.runtime import sockets
-from actorcore.runtime.sockets import PeerGone
+from actorcore.runtime.sockets import DEAD, SEND_FLAGS, PeerGone
 
 PART_BYTES = 48 << 10
 MAX_MESSAGE_BYTES = 64 << 20
@@ -62,6 +62,25 @@ class Channel:
         else:
             self._post_parts(data)
         self.sent += 1
+
+    def send_now(self, message: Whole) -> bool:
+        """:meth:`post` and :meth:`flush`, short when the queue is empty; True when nothing is left."""
+        if self._queue or self.sock is None:
+            self.post(message)
+            return self.flush()
+        data = frames.encoder.encode([message])
+        if len(data) > PART_BYTES:
+            self.post(message)
+            return self.flush()
+        self.sent += 1
+        try:
+            self.sock.send(data, SEND_FLAGS)
+        except BlockingIOError:
+            self._enqueue(data[1:], False)  # without the header of a list of one
+            return False
+        except DEAD:  # noticed where it is read
+            return True
+        return True
 
     def _post_parts(self, data: bytes) -> None:
         if len(data) > MAX_MESSAGE_BYTES:
@@ -123,8 +142,10 @@ class Channel:
         if data is None:
             return None
         messages = frames.decode_channel(data)
-        if self._parts or any(type(message) is Part for message in messages):
+        if self._parts or (len(messages) == 1 and type(messages[0]) is Part):
             messages = self._join(messages)
+        elif len(messages) > 1 and any(type(message) is Part for message in messages):
+            raise ProtocolError("a part among whole messages")
         self.received += len(messages)
         return messages  # type: ignore[return-value]  # _join left no Part
 

@@ -17,10 +17,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from actorcore.guardian_words import (
-    HELD_PER_DATAGRAM, TEMPLATES, Adopt, Adopted, Died, Drop, Halt, Halted, Held, HeldProcess, Hold, Ready, Reload,
-    ReplaceZygote, Serving, Signalled, Take, ToNode, Zygote, encoder, to_guardian,
+    HELD_PER_DATAGRAM,
+    TEMPLATES,
+    Adopt,
+    Adopted,
+    Died,
+    Drop,
+    Halt,
+    Halted,
+    Held,
+    HeldProcess,
+    Hold,
+    Ready,
+    Reload,
+    ReplaceZygote,
+    Serving,
+    Signalled,
+    Take,
+    ToNode,
+    Zygote,
+    encoder,
+    to_guardian,
 )  # fmt: skip
-from actorcore.runtime import clock, children, memory, sockets, syscalls
+from actorcore.runtime import children, clock, memory, sockets, syscalls
 from actorcore.runtime.children import Death
 
 NODE_HANG_S = 5.0

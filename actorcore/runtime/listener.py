@@ -20,7 +20,16 @@ import msgspec
 
 from actorcore.errors import ProtocolError
 from actorcore.frames import (
-    DECODE_ERRORS, MAX_FRAME_BYTES, PROTOCOL_VERSION, Downlink, Farewell, Hello, Uplink, Welcome, decode_up, encoder,
+    DECODE_ERRORS,
+    MAX_FRAME_BYTES,
+    PROTOCOL_VERSION,
+    Downlink,
+    Farewell,
+    Hello,
+    Uplink,
+    Welcome,
+    decode_up,
+    encoder,
 )  # fmt: skip
 from actorcore.runtime import clock, log
 

@@ -97,9 +97,10 @@ class Messaging(NodeRequests):
             self._wait_room(channel)
             if channel.ended:
                 return
-        channel.post(message)
-        if not self._batching:
-            self._peers.flush(channel)
+        if self._batching:
+            channel.post(message)
+        elif not channel.send_now(message):
+            self._peers.wants_room(channel)
 
     def _wait_room(self, channel: Channel) -> None:
         deadline_s = monotonic_s() + QUEUE_WAIT_S

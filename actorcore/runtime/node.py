@@ -17,10 +17,20 @@ import msgspec
 from actorcore.errors import ProtocolError
 from actorcore.frames import PROTOCOL_VERSION, Farewell, Got, Hello, Numbered, Uplink, Welcome, decode_up
 from actorcore.guardian_words import (
-    Adopted, Died, Halted, Held, Ready, Serving, Signalled, Take, Zygote, fork_refused, to_node,
+    Adopted,
+    Died,
+    Halted,
+    Held,
+    Ready,
+    Serving,
+    Signalled,
+    Take,
+    Zygote,
+    fork_refused,
+    to_node,
 )  # fmt: skip
 from actorcore.kernel import Kernel
-from actorcore.ledger import Ledger, LedgerFull
+from actorcore.ledger import LedgerFull
 from actorcore.registry_layout import RegistryWriter
 from actorcore.residents import Resident
 from actorcore.runtime import clock, log, sockets
@@ -29,8 +39,25 @@ from actorcore.runtime.performer import Handle, Performer
 from actorcore.runtime.recovery import recover
 from actorcore.runtime.status_page import PAGE_BYTES, declared_reason
 from actorcore.signals import (
-    Asked, Booted, Born, ClientAttached, ClientDetached, Continued, Effect, Event, Exited, ForkFailed, Received, Refill,
-    Refused, ShutdownAsked, Stopped, Ticked, TookOver, Violated, Writable,
+    Asked,
+    Booted,
+    Born,
+    ClientAttached,
+    ClientDetached,
+    Continued,
+    Effect,
+    Event,
+    Exited,
+    ForkFailed,
+    Received,
+    Refill,
+    Refused,
+    ShutdownAsked,
+    Stopped,
+    Ticked,
+    TookOver,
+    Violated,
+    Writable,
 )  # fmt: skip
 
 SNAPSHOT_BYTES = 4 << 20

@@ -36,13 +36,15 @@ class Peers:
         self._by_fd: dict[int, Channel] = {}
         self._held: dict[int, list[Exit]] = {}
         self._reading_only: int | None = None
+        self.is_restricted = False
 
     def channel_to(self, peer: int) -> Channel:
         """The channel to send on; a first use, or one after the peer hung up, asks for an introduction."""
         channel = self._channels.get(peer)
-        if channel is None or channel.ended:
-            channel = self._channels[peer] = Channel(peer)
-            self._introduce(peer)
+        if channel is not None and not channel.ended:
+            return channel
+        channel = self._channels[peer] = Channel(peer)
+        self._introduce(peer)
         return channel
 
     def find(self, peer: int) -> Channel | None:
@@ -52,6 +54,10 @@ class Peers:
         """Send what the socket takes now, and the rest when it takes more."""
         if not channel.flush():
             self._arm(channel)
+
+    def wants_room(self, channel: Channel) -> None:
+        """Its queue is not empty: go on when the socket takes more."""
+        self._arm(channel)
 
     def flush_all(self) -> None:
         """As :meth:`flush`, for every channel."""
@@ -183,6 +189,7 @@ class Peers:
         if peer == self._reading_only:
             return
         self._reading_only = peer
+        self.is_restricted = peer is not None
         for channel in self._by_fd.values():
             self._arm(channel)
 

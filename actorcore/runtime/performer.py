@@ -20,7 +20,20 @@ from actorcore.registry_layout import RegistryWriter
 from actorcore.runtime import log, sockets
 from actorcore.runtime.listener import Listener
 from actorcore.signals import (
-    Begin, Channel, Connect, Deliver, Delivery, Effect, Event, Forget, Fork, Kill, Operate, Publish, Report, Retract,
+    Begin,
+    Channel,
+    Connect,
+    Deliver,
+    Delivery,
+    Effect,
+    Event,
+    Forget,
+    Fork,
+    Kill,
+    Operate,
+    Publish,
+    Report,
+    Retract,
     Undelivered,
 )  # fmt: skip
 

@@ -68,7 +68,8 @@ class Process(Messaging):
         if self._batching:
             self._peers.flush_all()
         full = len(self.mailbox.items) >= MAX_WAITING
-        self._peers.read_only((awaited or 0) if full else None)
+        if full or self._peers.is_restricted:
+            self._peers.read_only((awaited or 0) if full else None)
         timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - monotonic_s())
         events = self._epoll.poll(timeout_s, EPOLL_BATCH)
         for fd, mask in events:

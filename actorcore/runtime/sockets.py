@@ -22,7 +22,8 @@ SEND_BUFFER_BYTES = 4 << 20
 MAX_FDS = 16
 _FLAGS = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 _SO_SNDBUFFORCE = 32
-_DEAD = (BrokenPipeError, ConnectionResetError)
+SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+DEAD = (BrokenPipeError, ConnectionResetError)
 
 
 class PeerGone(ActorError):
@@ -65,12 +66,12 @@ def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] | list[int] = ()
     try:
         if fds:
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
-            sock.sendmsg([data], rights, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            sock.sendmsg([data], rights, SEND_FLAGS)
         else:
-            sock.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            sock.send(data, SEND_FLAGS)
     except BlockingIOError:
         return False
-    except _DEAD:
+    except DEAD:
         raise PeerGone("the other end is closed") from None
     return True
 

@@ -1,0 +1,184 @@
+"""``make demo``: the main job on real processes, shown as it happens.
+
+A daemon in a private directory, sessions spawned from another process (this one), every kind of kill with the reason that
+a monitor was told, then the node killed under all of them. Exit status 1 when a promise was not kept.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from actorcore.exit_reason import Reason, Term
+from actorcore.runtime import clock
+from actorcore.signals import ProcessSpec
+from supervisors.child_spec import ChildSpec
+from supervisors.client import Client
+
+BYSTANDERS = ("ada", "barbara", "grace")
+KILLS: tuple[tuple[str, signal.Signals, Reason], ...] = (
+    ("kill -9", signal.SIGKILL, "killed"),
+    ("a bad pointer", signal.SIGSEGV, {"signal": "SIGSEGV"}),
+    ("abort", signal.SIGABRT, {"signal": "SIGABRT"}),
+    ("hang-up", signal.SIGHUP, {"signal": "SIGHUP"}),
+    ("CPU limit", signal.SIGXCPU, {"signal": "SIGXCPU"}),
+    ("polite TERM", signal.SIGTERM, "shutdown"),
+)
+NODE_KILLS = 5
+WAIT_S = 10.0
+
+
+class Demo:
+    """Runs the steps and remembers the promises that were broken."""
+
+    def __init__(self, client: Client, console: Console) -> None:
+        self.client = client
+        self.console = console
+        self.broken: list[str] = []
+
+    def run(self) -> None:
+        """All steps."""
+        self._start_sessions()
+        self._kill_sessions()
+        self._kill_node()
+        self._stop_sessions()
+
+    def _expect(self, promise: str, kept: bool) -> str:
+        if not kept:
+            self.broken.append(promise)
+        return "[green]yes[/]" if kept else "[red]NO[/]"
+
+    def _start_sessions(self) -> None:
+        for name in (*BYSTANDERS, "victim"):
+            spec = ProcessSpec("supervisors.demo_actors:Counter", name=name)
+            child = ChildSpec(id=str(uuid.uuid4()), process=spec, restart="permanent", intensity=10, backoff_max_s=0.0)
+            self.client.start_session(child)
+            self.client.call(name, "add")
+        rows = ", ".join(f"{name} (OS pid {self._os_pid(name)})" for name in (*BYSTANDERS, "victim"))
+        self.console.print(f"[bold]Sessions[/], an OS process each: {rows}\n")
+
+    def _kill_sessions(self) -> None:
+        before = self._states()
+        table = _table("Killing 'victim' with real signals; its monitor is told why", "killed by", "told", "true?",
+                       "old pid", "new pid", "told in", "back in", "others same?")  # fmt: skip
+        for what, number, expected in KILLS:
+            old, ref = self._os_pid("victim"), self.client.monitor("victim")
+            started = clock.monotonic_s()
+            signal.pidfd_send_signal(os.pidfd_open(old), number)
+            down = self.client.wait_down(ref, WAIT_S)
+            told_ms = (clock.monotonic_s() - started) * 1e3
+            new = self._await_successor("victim", old)
+            back_ms = (clock.monotonic_s() - started) * 1e3
+            untouched = self._expect(f"{what}: bystanders untouched", self._states() == before)
+            reason = self._expect(f"{what}: true reason", down.reason == expected)
+            told = down.reason if isinstance(down.reason, str) else ", ".join(str(part) for part in down.reason.values())
+            times = (f"{told_ms:.1f} ms", f"{back_ms:.1f} ms")
+            table.add_row(what, told, reason, str(old), str(new), *times, untouched)
+        self.console.print(table)
+
+    def _kill_node(self) -> None:
+        before = {**self._states(), "victim": self._state("victim")}
+        title = "\nKilling the node, the supervisor process of them all"
+        table = _table(title, "old node", "new node", "request answered in", "all sessions, pids, counts the same?")
+        for _ in range(NODE_KILLS):
+            old = self._node()
+            started = clock.monotonic_s()
+            signal.pidfd_send_signal(os.pidfd_open(old), signal.SIGKILL)
+            new = self._node()
+            back_ms = (clock.monotonic_s() - started) * 1e3
+            after = {**self._states(), "victim": self._state("victim")}
+            same = self._expect("node killed: sessions untouched", after == before and new != old)
+            table.add_row(str(old), str(new), f"{back_ms:.1f} ms", same)
+        self.console.print(table)
+
+    def _stop_sessions(self) -> None:
+        ids = [str(session["id"]) for session in self.client.sessions()]
+        for session_id in ids:
+            self.client.stop_session(session_id)
+        gone = [self.client.whereis(name) is None for name in (*BYSTANDERS, "victim")]
+        self.console.print(f"\nStopped {len(ids)} sessions; their names are free: {self._expect('names are free', all(gone))}")
+
+    # ---- questions --------------------------------------------------------------------------------------------------
+
+    def _os_pid(self, name: str) -> int:
+        answer = self.client.call(name, "os_pid", WAIT_S)
+        assert isinstance(answer, int)
+        return answer
+
+    def _state(self, name: str) -> tuple[int, Term]:
+        return self._os_pid(name), self.client.call(name, "count", WAIT_S)
+
+    def _states(self) -> dict[str, tuple[int, Term]]:
+        return {name: self._state(name) for name in BYSTANDERS}
+
+    def _node(self) -> int:
+        answer = self.client.node("status")["node_os_pid"]
+        assert isinstance(answer, int)
+        return answer
+
+    def _await_successor(self, name: str, old: int) -> int:
+        """The OS pid of the next incarnation: its name is found as soon as it is ready."""
+        deadline = clock.monotonic_s() + WAIT_S
+        while clock.monotonic_s() < deadline:
+            if self.client.whereis(name) is not None:
+                new = self._os_pid(name)
+                if new != old:
+                    return new
+        self.broken.append(f"{name} is back")
+        return 0
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    return table
+
+
+@contextmanager
+def private_daemon(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A daemon of our own in ``directory``; told to end, and awaited, at the end of the block."""
+    ready, told = os.pipe()
+    with open(directory.parent / "daemon.log", "wb") as log:
+        argv = [sys.executable, "-m", "supervisors.daemon", "--dir", str(directory), "--ready-fd", str(told)]
+        daemon = subprocess.Popen(argv, pass_fds=[told], stderr=log, start_new_session=True)
+    os.close(told)
+    try:
+        select.select([ready], [], [], WAIT_S)
+        if os.read(ready, 1) != b"1":
+            raise RuntimeError("the daemon did not start; its log: " + (directory.parent / "daemon.log").read_text()[-2000:])
+        yield daemon
+    finally:
+        os.close(ready)
+        daemon.terminate()
+        daemon.wait(WAIT_S * 2)
+
+
+def main() -> int:
+    """Show it; 0 when every promise was kept."""
+    console = Console(highlight=False)
+    with tempfile.TemporaryDirectory(prefix="actorcore-demo-") as folder:
+        directory = Path(folder) / "run"
+        with private_daemon(directory) as daemon:
+            console.print(f"[bold]Daemon[/] started: guardian {daemon.pid}, in a private directory\n")
+            with Client.connect(directory) as client:
+                demo = Demo(client, console)
+                demo.run()
+        clean = not (directory / "actorcore.sock").exists() and daemon.returncode == 0
+        console.print(f"Daemon ended, nothing left behind: {demo._expect('clean end', clean)}")
+    if demo.broken:
+        console.print("[red]Promises broken:[/] " + "; ".join(demo.broken))
+        return 1
+    console.print("[green]Every promise was kept.[/]")
+    return 0
