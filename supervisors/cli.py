@@ -17,7 +17,7 @@ import click
 from supervisors.cli_base import cli, command, daemon, directory, find, json_term, running_daemon, say, signal_number, timeout
 
 RESTARTS = ["permanent", "transient", "temporary", "none"]
-PROCESS_COLUMNS = ["pid", "name", "kind", "state", "os_pid", "template"]
+PROCESS_COLUMNS = ["pid", "name", "kind", "state", "os_pid", "start"]
 SESSION_COLUMNS = ["id", "name", "pid", "state", "restarts", "restart", "reason"]
 
 
@@ -89,13 +89,18 @@ def spawn(
 
 @command
 @click.option("--sessions", "only_sessions", is_flag=True, help="Sessions with their restarts instead of processes.")
-def ls(only_sessions: bool, as_json: bool) -> None:
+@click.option("-a", "--all", "blanks", is_flag=True, help="Also the warm processes that wait for their turn.")
+def ls(only_sessions: bool, blanks: bool, as_json: bool) -> None:
     """List processes, or sessions."""
     from supervisors import cli_output, cli_target
 
     with daemon() as client:
-        rows = [cli_target.with_pid(client, row) for row in (client.sessions() if only_sessions else client.processes())]
-    cli_output.say_rows(rows, SESSION_COLUMNS if only_sessions else PROCESS_COLUMNS, as_json)
+        if only_sessions:
+            rows = [cli_target.with_pid(client, row) for row in client.sessions()]
+        else:
+            rows = [cli_target.process_row(client, row) for row in client.processes()]
+    shown = rows if blanks or only_sessions else [row for row in rows if row["kind"] != "process" or row.get("start")]
+    cli_output.say_rows(shown, SESSION_COLUMNS if only_sessions else PROCESS_COLUMNS, as_json)
 
 
 @command

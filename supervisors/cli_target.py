@@ -57,6 +57,12 @@ def with_pid(client: Client, row: dict[str, Term]) -> dict[str, object]:
     return {"pid": pid, **{key: value for key, value in row.items() if key != "serial"}}
 
 
+def process_row(client: Client, row: dict[str, Term]) -> dict[str, object]:
+    """As :func:`with_pid`, with ``state``: the phase of its life, or ``stopped`` by job control."""
+    state = "stopped" if row.get("stopped") else row.get("phase", row.get("state"))
+    return {**with_pid(client, row), "state": state}
+
+
 def stop(client: Client, found: Found, timeout_s: float) -> dict[str, object]:
     """Stop the session, or shut the process down; it is gone when this returns."""
     if found.session is not None:

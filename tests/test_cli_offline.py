@@ -65,8 +65,8 @@ def world(session: Session, said: Numbered) -> None:
         case Ask(3):
             session.answer(said, row)
         case Processes(0):
-            process = {"serial": 7, "kind": "process", "name": "counter", "state": "running", "os_pid": 99, "parent": 3}
-            session.answer(said, [{**process, "template": "lean"}])
+            process = {"serial": 7, "kind": "process", "name": "counter", "phase": "running", "os_pid": 99, "start": "m:f"}
+            session.answer(said, [process, {**process, "serial": 8, "name": None, "start": "", "phase": "warm"}])
         case Processes():
             session.answer(said, [])
         case Spawn():
@@ -153,8 +153,8 @@ def test_ls_is_a_table_without_colours_when_no_terminal_reads_it(cli: Output) ->
     with node_of(cli, world):
         assert cli.run("ls") == 0
     assert cli.out.splitlines() == [
-        "PID     NAME     KIND     STATE    OS_PID  TEMPLATE",
-        "7f3a.7  counter  process  running  99      lean",
+        "PID     NAME     KIND     STATE    OS_PID  START",
+        "7f3a.7  counter  process  running  99      m:f",
     ]
 
 
