@@ -157,7 +157,10 @@ def kill(target: str, sent: signal.Signals | None, as_json: bool) -> None:
     """
     with daemon() as client:
         pid = find(client, target).pid
+        ref = client.monitor(pid)
         client.kill(pid, sent)
+        if sent is None:
+            client.wait_down(ref)
         say({"pid": str(pid), "signal": None if sent is None else sent.name}, as_json, str(pid))
 
 

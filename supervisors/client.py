@@ -10,19 +10,16 @@ One thread at a time may use a client. It needs no thread of its own: messages a
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from actorcore.errors import CallFailed
-from actorcore.exit_reason import KILL, Reason, Term
+from actorcore.exit_reason import Reason, Term
 from actorcore.pids import Pid
 from actorcore.runtime import clock
 from actorcore.signals import ProcessSpec
+from supervisors import client_kill, paths
 from supervisors import client_steps as steps
-from supervisors import paths
 from supervisors.child_spec import ChildSpec
 from supervisors.client_driver import DEFAULT_TIMEOUT_S, Driver
 from supervisors.client_messages import DownMessage, Mail, Ref
@@ -62,7 +59,7 @@ class Client:
         return client
 
     def close(self) -> None:
-        """Hang up; what this client is linked to gets an exit signal a few seconds later."""
+        """Send what is queued (at most a second) and hang up; what this client is linked to gets EXIT ``noconnection``."""
         self._driver.close()
 
     def __enter__(self) -> Client:
@@ -123,23 +120,7 @@ class Client:
 
         :raises CallFailed: ``noproc``, a real signal has nobody to go to.
         """
-        if signum is None:
-            self.exit(to, KILL)
-            return
-        pid = self.whereis(to) if isinstance(to, str) else to
-        os_pid = self._os_pid(pid)
-        try:
-            handle = os.pidfd_open(os_pid)
-        except ProcessLookupError:
-            raise CallFailed("noproc") from None
-        try:
-            if self._os_pid(pid) != os_pid:  # between the two looks the number may have gone to a stranger
-                raise CallFailed("noproc")
-            signal.pidfd_send_signal(handle, signum)
-        except ProcessLookupError:
-            raise CallFailed("noproc") from None
-        finally:
-            os.close(handle)
+        self._driver.run(client_kill.kill(self._core, to, signum))
 
     def link(self, to: Target) -> None:
         """Share fate with ``to``: its abnormal end comes as an ExitMessage, ours as its exit signal."""
@@ -218,13 +199,6 @@ class Client:
 
     def _ask_sessions(self, request: object, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Term]:
         return _row(self._driver.run(steps.ask(self._core, SESSIONS, request), timeout_s))
-
-    def _os_pid(self, pid: Pid | None) -> int:
-        if pid is not None and pid.instance == self.pid.instance:
-            rows = self._driver.run(steps.processes(self._core, pid.serial - 1, 1))
-            if rows and rows[0]["serial"] == pid.serial and isinstance(os_pid := rows[0]["os_pid"], int) and os_pid > 0:
-                return os_pid
-        raise CallFailed("noproc")
 
 
 def _row(answer: Term) -> dict[str, Term]:

@@ -21,7 +21,7 @@ from actorcore.runtime import clock
 from actorcore.runtime.channel import Channel, Whole
 from actorcore.runtime.client_connection import Arrival, ClientConnection
 from actorcore.runtime.sockets import PeerGone, close_all, enlarge
-from actorcore.signals import Alarm, Answer, Asking, Begin, Down, Exit, PeerDown, Started
+from actorcore.signals import Alarm, Answer, Asking, Begin, Down, Exit, PeerDown, SendExit, Started, TrapExit
 from actorcore.signals import Channel as ChannelDelivery
 from supervisors.client_messages import DownMessage, ExitMessage, InfoMessage, Mail, Ref
 
@@ -112,6 +112,16 @@ class ClientCore:
         self.connection.close()
         for channel in list(self.channels.values()):
             self._end(channel)
+
+    def is_flushed(self) -> bool:
+        """Whether everything has left this process."""
+        return not self.connection.wants_write() and all(channel.is_flushed() for channel in self.channels.values())
+
+    def say_goodbye(self) -> None:
+        """End our entry now: the node would keep it for our return. Its links break as if we had been lost."""
+        if self.connection.state == "open":
+            self.connection.submit(TrapExit(False))
+            self.connection.submit(SendExit(self.connection.serial, NOCONNECTION))
 
     def forget(self, number: int) -> None:
         """Nobody awaits ``number`` any more."""

@@ -18,6 +18,8 @@ from supervisors.client_core import ClientCore
 from supervisors.client_steps import Steps
 
 DEFAULT_TIMEOUT_S = 5.0
+GOODBYE_S = 1.0
+"""For what is still queued when a client closes."""
 T = TypeVar("T")
 
 
@@ -53,9 +55,16 @@ class Driver:
         self.core = ClientCore(self._poller)
 
     def close(self) -> None:
-        """Close every descriptor."""
-        self.core.close()
-        self._poller.epoll.close()
+        """Send what is queued, say goodbye, close every descriptor."""
+        try:
+            if self.core.connection.state == "open":
+                deadline = clock.monotonic_s() + GOODBYE_S
+                while not self.core.is_flushed() and self._turn(deadline):
+                    pass
+                self.core.say_goodbye()
+        finally:
+            self.core.close()
+            self._poller.epoll.close()
 
     def open(self, deadline: float) -> None:
         """Wait until the node has welcomed us; raises its refusal, CallFailed ``noconnection`` or CallTimeout."""

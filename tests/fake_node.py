@@ -13,7 +13,7 @@ import msgspec
 
 from actorcore import frames
 from actorcore.frames import PROTOCOL_VERSION, Downlink, Farewell, Got, Hello, Numbered, Uplink, Welcome
-from actorcore.signals import Answer, Delivery, TrapExit
+from actorcore.signals import Answer, Delivery, SendExit, TrapExit
 from supervisors import paths
 
 INSTANCE = 0x7F3A
@@ -72,7 +72,10 @@ class Session:
 
     def deliver(self, body: Delivery, fd: int | None = None) -> None:
         self.node.seq += 1
-        self.line.write(Downlink(self.node.seq, body), fd=fd)
+        try:
+            self.line.write(Downlink(self.node.seq, body), fd=fd)
+        except (BrokenPipeError, ConnectionResetError):  # gone; what it said last is still to be read
+            pass
 
     def answer(self, request: Numbered, value: object = True, error: tuple[str, object] | None = None) -> None:
         self.deliver(Answer(request.number, value, error))  # type: ignore[arg-type]
@@ -95,6 +98,7 @@ class FakeNode:
         self.hellos: list[Hello] = []
         self.requests: list[Numbered] = []
         self.got: list[int] = []
+        self.goodbyes = 0
         self.refusal: Farewell | None = None
         self.error: BaseException | None = None
         self.listener = socket.socket(socket.AF_UNIX)
@@ -143,8 +147,10 @@ class FakeNode:
         match said:
             case Got(seq):
                 self.got.append(seq)
-            case Numbered(_, TrapExit()):
-                session.answer(said, False)
+            case Numbered(_, TrapExit(on)):
+                session.answer(said, not on)
+            case Numbered(_, SendExit(to)) if to == SERIAL:
+                self.goodbyes += 1
             case Numbered():
                 self.requests.append(said)
                 self.script(session, said)

@@ -139,6 +139,12 @@ def test_a_daemon_that_does_not_welcome_ends_in_a_timeout(tmp_path: Path) -> Non
             Client.connect(tmp_path, timeout_s=0.01)
 
 
+def test_close_ends_the_clients_entry_at_once(tmp_path: Path) -> None:
+    with running(tmp_path / "run", refuse_all) as node, Client.connect(node.directory):
+        pass
+    assert node.goodbyes == 1
+
+
 # ---- requests to the node -------------------------------------------------------------------------------------------
 
 
