@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar, Union
 
 import msgspec
@@ -79,6 +80,13 @@ def leaver(process: Process, how: str) -> None:
         raise Hostile
     if how == "endless str":
         raise Endless
+    if how == "closed pipe":
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            os.write(writer, b"x")
+        except BrokenPipeError as error:
+            process.exit_self({"shutdown": type(error).__name__})
     if how == "cyclic":
         loop: list[object] = []
         loop.extend([loop] * 64)

@@ -277,3 +277,7 @@ def test_the_lean_path_imports_nothing_heavy() -> None:
     heavy = "asyncio threading logging random psutil subprocess uvloop multiprocessing".split()
     code = f"import sys, actorcore.runtime.lean; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_closed_pipe_is_an_error_and_not_a_death_by_sigpipe(world: World) -> None:
+    assert world.wait_death(world.start(ACTORS + "leaver", "closed pipe")) == {"shutdown": "BrokenPipeError"}

@@ -72,7 +72,8 @@ def cyclic() -> object:
 
 
 @pytest.mark.parametrize("reason", [
-    "x" * 10**6, {"a": "ü" * 10**6}, {str(n): "y" * 500 for n in range(1000)}, [[[[[[[[[1]]]]]]]]], 42, None, object(), b"z" * 9999,
+    "x" * 10**6, {"a": "ü" * 10**6}, {str(n): "y" * 500 for n in range(1000)}, [[[[[[[[[1]]]]]]]]], 42, None, object(),
+    b"z" * 9999,
     {"k": 1 << 200}, "\ud800", {"error": {"type": "T" * 9000, "text": "t" * 9000}}, {1: {2.5: object()}}, cyclic(),
     {"k" * 5000: "v"},
 ])  # fmt: skip

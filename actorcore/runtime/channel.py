@@ -25,6 +25,8 @@ MAX_QUEUE_BYTES = 8 << 20
 
 _HEADERS = tuple(bytes([0x90 | n]) if n < 16 else b"\xdc" + n.to_bytes(2, "big") for n in range(BATCH_MESSAGES + 1))
 _ONE = _HEADERS[1]
+_encode = frames.encoder.encode
+_decode = frames.channel_decoder.decode
 Whole = Call | Cast | Info | Reply
 
 
@@ -68,7 +70,7 @@ class Channel:
         if self._queue or self.sock is None:
             self.post(message)
             return self.flush()
-        data = frames.encoder.encode([message])
+        data = _encode([message])
         if len(data) > PART_BYTES:
             self.post(message)
             return self.flush()
@@ -141,7 +143,10 @@ class Channel:
         data = sockets.receive_data(self.sock)
         if data is None:
             return None
-        messages = frames.decode_channel(data)
+        try:
+            messages = _decode(data)
+        except frames.DECODE_ERRORS as error:
+            raise ProtocolError(str(error)[:200]) from None
         if self._parts or (len(messages) == 1 and type(messages[0]) is Part):
             messages = self._join(messages)
         elif len(messages) > 1 and any(type(message) is Part for message in messages):

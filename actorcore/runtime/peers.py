@@ -20,6 +20,7 @@ from actorcore.runtime.sockets import PeerGone
 from actorcore.signals import Down, Exit, PeerDown
 
 READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
+WRITABLE = select.EPOLLOUT
 MAX_DRAIN = 16384
 """Datagrams read ahead of a signal of a living peer: more than a socket holds, so a flood cannot keep us here."""
 
@@ -76,7 +77,7 @@ class Peers:
             return
         if events & READABLE:
             self._read(channel)
-        if events & select.EPOLLOUT and not channel.ended and channel.flush():
+        if events & WRITABLE and not channel.ended and channel.flush():
             self._arm(channel)
 
     def _read(self, channel: Channel) -> bool:
@@ -93,11 +94,12 @@ class Peers:
         if messages is None:
             return False
         peer = channel.peer
+        items = self._mailbox.items
         for message in messages:
             if type(message) is Reply:
                 self._mailbox.settle(peer, message)
             else:
-                self._mailbox.push(Raw(peer, message))  # type: ignore[arg-type]
+                items.append(Raw(peer, message))  # type: ignore[arg-type]
         if self._held:
             self._release(channel)
         return True

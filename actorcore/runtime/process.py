@@ -53,6 +53,8 @@ class Process(Messaging):
         self._control_fd = control.fileno()
         self._epoll.register(self._control_fd, select.EPOLLIN)
         self._peers = Peers(begin.instance, self.mailbox, self._epoll, self._introduce)
+        self._poll = self._epoll.poll
+        self._ready = self._peers.ready
         self._introductions: dict[int, int] = {}
         self._answers: dict[int, Answer | None] = {}
         self._ref = 0
@@ -71,10 +73,10 @@ class Process(Messaging):
         if full or self._peers.is_restricted:
             self._peers.read_only((awaited or 0) if full else None)
         timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - monotonic_s())
-        events = self._epoll.poll(timeout_s, EPOLL_BATCH)
+        events = self._poll(timeout_s, EPOLL_BATCH)
         for fd, mask in events:
             if fd != self._control_fd:
-                self._peers.ready(fd, mask)
+                self._ready(fd, mask)
             else:
                 self.on_control(mask)
         return bool(events)

@@ -23,6 +23,8 @@ MAX_FDS = 16
 _FLAGS = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 _SO_SNDBUFFORCE = 32
 SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+_ONE_MORE = MAX_DATAGRAM_BYTES + 1
+_DONTWAIT = socket.MSG_DONTWAIT
 DEAD = (BrokenPipeError, ConnectionResetError)
 
 
@@ -138,7 +140,7 @@ def receive_data(sock: socket.socket) -> bytes | None:
     :raises ProtocolError: the datagram was too large; it is consumed.
     """
     try:
-        data = sock.recv(MAX_DATAGRAM_BYTES + 1, socket.MSG_DONTWAIT)
+        data = sock.recv(_ONE_MORE, _DONTWAIT)
     except BlockingIOError:
         return None
     except ConnectionResetError:
