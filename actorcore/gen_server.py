@@ -8,7 +8,7 @@ a callback that raises ends the server with that reason after ``terminate``, and
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, TypeAlias, Union
+from typing import ClassVar, TypeAlias, Union
 
 import msgspec
 
@@ -17,9 +17,7 @@ from actorcore.exit_reason import Reason
 from actorcore.frames import Call, Cast
 from actorcore.mailbox import DownMessage, ExitMessage, From, Item, Message, Raw, Timeout
 from actorcore.pids import Pid
-
-if TYPE_CHECKING:
-    from actorcore.runtime.process import Process
+from actorcore.process_face import ProcessFace
 
 Info: TypeAlias = Union[Message, ExitMessage, DownMessage, Timeout]
 
@@ -79,7 +77,7 @@ class GenServer:
 
     calls: ClassVar[object] = None
     casts: ClassVar[object] = None
-    process: Process
+    process: ProcessFace
 
     def init(self, *args: object) -> InitResult:
         """Make ready; the starter waits. Raising or Stop refuses the start."""

@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 refused or failed (``error: code: detail`` on stderr), 2 u
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
@@ -220,7 +219,9 @@ def down(timeout_s: float, as_json: bool) -> None:
 @command
 def demo(as_json: bool) -> None:
     """A guided tour on a private daemon."""
-    importlib.import_module("supervisors.demo").main()
+    from supervisors import demo as tour
+
+    sys.exit(tour.main())
 
 
 def run(arguments: list[str]) -> int:

@@ -15,7 +15,8 @@ from pathlib import Path
 from actorcore.ledger import Ledger
 from actorcore.residents import Resident
 from actorcore.runtime import memory
-from actorcore.runtime.guardian import Guardian, Mappings
+from actorcore.runtime.guardian import Guardian
+from actorcore.runtime.guardian_keep import Mappings
 from actorcore.runtime.node import Node
 from actorcore.runtime.shared_registry import SharedRegistry
 from actorcore.runtime.status_page import PAGE_BYTES

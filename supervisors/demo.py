@@ -62,7 +62,7 @@ class Demo:
     def _start_sessions(self) -> None:
         for name in (*BYSTANDERS, "victim"):
             spec = ProcessSpec("supervisors.demo_actors:Counter", name=name)
-            child = ChildSpec(id=str(uuid.uuid4()), process=spec, restart="permanent", intensity=10, backoff_max_s=0.0)
+            child = ChildSpec(str(uuid.uuid4()), spec, "permanent", intensity=10, backoff_step_s=0.0, backoff_max_s=0.0)
             self.client.start_session(child)
             self.client.call(name, "add")
         rows = ", ".join(f"{name} (OS pid {self._os_pid(name)})" for name in (*BYSTANDERS, "victim"))

@@ -17,6 +17,8 @@ ROOT = Path(__file__).parent.parent
 PRODUCT = ("actorcore", "supervisors")
 FOLDERS = (*PRODUCT, "tests", "benchmarks")
 MAX_LINES = 400
+MAX_TEST_LINES = 650
+"""A file of tests may be a long list of sentences; it is still reported."""
 MAX_GUARDIAN_LINES = 499
 
 # ---- the tables: a new module finds its place here or the test fails ---------------------------------------------
@@ -38,7 +40,7 @@ LAYERS: dict[str, int] = {
     ).split()), 3),
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "session.server persistence.store supervisor_process command http paths "
-        "client client_core client_driver client_messages client_steps launch demo_actors"
+        "client client_core client_driver client_messages client_steps launch demo_actors async_client async_driver async_steps"
     ).split()), 4),
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "daemon demo cli cli_base cli_output cli_target cli.** __main__ dashboard dashboard.**"
@@ -54,10 +56,12 @@ IMPURE_CALLS = {"open", "print", "input"}
 NEVER_IMPORTED = {"pickle", "marshal", "yaml", "shelve", "dill", "cloudpickle"}
 NEVER_CALLED = {"eval", "exec", "__import__"}
 
-LOADERS = {"actorcore.runtime.lean", "actorcore.runtime.guardian"}
+LOADERS = {"actorcore.runtime.lean", "actorcore.runtime.guardian_keep"}
 """May use importlib: they load a user's ``module:name``, or the node's entry point, by its name."""
 LATE_IMPORTS = {("supervisors.paths", "platformdirs"): "20 ms that most callers need not spend"}
 """(module, imported) → why an import stands inside a function."""
+LATE_IMPORTERS = ("supervisors.cli", "supervisors.__main__")
+"""Commands import what only they need, so that ``actorcore --help`` stays under 100 ms (P15)."""
 KILLERS = {"actorcore.runtime.children"}
 """May signal by number: the only reaper, where a pid that has not been reaped cannot be a stranger's."""
 SLEEPERS: set[str] = {"tests.otp.settle"}
@@ -168,7 +172,7 @@ def misplaced_imports(sources: Sources) -> Iterator[str]:
                 yield f"{module}:{node.lineno} is a relative import"
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 for target, statement in imports(node, sources):
-                    if (module, target) not in LATE_IMPORTS:
+                    if (module, target) not in LATE_IMPORTS and not module.startswith(LATE_IMPORTERS):
                         yield f"{module}:{statement.lineno} imports {target} inside {node.name}()"
 
 
@@ -205,7 +209,10 @@ def _uses(module: str, tree: ast.AST, owner: str, names: set[str]) -> Iterator[s
 
 
 def oversized(lines: dict[str, int]) -> Iterator[str]:
-    yield from (f"{name}: {count} lines, {MAX_LINES} allowed" for name, count in lines.items() if count > MAX_LINES)
+    for name, count in lines.items():
+        allowed = MAX_LINES if ours(name) else MAX_TEST_LINES
+        if count > allowed:
+            yield f"{name}: {count} lines, {allowed} allowed"
     guardian = sum(count for name, count in lines.items() if name.startswith("actorcore.runtime.guardian"))
     if guardian > MAX_GUARDIAN_LINES:
         yield f"the guardian: {guardian} lines, {MAX_GUARDIAN_LINES} allowed"

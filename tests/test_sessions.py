@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actorcore.exit_reason import Reason
+from actorcore.residents import Leave
 from actorcore.signals import Answer, Down, Exit, Started
 from supervisors.child_spec import RestartType
 from supervisors.session_vocabulary import (
@@ -175,7 +176,7 @@ def test_an_init_that_always_fails_in_a_restart_is_given_up_acceptance_63(world:
 def test_signals_of_strangers_change_nothing_acceptance_67(world: World, reason: Reason) -> None:
     world.start("a")
     before = world.resident.snapshot()
-    for body in (Exit(9999, reason), Exit(0, reason), Down([1], 41, reason), Started(77, 9999), Answer(77, 5)):
+    for body in (Exit(9999, reason), Down([1], 41, reason), Started(77, 9999), Answer(77, 5)):
         assert world.resident.handle(body, world.now) == []
     assert world.resident.snapshot() == before
 
@@ -236,3 +237,11 @@ def test_only_what_was_given_up_can_be_removed(world: World) -> None:
     crash_until_given_up(world, "a")
     assert world.value(RemoveSession("a"))["state"] == "stopped"
     assert (world.state("a"), world.kinds("a")[-1]) == (None, "session_stopped")
+
+
+def test_told_to_end_by_its_parent_it_stops_all_sessions_and_leaves(world: World) -> None:
+    """As a supervisor's own EXIT from its parent; the node's kernel says it as nobody."""
+    world.start("a")
+    assert Leave("shutdown") not in world.resident.handle(Exit(0, "shutdown"), world.now)
+    serial = world.serial("a")
+    assert Leave("shutdown") in world.resident.handle(Exit(serial, "shutdown"), world.now)

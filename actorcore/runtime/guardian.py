@@ -6,15 +6,12 @@ the node has acted on it, its death. It is blocking, single-threaded, runs no us
 
 from __future__ import annotations
 
-import importlib
 import os
 import select
 import signal
 import socket
 import sys
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 from actorcore.guardian_words import (
     HELD_PER_DATAGRAM,
@@ -34,13 +31,12 @@ from actorcore.guardian_words import (
     Serving,
     Signalled,
     Take,
-    ToNode,
     Zygote,
-    encoder,
     to_guardian,
-)  # fmt: skip
+)  # isort: skip # fmt: skip
 from actorcore.runtime import children, clock, memory, sockets, syscalls
 from actorcore.runtime.children import Death
+from actorcore.runtime.guardian_keep import Kept, Link, Mappings, become_node, say
 
 NODE_HANG_S = 5.0
 """A node that has not stamped the ledger for so long is killed."""
@@ -55,55 +51,6 @@ FORCING_SIGNALS = 3
 """The third TERM or INT (or one QUIT) ends everything at once; a second changes nothing."""
 
 _TOLD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
-
-
-@dataclass
-class Mappings:
-    """What the node inherits by fork: writable views, made before the memfds were sealed."""
-
-    ledger: memoryview
-    registry: memoryview
-    status: memoryview
-    registry_fd: int
-    status_fd: int
-    stamp_ns: Callable[[], int]
-
-
-@dataclass
-class Kept:
-    """One process of the table, as the guardian keeps it."""
-
-    control: socket.socket
-    os_pid: int = 0
-    pidfd: int = -1
-    stopped: bool = False
-    died: Died | None = None
-
-    def close(self) -> None:
-        self.control.close()
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
-
-
-@dataclass
-class Link:
-    """The guardian's end to a node or spare, with what could not be sent yet."""
-
-    os_pid: int
-    sock: socket.socket
-    ready: bool = False
-    waiting: deque[tuple[bytes, tuple[int, ...]]] = field(default_factory=deque)
-
-    def say(self, word: ToNode, fds: Sequence[int] = ()) -> None:
-        self.waiting.append((encoder.encode(word), tuple(fds)))
-        self.flush()
-
-    def flush(self) -> None:
-        try:
-            while self.waiting and sockets.send(self.sock, *self.waiting[0]):
-                self.waiting.popleft()
-        except sockets.PeerGone:
-            self.waiting.clear()  # its death arrives by waitid; the successor is told everything again
 
 
 class Guardian:
@@ -269,7 +216,7 @@ class Guardian:
         guardian_pid = os.getpid()
         os_pid = os.fork()
         if os_pid == 0:
-            _become_node(self._entry, theirs, self._mappings, guardian_pid)
+            become_node(self._entry, theirs, self._mappings, guardian_pid)
         memory.set_inherited(self._mappings.registry, False)
         theirs.close()
         self._spare = Link(os_pid, ours)
@@ -428,32 +375,3 @@ class Guardian:
         for kept in self._kept.values():
             kept.control.close()
         children.end_all()
-
-
-def _become_node(entry: str, control: socket.socket, mappings: Mappings, guardian_pid: int) -> None:
-    """In the forked child: keep the control socket and the mappings, nothing else; never return."""
-    status = 1
-    try:
-        os.dup2(control.fileno(), 3, inheritable=False)
-        syscalls.close_from(4)
-        control = socket.socket(fileno=3)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        for number in (*_TOLD, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        os.setsid()
-        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 0)
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == guardian_pid:
-            syscalls.set_process_name("actor-node")
-            module, _, name = entry.partition(":")
-            getattr(importlib.import_module(module), name)(control, mappings.ledger, mappings.registry, mappings.status)
-            status = 0
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        os._exit(status)
-
-
-def say(text: str) -> None:
-    """One line to the log; the guardian logs so rarely that it needs no more."""
-    os.write(2, f"guardian: {text}\n".encode())

@@ -34,6 +34,7 @@ from actorcore.ledger import LedgerFull
 from actorcore.registry_layout import RegistryWriter
 from actorcore.residents import Resident
 from actorcore.runtime import clock, log, sockets
+from actorcore.runtime.evidence import closed_it_alive, errno_name, is_abandoned
 from actorcore.runtime.listener import Connection, Listener
 from actorcore.runtime.performer import Handle, Performer
 from actorcore.runtime.recovery import recover
@@ -65,7 +66,6 @@ SNAPSHOT_EVENTS = 1000
 DRAIN = 64
 """Datagrams read from one process per turn, so that a flooding one delays nobody."""
 HANDOVER_FDS = 250
-_PF_EXITING = 0x4
 
 _encode = msgspec.msgpack.encode
 
@@ -288,7 +288,7 @@ class Node:
             return
         if row.phase == "forking":  # nobody holds the other end: the order was lost with a zygote
             self._fork_again(serial)
-        elif row.os_pid and _closed_it_alive(row.os_pid):
+        elif row.os_pid and closed_it_alive(row.os_pid):
             self._commit(Violated(serial, "control socket closed"))
 
     def _fork_again(self, serial: int) -> None:
@@ -296,7 +296,7 @@ class Node:
         row = self._kernel.table.row(serial)
         if row is None or row.template not in self._performer.zygotes:
             return
-        if handle is not None and not _is_abandoned(handle.control):
+        if handle is not None and not is_abandoned(handle.control):
             return  # under way, or born and about to be heard
         self._performer.fork(serial, row.template, row.page)
 
@@ -348,7 +348,7 @@ class Node:
         try:
             while (data := sockets.peek_data(sock)) is not None:
                 refused = fork_refused.decode(data)
-                self._commit(ForkFailed(refused.serial, _errno_name(refused.errno)))
+                self._commit(ForkFailed(refused.serial, errno_name(refused.errno)))
                 sockets.consume(sock)
         except sockets.PeerGone:
             self._sources.pop(sock.fileno(), None)
@@ -387,30 +387,3 @@ class Node:
 
     def _on_client_gone(self, serial: int, dead: bool) -> None:
         self._commit(ClientDetached(serial, dead))
-
-
-def _is_abandoned(control: socket.socket) -> bool:
-    """Whether nobody holds the other end and nothing was said."""
-    try:
-        sockets.peek_data(control)
-    except sockets.PeerGone:
-        return True
-    return False
-
-
-def _closed_it_alive(os_pid: int) -> bool:
-    """Whether the process lives on as the program that we forked, so that it closed its control socket by itself.
-
-    An exiting process is on its way (proc(5), flags of ``stat``); one that called execve is another program now, whose end
-    is the end of the session.
-    """
-    try:
-        with open(f"/proc/{os_pid}/stat") as file:
-            flags = int(file.read().rpartition(")")[2].split()[6])
-        return not flags & _PF_EXITING and os.readlink(f"/proc/{os_pid}/exe") == os.readlink("/proc/self/exe")
-    except (OSError, IndexError, ValueError):
-        return False
-
-
-def _errno_name(number: int) -> str:
-    return os.strerror(number).lower().replace(" ", "_") if number else "unknown"

@@ -1,0 +1,39 @@
+"""Evidence: what the kernel tells about a process beyond what was said to us."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+from actorcore.runtime import sockets
+
+_PF_EXITING = 0x4
+
+
+def is_abandoned(control: socket.socket) -> bool:
+    """Whether nobody holds the other end and nothing was said."""
+    try:
+        sockets.peek_data(control)
+    except sockets.PeerGone:
+        return True
+    return False
+
+
+def closed_it_alive(os_pid: int) -> bool:
+    """Whether the process lives on as the program that we forked, so that it closed its control socket by itself.
+
+    An exiting process is on its way (proc(5), flags of ``stat``); one that called execve is another program now, whose end
+    is the end of the session.
+    """
+    try:
+        with open(f"/proc/{os_pid}/stat") as file:
+            flags = int(file.read().rpartition(")")[2].split()[6])
+        return not flags & _PF_EXITING and os.readlink(f"/proc/{os_pid}/exe") == os.readlink("/proc/self/exe")
+    except (OSError, IndexError, ValueError):
+        return False
+
+
+def errno_name(number: int) -> str:
+    """``eagain`` for EAGAIN."""
+    return errno.errorcode.get(number, "unknown").lower()

@@ -1,0 +1,165 @@
+"""The client for asyncio programs: the blocking client's methods as coroutines, any number of them at the same time.
+
+>>> async with await AsyncClient.connect() as client:                    # doctest: +SKIP
+...     pid = await client.spawn("mypackage.counter:Counter", 0)
+...     await client.call(pid, {"add": 1})
+1
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from actorcore.exit_reason import Reason, Term
+from actorcore.pids import Pid
+from actorcore.signals import ProcessSpec
+from supervisors import client_kill, paths
+from supervisors import client_steps as steps
+from supervisors.async_driver import AsyncDriver
+from supervisors.child_spec import ChildSpec
+from supervisors.client import NODE, PAGE_ROWS, SESSIONS
+from supervisors.client_driver import DEFAULT_TIMEOUT_S
+from supervisors.client_messages import DownMessage, Mail, Ref
+from supervisors.client_steps import Target
+from supervisors.session_vocabulary import GetSession, ListSessions, RestartSession, StartSession, StopSession
+
+
+class AsyncClient:
+    """As :class:`supervisors.client.Client`, which documents the methods; bound to the event loop that connected it."""
+
+    def __init__(self, directory: Path) -> None:
+        """Use :meth:`connect`."""
+        self._driver = AsyncDriver(directory, asyncio.get_running_loop())
+        self._core = self._driver.core
+
+    @classmethod
+    async def connect(cls, directory: Path | str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S) -> AsyncClient:
+        """Connect to a running daemon; errors as of Client.connect."""
+        client = cls(paths.default_directory() if directory is None else Path(directory).absolute())
+        try:
+            await client._driver.open(timeout_s)
+        except BaseException:
+            await client.close()
+            raise
+        return client
+
+    async def close(self) -> None:
+        """Send what is queued (at most a second) and hang up; calls under way fail with ``noconnection``."""
+        await self._driver.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    @property
+    def pid(self) -> Pid:
+        """This client's own Pid."""
+        return self._core.pid(self._core.connection.serial)
+
+    @property
+    def dropped(self) -> int:
+        """How many plain messages were dropped because the mailbox was full."""
+        return self._core.dropped
+
+    # ---- processes --------------------------------------------------------------------------------------------------
+
+    async def spawn(
+        self, start: str, *args: Term, name: str | None = None, template: str = "lean", trap_exit: bool = False,
+        env: Mapping[str, str] | None = None, init_timeout_s: float = 10.0, busy_timeout_s: float | None = None,
+        link: bool = False, wait_init: bool = True,
+    ) -> Pid:  # fmt: skip
+        spec = ProcessSpec(
+            start, list(args), template=template, trap_exit=trap_exit, name=name, env=dict(env or {}),
+            init_timeout_s=init_timeout_s, busy_timeout_s=busy_timeout_s,
+        )  # fmt: skip
+        return await self.spawn_spec(spec, link, wait_init)
+
+    async def spawn_spec(self, spec: ProcessSpec, link: bool = False, wait_init: bool = True) -> Pid:
+        timeout_s = spec.init_timeout_s + DEFAULT_TIMEOUT_S
+        return await self._driver.run(steps.spawn(self._core, spec, link, wait_init), timeout_s)
+
+    async def call(self, to: Target, request: object, timeout_s: float = DEFAULT_TIMEOUT_S) -> Term:
+        return await self._driver.run(steps.call(self._core, to, request), timeout_s)
+
+    async def cast(self, to: Target, request: object) -> None:
+        await self._driver.run(steps.cast(self._core, to, request))
+
+    async def send(self, to: Target, message: object) -> None:
+        await self._driver.run(steps.send(self._core, to, message))
+
+    async def exit(self, to: Target, reason: Reason) -> None:
+        await self._driver.run(steps.send_exit(self._core, to, reason))
+
+    async def kill(self, to: Target, signum: int | None = None) -> None:
+        await self._driver.run(client_kill.kill(self._core, to, signum))
+
+    async def link(self, to: Target) -> None:
+        await self._driver.run(steps.link(self._core, to))
+
+    async def unlink(self, to: Target) -> None:
+        await self._driver.run(steps.unlink(self._core, to))
+
+    async def monitor(self, to: Target) -> Ref:
+        return await self._driver.run(steps.monitor(self._core, to))
+
+    async def demonitor(self, ref: Ref) -> bool:
+        return await self._driver.run(steps.demonitor(self._core, ref))
+
+    async def wait_down(self, ref: Ref, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> DownMessage:
+        return await self._driver.run(steps.wait_down(self._core, ref), timeout_s)
+
+    async def receive(self, timeout_s: float | None = None) -> Mail:
+        return await self._driver.run(steps.receive(self._core), timeout_s)
+
+    # ---- names and tables -------------------------------------------------------------------------------------------
+
+    async def register(self, name: str, who: Pid | None = None) -> None:
+        await self._driver.run(steps.register(self._core, name, who))
+
+    async def unregister(self, name: str) -> None:
+        await self._driver.run(steps.unregister(self._core, name))
+
+    async def whereis(self, name: str) -> Pid | None:
+        return await self._driver.run(steps.whereis(self._core, name))
+
+    async def processes(self) -> AsyncIterator[dict[str, Term]]:
+        after = 0
+        while rows := await self._driver.run(steps.processes(self._core, after, PAGE_ROWS)):
+            for row in rows:
+                yield row
+            after = max(serial for row in rows if isinstance(serial := row["serial"], int))
+
+    # ---- sessions ---------------------------------------------------------------------------------------------------
+
+    async def start_session(self, spec: ChildSpec) -> dict[str, Term]:
+        return await self._ask(SESSIONS, StartSession(spec), spec.process.init_timeout_s + DEFAULT_TIMEOUT_S)
+
+    async def stop_session(self, id: str, timeout_s: float = 30.0) -> dict[str, Term]:
+        return await self._ask(SESSIONS, StopSession(id), timeout_s)
+
+    async def restart_session(self, id: str, timeout_s: float = 30.0) -> dict[str, Term]:
+        return await self._ask(SESSIONS, RestartSession(id), timeout_s)
+
+    async def session(self, id: str) -> dict[str, Term]:
+        return await self._ask(SESSIONS, GetSession(id))
+
+    async def sessions(self) -> AsyncIterator[dict[str, Term]]:
+        after: Term = 0
+        while isinstance(after, int):
+            page = await self._ask(SESSIONS, ListSessions(after, PAGE_ROWS))
+            rows, after = page.get("sessions"), page.get("next")
+            for row in rows if isinstance(rows, list) else []:
+                if isinstance(row, dict):
+                    yield row
+
+    async def node(self, verb: str, timeout_s: float = 30.0) -> dict[str, Term]:
+        return await self._ask(NODE, {"verb": verb}, timeout_s)
+
+    async def _ask(self, name: str, request: object, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Term]:
+        answer = await self._driver.run(steps.ask(self._core, name, request), timeout_s)
+        return answer if isinstance(answer, dict) else {}
