@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -134,6 +135,8 @@ class AsyncDriver:
             raise
         else:
             self.core.attach(sock)
+            if self._hope is not None:
+                self._hope.cancel()
             self._hope = self._loop.call_later(left_s, self._check_hope)
         finally:
             self._dialing = None
@@ -178,9 +181,7 @@ class AsyncDriver:
             core.forget(number)
 
 
-def _discard(dialed: asyncio.Future[object]) -> None:
+def _discard(dialed: asyncio.Future[socket.socket]) -> None:
     """Close the socket of a dial that came too late."""
     if not dialed.cancelled() and dialed.exception() is None:
-        sock = dialed.result()
-        if hasattr(sock, "close"):
-            sock.close()
+        dialed.result().close()
