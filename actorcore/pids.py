@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import NoReturn
 
 EXT_PID = 1
 _PACKED_BYTES = 16
 
 
-class Pid(msgspec.Struct, frozen=True, order=True, gc=False):
+class Pid:
     """One incarnation: ``instance`` names the guardian's life, ``serial`` is never reused in it.
 
-    An OS pid is not a Pid: the kernel gives it away again, and nothing here accepts one.
+    An OS pid is not a Pid: the kernel gives it away again, and nothing here accepts one. Not a msgspec Struct, because
+    those are encoded as their fields; on the wire a Pid is an extension of its own.
     """
 
+    __slots__ = ("instance", "serial")
+    __match_args__ = ("instance", "serial")
     instance: int
     serial: int
+
+    def __init__(self, instance: int, serial: int) -> None:
+        object.__setattr__(self, "instance", instance)
+        object.__setattr__(self, "serial", serial)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a Pid is immutable: {name}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pid) and (self.instance, self.serial) == (other.instance, other.serial)
+
+    def __lt__(self, other: Pid) -> bool:
+        return (self.instance, self.serial) < (other.instance, other.serial)
+
+    def __hash__(self) -> int:
+        return hash((self.instance, self.serial))
+
+    def __repr__(self) -> str:
+        return f"Pid({self.instance:#x}, {self.serial})"
 
     def __str__(self) -> str:
         return f"{self.instance:x}.{self.serial}"

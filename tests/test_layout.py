@@ -40,7 +40,8 @@ LAYERS: dict[str, int] = {
     ).split()), 3),
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "session.server persistence.store supervisor_process command http paths "
-        "client client_core client_driver client_messages client_steps launch demo_actors async_client async_driver async_steps"
+        "client client_core client_driver client_messages client_steps client_kill launch demo_actors "
+        "async_client async_driver async_steps"
     ).split()), 4),
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "daemon demo cli cli_base cli_output cli_target cli.** __main__ dashboard dashboard.**"

@@ -130,7 +130,6 @@ class Node:
         listening.setblocking(False)
         self._listener = Listener(listening, self._epoll, self._on_hello, self._on_client_said, self._on_client_gone)
         registry = RegistryWriter(self._registry_memory)
-        registry.recover()
         self._performer = Performer(
             self._control, registry, self._status, self._listener, self._watch, self._unwatch, self._want_writable, self._commit
         )
