@@ -30,7 +30,7 @@ def test_a_pid_is_read_back_from_its_text(instance: int, serial: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "42", "x.1", "1.", "1.-2", "1.2.3", "7f3a:42"])
 def test_no_other_text_is_a_pid(text: str) -> None:
-    with pytest.raises(ValueError, match="not a pid|invalid literal"):
+    with pytest.raises(ValueError, match=r"not a pid|invalid literal"):
         Pid.parse(text)
 
 

@@ -100,6 +100,7 @@ class Performer:
                 case Report(kind, serial, detail):
                     log.report(kind, serial, detail)
                 case Operate(verb):
+                    self.flush()  # who asked for the end hears that it was heard
                     self.tell_guardian(Reload() if verb == "reload" else Halt())
                 case _:
                     raise AssertionError(f"unknown effect {effect!r}")
