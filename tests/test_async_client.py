@@ -89,10 +89,8 @@ def test_a_receiver_is_woken_by_a_down(tmp_path: Path) -> None:
 
     async def ask() -> None:
         async with await AsyncClient.connect(node.directory) as client:
-            receiving = asyncio.create_task(client.receive(5.0))
-            await asyncio.sleep(0)
-            ref = await client.monitor(PEER)
-            assert await receiving == DownMessage(ref, PEER, "killed")
+            mail, ref = await asyncio.gather(client.receive(5.0), client.monitor(PEER))  # started in this order
+            assert mail == DownMessage(ref, PEER, "killed")
 
     with running(tmp_path / "run", script) as node:
         asyncio.run(ask())
