@@ -115,7 +115,11 @@ class Messaging(NodeRequests):
         return Batch(self)
 
     def exit(self, to: Pid, reason: Reason) -> None:
-        """OTP's ``exit(Pid, Reason)``: an exit signal, after all that was sent to ``to`` before."""
+        """OTP's ``exit(Pid, Reason)``: an exit signal, after all that was sent to ``to`` before.
+
+        When this returns, the node has passed it on: what is sent from now on comes after it. A signal to oneself has
+        arrived by then, and one that ends the caller does not return.
+        """
         if to.instance != self.self_pid.instance:
             return
         channel = self._peers.find(to.serial)
@@ -123,7 +127,7 @@ class Messaging(NodeRequests):
         if channel is not None and not channel.ended:
             self._peers.flush(channel)
             sent = channel.sent
-        self._say(SendExit(to.serial, fitting(reason), sent))
+        self.request(SendExit(to.serial, fitting(reason), sent))
 
     def exit_self(self, reason: Reason) -> NoReturn:
         """End this process with ``reason``; ``finally`` blocks and ``terminate`` run."""

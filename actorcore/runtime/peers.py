@@ -104,10 +104,10 @@ class Peers:
             self._release(channel)
         return True
 
-    def drain(self, channel: Channel) -> None:
-        """Read until nothing is there, or nothing will come."""
+    def drain(self, channel: Channel, until: int = 0) -> None:
+        """Read until so many messages have come (0: all), nothing is there, or nothing will come."""
         for _ in range(MAX_DRAIN):
-            if channel.ended or not self._read(channel):
+            if channel.ended or 0 < until <= channel.received or not self._read(channel):
                 return
 
     def _end(self, channel: Channel) -> None:
@@ -158,7 +158,7 @@ class Peers:
         """An exit signal that we trap."""
         channel = self._channels.get(signal.frm)
         if channel is not None:
-            self.drain(channel)
+            self.drain(channel, signal.after)
             if not channel.ended and (signal.frm in self._held or channel.received < signal.after):
                 self._held.setdefault(signal.frm, []).append(signal)
                 self._release(channel)

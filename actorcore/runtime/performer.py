@@ -75,7 +75,7 @@ class Performer:
         self._commit = commit
         self.handles: dict[int, Handle] = {}
         self.zygotes: dict[str, socket.socket] = {}
-        self._unsent: set[int] = set()
+        self._unsent: dict[int, None] = {}  # in order: an exit signal leaves before the answer to its sender
         self._parked: dict[tuple[int, int], int] = {}
 
     def perform(self, effects: list[Effect]) -> None:
@@ -108,7 +108,8 @@ class Performer:
     def flush(self) -> None:
         """Send what waits, one datagram for many frames of one receiver."""
         while self._unsent:
-            serial = self._unsent.pop()
+            serial = next(iter(self._unsent))
+            del self._unsent[serial]
             handle = self.handles.get(serial)
             if handle is not None and handle.outbox:
                 frames, handle.outbox = handle.outbox, []
@@ -154,12 +155,12 @@ class Performer:
             self._listener.deliver(to, Downlink(seq, body))
             return
         handle.outbox.append(Downlink(seq, body))
-        self._unsent.add(to)
+        self._unsent[to] = None
         if isinstance(body, Begin):  # alone in its datagram: birth reads exactly one
             self._flush_one(to, handle)
 
     def _flush_one(self, to: int, handle: Handle) -> None:
-        self._unsent.discard(to)
+        self._unsent.pop(to, None)
         frames, handle.outbox = handle.outbox, []
         self._send_all(to, handle, frames)
 

@@ -74,6 +74,8 @@ class Process(Messaging):
             self._peers.read_only((awaited or 0) if full else None)
         timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - monotonic_s())
         events = self._poll(timeout_s, EPOLL_BATCH)
+        if len(events) > 1:  # the node's word first: an exit signal was said before what its sender sent next
+            events.sort(key=lambda event: event[0] != self._control_fd)
         for fd, mask in events:
             if fd != self._control_fd:
                 self._ready(fd, mask)
