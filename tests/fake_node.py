@@ -60,7 +60,8 @@ class Line:
     def write_bytes(self, data: bytes, fd: int | None = None) -> None:
         rights = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
         sent = self.sock.sendmsg([data], rights)
-        self.sock.sendall(data[sent:])
+        if sent < len(data):  # an empty send too is EPIPE when the client has read it all and gone
+            self.sock.sendall(data[sent:])
 
 
 class Session:
