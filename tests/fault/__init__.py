@@ -1,0 +1,1 @@
+"""Real daemons, real processes, real signals: the fault matrix, cell by cell."""

@@ -1,0 +1,132 @@
+"""Actors of the fault tests."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from pathlib import Path
+
+from actorcore.gen_server import Continue, GenServer, Ok, Reply, Stop
+from actorcore.mailbox import ExitMessage, From
+from actorcore.runtime.process import Process
+
+
+class Witness(GenServer):
+    """Counts; tells the process named ``watcher`` whenever it is ready; does on request what harms it.
+
+    While the file ``flaw`` exists its init crashes. Requests are ``[verb, argument]``.
+    """
+
+    def init(self, watcher: str | None = None, flaw: str | None = None) -> Ok:  # type: ignore[override]
+        self.count = 0
+        self.exits: list[object] = []
+        self.watcher = watcher
+        if flaw is not None and os.path.exists(flaw):
+            raise ValueError("flawed")
+        return Ok(then=Continue())
+
+    def handle_continue(self, term: object) -> None:
+        if self.watcher is not None:
+            self.process.send(self.watcher, {"up": self.process.begin.spec.name, "os_pid": os.getpid()})
+
+    def handle_call(self, request: object, frm: From) -> Reply | Stop:
+        verb, argument = request  # type: ignore[misc]
+        return getattr(self, f"do_{verb}")(argument)
+
+    def handle_cast(self, request: object) -> Stop | None:
+        verb, argument = request  # type: ignore[misc]
+        if verb == "exit":
+            os._exit(argument)
+        if verb == "stop":
+            return Stop(argument)
+        if verb == "raise":
+            raise RuntimeError(argument)
+        if verb == "loop":  # after telling so through a FIFO
+            Path(argument).write_bytes(b"1")
+            while True:
+                pass
+        return None
+
+    def handle_info(self, info: object) -> None:
+        if isinstance(info, ExitMessage):
+            self.exits.append([info.frm.serial, info.reason])
+
+    def do_add(self, number: int) -> Reply:
+        self.count += number
+        return Reply(self.count)
+
+    def do_state(self, _: None) -> Reply:
+        return Reply([os.getpid(), self.count])
+
+    def do_exits(self, _: None) -> Reply:
+        return Reply(self.exits)
+
+    def do_link(self, name: str) -> Reply:
+        self.process.link(self.process.whereis(name))
+        return Reply(True)
+
+    def do_lookup(self, name: str) -> Reply:
+        """Through the shared registry, without the node."""
+        found = self.process.whereis(name)
+        return Reply(None if found is None else found.serial)
+
+    def do_ignore_term(self, _: None) -> Reply:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        return Reply(True)
+
+    def do_offspring(self, number: int) -> Reply:
+        return Reply([_daemonised() for _ in range(number)])
+
+    def do_core_limit(self, _: None) -> Reply:
+        return Reply(list(resource.getrlimit(resource.RLIMIT_CORE)))
+
+    def do_broken_pipe(self, _: None) -> Reply:
+        reader, writer = os.pipe()
+        os.close(reader)
+        os.write(writer, b"x")
+        return Reply(True)
+
+    def do_wait(self, path: str) -> Reply:
+        """Busy until somebody opens the FIFO and closes it."""
+        Path(path).read_bytes()
+        self.count += 1
+        return Reply(self.count)
+
+
+class LastWords(GenServer):
+    """Traps exits; on its end opens FIFO ``told`` and closes it, waits for FIFO ``release``, then writes ``words``."""
+
+    def init(self, told: str, release: str, words: str) -> None:  # type: ignore[override]
+        self.told, self.release, self.words = told, release, words
+
+    def terminate(self, reason: object) -> None:
+        Path(self.told).write_bytes(b"1")
+        Path(self.release).read_bytes()
+        Path(self.words).write_text(str(reason))
+
+
+def idle(process: Process) -> None:
+    """Live until killed."""
+    while True:
+        process.receive()
+
+
+def _daemonised() -> int:
+    """The pid of a process with a session of its own, that ignores TERM, and whose parent is gone."""
+    reader, writer = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.write(writer, str(os.getpid()).encode())
+        os.close(writer)
+        while True:
+            signal.pause()
+    os.close(writer)
+    os.waitpid(middle, 0)
+    os_pid = int(os.read(reader, 32))
+    os.close(reader)
+    return os_pid

@@ -1,0 +1,172 @@
+"""RELIABILITY table A: real signals to sessions, their offspring and their clients; the rest of the world goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from actorcore.errors import CallFailed
+from tests.daemon_fixture import WAIT_S, Desk, await_deaths, send_signal, watched
+
+DEADLY = ("SEGV", "BUS", "ABRT", "FPE", "ILL", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "XFSZ")
+
+
+def test_A1_kill_of_a_session_is_told_and_it_is_back(desk: Desk) -> None:
+    old = desk.start("victim")
+    down = desk.signal("victim", old, signal.SIGKILL)
+    new = desk.await_up("victim")
+    row = desk.row("victim")
+    assert (down.reason, row["state"], row["restarts"], row["reason"]) == ("killed", "active", 1, "killed")
+    assert desk.client.call("victim", ["state", None]) == [new, 0]
+    assert new != old
+
+
+@pytest.mark.parametrize("name", DEADLY)
+def test_A2_A5_A7_reason_names_the_signal(desk: Desk, name: str) -> None:
+    """Acceptance 43 and 44; a permanent session is back each time."""
+    old = desk.start("victim")
+    down = desk.signal("victim", old, getattr(signal, f"SIG{name}"))
+    assert down.reason == {"signal": f"SIG{name}"}
+    new = desk.await_up("victim")
+    assert desk.client.call("victim", ["state", None]) == [new, 0]
+
+
+def test_A2_no_core_is_ever_written(desk: Desk) -> None:
+    desk.start("victim")
+    assert desk.client.call("victim", ["core_limit", None]) == [0, 0]
+
+
+def test_A3_term_is_the_exit_signal_shutdown_and_restarts_nobody_transient(desk: Desk) -> None:
+    old = desk.start("victim", restart="transient")
+    assert desk.signal("victim", old, signal.SIGTERM).reason == "shutdown"
+    desk.client.node("status")
+    assert [row["id"] for row in desk.client.sessions() if row["id"] == "victim"] == []
+
+
+def test_A4_who_ignores_term_and_is_busy_is_killed_with_its_offspring(desk: Desk, tmp_path) -> None:
+    old = desk.start("victim", trap_exit=True, shutdown_s=0.1)
+    desk.client.call("victim", ["ignore_term", None])
+    offspring = desk.client.call("victim", ["offspring", 2])
+    send_signal(old, signal.SIGTERM)
+    assert desk.client.call("victim", ["state", None]) == [old, 0]
+    with watched([old, *offspring]) as handles:
+        desk.loop("victim", tmp_path / "fifo")
+        row = desk.client.stop_session("victim")
+        assert await_deaths(handles)
+    assert (row["state"], row["reason"], row["restarts"]) == ("stopped", "killed", 0)
+
+
+def test_A5_a_session_is_out_of_reach_of_the_terminal(desk: Desk) -> None:
+    os_pid = desk.start("victim")
+    assert (os.getsid(os_pid), os.getpgid(os_pid)) == (os_pid, os_pid)
+
+
+def test_A6_a_broken_pipe_is_an_exit_reason_not_a_signal(desk: Desk) -> None:
+    desk.start("victim", restart="temporary")
+    ref = desk.client.monitor("victim")
+    with pytest.raises(CallFailed) as caught:
+        desk.client.call("victim", ["broken_pipe", None])
+    reason = {"error": {"type": "BrokenPipeError", "text": "[Errno 32] Broken pipe"}}
+    assert (caught.value.reason, desk.client.wait_down(ref).reason) == (reason, reason)
+
+
+def test_A6_pipe_from_outside_changes_nothing(desk: Desk) -> None:
+    os_pid = desk.start("victim")
+    send_signal(os_pid, signal.SIGPIPE)
+    assert desk.client.call("victim", ["state", None]) == [os_pid, 0]
+
+
+def test_A8_stopped_and_continued_recovers_without_restart(desk: Desk) -> None:
+    os_pid = desk.start("victim")
+    send_signal(os_pid, signal.SIGSTOP)
+    send_signal(os_pid, signal.SIGCONT)
+    assert desk.client.call("victim", ["state", None]) == [os_pid, 0]
+    assert desk.row("victim")["restarts"] == 0
+
+
+def test_A8_a_stopped_session_dies_of_a_kill_at_once(desk: Desk) -> None:
+    os_pid = desk.start("victim")
+    send_signal(os_pid, signal.SIGSTOP)
+    assert desk.signal("victim", os_pid, signal.SIGKILL).reason == "killed"
+    desk.await_up("victim")
+
+
+def test_A9_a_hundred_stops_and_continues_restart_nobody(desk: Desk) -> None:
+    os_pid = desk.start("victim")
+    ref = desk.client.monitor("victim")
+    for _ in range(100):
+        send_signal(os_pid, signal.SIGSTOP)
+        send_signal(os_pid, signal.SIGCONT)
+    assert desk.client.call("victim", ["state", None]) == [os_pid, 0]
+    assert (desk.client.demonitor(ref), desk.row("victim")["restarts"]) == (True, 0)
+
+
+def test_A10_kill_of_a_grandchild_is_the_sessions_own_affair(desk: Desk) -> None:
+    os_pid = desk.start("victim")
+    (grandchild,) = desk.client.call("victim", ["offspring", 1])
+    send_signal(grandchild, signal.SIGKILL)
+    assert desk.client.call("victim", ["state", None]) == [os_pid, 0]
+    assert desk.row("victim")["restarts"] == 0
+
+
+def test_A11_acceptance_58_fifty_daemonised_grandchildren_go_with_their_session(desk: Desk) -> None:
+    os_pid = desk.start("victim")
+    offspring = desk.client.call("victim", ["offspring", 50], WAIT_S)
+    with watched(offspring) as handles:
+        assert desk.signal("victim", os_pid, signal.SIGKILL).reason == "killed"
+        assert await_deaths(handles)
+    desk.await_up("victim")
+
+
+CLIENT = """
+import sys
+from supervisors.client import Client
+client = Client.connect(sys.argv[1])
+print(client.spawn("tests.fault.actors:idle", link=True).serial, client.spawn("tests.fault.actors:idle").serial, flush=True)
+client.call("victim", ["wait", sys.argv[2]], 60)
+"""
+
+
+def test_A18_kill_of_a_client_in_mid_request_ends_only_what_it_was_linked_to(desk: Desk, tmp_path) -> None:
+    os_pid = desk.start("victim")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    argv = [sys.executable, "-c", CLIENT, str(desk.daemon.directory), str(fifo)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, env=desk.daemon.environment, text=True) as client:
+        assert client.stdout is not None
+        linked, free = (desk.client.pid.__class__(desk.client.pid.instance, int(n)) for n in client.stdout.readline().split())
+        refs = [desk.client.monitor(pid) for pid in (linked, free)]
+        with open(fifo, "wb"):  # returns when the session reads: it is inside the request
+            client.kill()
+            client.wait()
+    assert desk.client.wait_down(refs[0], WAIT_S).reason == "noconnection"
+    assert desk.client.call("victim", ["state", None]) == [os_pid, 1]
+    assert desk.client.demonitor(refs[1])
+    desk.client.exit(free, "kill")
+
+
+def test_A23_two_hundred_children_end_in_one_instant(desk: Desk) -> None:
+    pids = [desk.client.spawn("tests.fault.actors:idle", wait_init=True) for _ in range(200)]
+    refs = {desk.client.monitor(pid): pid for pid in pids}
+    serials = {pid.serial for pid in pids}
+    handles = [os.pidfd_open(row["os_pid"]) for row in desk.client.processes() if row["serial"] in serials]
+    for handle in handles:
+        signal.pidfd_send_signal(handle, signal.SIGUSR1)
+        os.close(handle)
+    downs = [desk.client.receive(WAIT_S) for _ in refs]
+    assert {(down.ref, down.pid) for down in downs} == set(refs.items())
+    assert [down.reason for down in downs] == [{"signal": "SIGUSR1"}] * 200
+
+
+def test_A24_a_signal_for_a_process_that_was_reaped_reaches_nobody(desk: Desk) -> None:
+    pid = desk.client.spawn("tests.fault.actors:idle")
+    ref = desk.client.monitor(pid)
+    desk.client.kill(pid)
+    assert desk.client.wait_down(ref).reason == "killed"
+    with pytest.raises(CallFailed) as caught:
+        desk.client.kill(pid, signal.SIGTERM)
+    assert caught.value.reason == "noproc"

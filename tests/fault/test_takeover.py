@@ -1,0 +1,204 @@
+"""The node, the zygote and the guardian die or hang at any moment; sessions, clients and promises do not notice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from actorcore.signals import ProcessSpec
+from supervisors.child_spec import ChildSpec
+from supervisors.client import Client
+from tests.daemon_fixture import (
+    WAIT_S,
+    Daemon,
+    await_deaths,
+    await_taken,
+    descendants,
+    descriptors_beyond,
+    desk_of,
+    send_signal,
+    still_there,
+    watched,
+)  # fmt: skip
+
+IDLE = "tests.fault.actors:idle"
+NODE_KILLS = 50
+SESSION_KILLS = 200
+SIGNALS = {"KILL": "killed", "SEGV": {"signal": "SIGSEGV"}, "ABRT": {"signal": "SIGABRT"}, "HUP": {"signal": "SIGHUP"},
+           "TERM": "shutdown", "USR1": {"signal": "SIGUSR1"}}  # fmt: skip
+
+
+def test_A15_A16_a_death_under_a_dead_node_is_told_once_by_its_successor(own: Daemon) -> None:
+    with desk_of(own) as desk:
+        os_pid = desk.start("victim")
+        ref = desk.client.monitor("victim")
+        send_signal(desk.node_os_pid(), signal.SIGKILL)
+        send_signal(os_pid, signal.SIGSEGV)
+        with Client.connect(own.directory, WAIT_S) as late:  # nobody is refused while there is no node
+            assert late.whereis("ada") is not None
+        assert desk.client.wait_down(ref, WAIT_S).reason == {"signal": "SIGSEGV"}
+        desk.await_up("victim")
+
+
+@pytest.mark.timeout(150)  # the guardian starts a node that dies young after a pause, of up to 1 s
+def test_R5_R8_fifty_node_kills_and_two_hundred_session_kills_lose_and_double_nothing(own: Daemon) -> None:
+    chance = random.Random(8)
+    answers: list[object] = []
+    over = threading.Event()
+
+    def keep_calling() -> None:
+        with Client.connect(own.directory, WAIT_S) as client:
+            while not over.is_set():
+                answers.append(client.call("counting", ["add", 1], WAIT_S))
+                answers.append(client.call("counting", ["add", 1], WAIT_S))
+                client.whereis("ada")
+
+    with desk_of(own) as desk:
+        counting = desk.start("counting")
+        os_pid = desk.start("victim")
+        before = descriptors_beyond(desk)
+        generation = desk.client.node("status")["generation"]
+        caller = threading.Thread(target=keep_calling)
+        caller.start()
+        try:
+            for at in range(SESSION_KILLS):
+                name, reason = chance.choice(list(SIGNALS.items()))
+                ref = desk.client.monitor("victim")
+                if at % (SESSION_KILLS // NODE_KILLS) == 0:
+                    node = desk.node_os_pid()
+                    first, second = chance.sample([(os_pid, f"SIG{name}"), (node, "SIGKILL")], 2)
+                    send_signal(first[0], getattr(signal, first[1]))
+                    send_signal(second[0], getattr(signal, second[1]))
+                else:
+                    send_signal(os_pid, getattr(signal, f"SIG{name}"))
+                assert desk.client.wait_down(ref, WAIT_S).reason == reason
+                os_pid = desk.await_up("victim")
+        finally:
+            over.set()
+            caller.join()
+        assert answers == list(range(1, len(answers) + 1))
+        assert desk.client.call("counting", ["state", None]) == [counting, len(answers)]
+        assert desk.client.node("status")["generation"] == generation + NODE_KILLS
+        assert desk.row("victim")["restarts"] == SESSION_KILLS
+        assert descriptors_beyond(desk) == before
+
+
+def test_A22_a_stopped_node_is_killed_by_the_guardian_and_work_goes_on(own: Daemon) -> None:
+    with desk_of(own) as desk:
+        os_pid, node = desk.start("victim"), desk.node_os_pid()
+        ref = desk.client.monitor("victim")
+        with watched([node]) as handles:
+            send_signal(node, signal.SIGSTOP)
+            send_signal(os_pid, signal.SIGKILL)
+            assert await_deaths(handles)
+        assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
+        desk.await_up("victim")
+
+
+def test_A12_a_killed_zygote_is_replaced_and_no_spawn_is_lost(own: Daemon) -> None:
+    with desk_of(own) as desk:
+        with watched([own.zygote_pid()]) as handles:
+            send_signal(own.zygote_pid(), signal.SIGKILL)
+            assert await_deaths(handles)
+        pids = [desk.client.spawn(IDLE) for _ in range(20)]
+        assert len({pid.serial for pid in pids}) == 20
+        for pid in pids:
+            desk.client.exit(pid, "kill")
+
+
+def test_A13_a_zygote_killed_among_forks_costs_no_spawn_and_leaves_no_child_over(own: Daemon) -> None:
+    with desk_of(own) as desk:
+        zygote = own.zygote_pid()
+        # Forty starts are under way, more than the pool has, when the zygote dies.
+        pids = [desk.client.spawn(IDLE, wait_init=False) for _ in range(20)]
+        send_signal(zygote, signal.SIGKILL)
+        pids += [desk.client.spawn(IDLE, wait_init=False) for _ in range(20)]
+        pids.append(desk.client.spawn(IDLE))
+        refs = {desk.client.monitor(pid): pid for pid in pids}
+        for pid in pids:
+            desk.client.exit(pid, "kill")
+        assert [desk.client.wait_down(ref, WAIT_S).reason for ref in refs] == ["killed"] * 41
+        before = descriptors_beyond(desk)
+        table = {row["os_pid"] for row in desk.client.processes() if row["kind"] == "process"}
+        assert {row["os_pid"] for row in desk.client.processes() if row["kind"] == "process"} == table
+        assert before == descriptors_beyond(desk)
+
+
+def test_A19_everything_killed_at_once_in_random_order_starts_again_clean(own: Daemon) -> None:
+    everybody = [own.guardian_pid, *descendants(own.guardian_pid)]
+    random.Random(19).shuffle(everybody)
+    with watched(everybody) as handles:
+        for handle in handles:
+            try:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+            except ProcessLookupError:  # an orphan that the guardian reaped
+                pass
+        assert await_deaths(handles)
+    assert own.process.wait() == -signal.SIGKILL
+    own.start()
+    own.bystanders()
+    with desk_of(own) as desk:
+        assert [row["id"] for row in desk.client.sessions()] == list(desk.before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_A20_term_and_int_end_the_daemon_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    with Daemon(tmp_path / "run") as daemon:
+        daemon.bystanders()
+        left = descendants(daemon.guardian_pid)
+        assert daemon.stop(number) == 0
+        assert still_there(left) == []
+
+
+def test_A20_hangup_reloads_the_node_and_keeps_the_sessions(own: Daemon) -> None:
+    with desk_of(own) as desk:
+        node = desk.node_os_pid()
+        with watched([node]) as handles:
+            send_signal(own.guardian_pid, signal.SIGHUP)
+            assert await_deaths(handles)
+        assert desk.node_os_pid() != node
+
+
+def start_last_words(daemon: Daemon, tmp_path: Path) -> list[Path]:
+    """A session that takes its time to end; the FIFOs ``told`` and ``release``, and what it writes at last."""
+    paths = [tmp_path / name for name in ("told", "release", "words")]
+    for fifo in paths[:2]:
+        os.mkfifo(fifo)
+    spec = ProcessSpec("tests.fault.actors:LastWords", [str(path) for path in paths], trap_exit=True)
+    with Client.connect(daemon.directory, WAIT_S) as client:
+        client.start_session(ChildSpec(id="slow", process=spec))
+    return paths
+
+
+def test_A20_A21_a_second_term_and_a_hangup_do_not_shorten_the_shutdown(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "run") as daemon:
+        told, release, words = start_last_words(daemon, tmp_path)
+        with watched([daemon.guardian_pid]) as handles:
+            send_signal(daemon.guardian_pid, signal.SIGTERM)
+            assert told.read_bytes() == b"1"
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                send_signal(daemon.guardian_pid, number)
+                await_taken(daemon.guardian_pid, number)
+            release.write_bytes(b"")
+            assert await_deaths(handles)
+        assert (daemon.process.wait(), words.read_text()) == (0, "shutdown")
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGQUIT,)])
+def test_A21_a_third_term_or_quit_forces_the_end(tmp_path: Path, numbers: tuple[signal.Signals, ...]) -> None:
+    with Daemon(tmp_path / "run") as daemon:
+        told, _, words = start_last_words(daemon, tmp_path)
+        with watched([daemon.guardian_pid]) as handles:
+            send_signal(daemon.guardian_pid, signal.SIGTERM)
+            assert told.read_bytes() == b"1"
+            for number in numbers[:-1]:
+                send_signal(daemon.guardian_pid, number)
+                await_taken(daemon.guardian_pid, number)
+            send_signal(daemon.guardian_pid, numbers[-1])
+            assert await_deaths(handles)
+        assert (daemon.process.wait(), words.exists()) == (0, False)
