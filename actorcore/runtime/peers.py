@@ -95,13 +95,17 @@ class Peers:
             return False
         peer = channel.peer
         items = self._mailbox.items
+        holds = bool(self._held) and peer in self._held
+        if holds:  # a held signal takes its place within the batch
+            channel.received -= len(messages)
         for message in messages:
             if type(message) is Reply:
                 self._mailbox.settle(peer, message)
             else:
                 items.append(Raw(peer, message))  # type: ignore[arg-type]
-        if self._held:
-            self._release(channel)
+            if holds:
+                channel.received += 1
+                self._release(channel)
         return True
 
     def drain(self, channel: Channel, until: int = 0) -> None:
@@ -157,13 +161,15 @@ class Peers:
     def on_exit(self, signal: Exit) -> None:
         """An exit signal that we trap."""
         channel = self._channels.get(signal.frm)
-        if channel is not None:
+        if channel is None:
+            self._push_exit(signal)
+            return
+        if signal.after == 0:
+            self.drain(channel)
+        self._held.setdefault(signal.frm, []).append(signal)
+        self._release(channel)
+        if signal.after:
             self.drain(channel, signal.after)
-            if not channel.ended and (signal.frm in self._held or channel.received < signal.after):
-                self._held.setdefault(signal.frm, []).append(signal)
-                self._release(channel)
-                return
-        self._push_exit(signal)
 
     def on_down(self, down: Down) -> None:
         """A monitored process is dead."""
