@@ -11,6 +11,7 @@ import os
 import select
 import signal
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from actorcore.runtime import clock
@@ -63,7 +64,7 @@ def changes(is_session: Callable[[int], bool]) -> Iterator[Death | Halt]:
             yield Halt(taken.si_pid, taken.si_code == os.CLD_STOPPED)
 
 
-def sweep_orphans(is_ours: Callable[[int], bool], refresh: Callable[[], None]) -> None:
+def sweep_orphans(ours: Callable[[], AbstractSet[int]], refresh: Callable[[], None]) -> None:
     """Kill and reap every child that is nobody's: the descendants of dead sessions come to us, generation by generation.
 
     ``refresh`` lets the caller hear of adoptions: a newborn changes its name only after its adoption was announced, so
@@ -71,11 +72,13 @@ def sweep_orphans(is_ours: Callable[[int], bool], refresh: Callable[[], None]) -
     """
     deadline = clock.monotonic_s() + ORPHAN_DEADLINE_S
     while clock.monotonic_s() < deadline:
-        strangers = [os_pid for os_pid in children_of_self() if not is_ours(os_pid) and _comm(os_pid) != NEWBORN_COMM]
+        known = ours()
+        strangers = [os_pid for os_pid in children_of_self() if os_pid not in known and _comm(os_pid) != NEWBORN_COMM]
         if not strangers:
             return
         refresh()
-        orphans = [os_pid for os_pid in strangers if not is_ours(os_pid)]
+        known = ours()
+        orphans = [os_pid for os_pid in strangers if os_pid not in known]
         descriptors = [os.pidfd_open(os_pid) for os_pid in orphans]
         for descriptor in descriptors:
             with contextlib.suppress(ProcessLookupError):

@@ -165,7 +165,7 @@ class Guardian:
             else:
                 self._on_halted(change.os_pid, change.stopped)
         if any(death.os_pid in self._serial_of for death in deaths):
-            children.sweep_orphans(self._is_ours, self._hear_adoptions)
+            children.sweep_orphans(self._ours, self._hear_adoptions)
         for death in deaths:
             self._on_death(death)
 
@@ -176,9 +176,9 @@ class Guardian:
     def _is_known_session(self, os_pid: int) -> bool:
         return os_pid in self._serial_of
 
-    def _is_ours(self, os_pid: int) -> bool:
+    def _ours(self) -> set[int]:
         roles = {link.os_pid for link in (self._node, self._spare) if link is not None}
-        return os_pid in self._serial_of or os_pid in roles or any(os_pid == pid for pid, _ in self._zygotes.values())
+        return roles.union(self._serial_of, (os_pid for os_pid, _ in self._zygotes.values()))
 
     def _on_death(self, death: Death) -> None:
         serial = self._serial_of.pop(death.os_pid, None)
