@@ -28,9 +28,7 @@ CLD_EXITED = 1
 
 _SIGKILL = 9
 _SIGTERM = 15
-_MAX_DEPTH = 8
 _MAX_TEXT = 4096
-_MAX_ITEMS = 64
 
 # signal(7), x86-64 and ARM; a table because this layer imports nothing from the system.
 SIGNAL_NAMES: dict[int, str] = {
@@ -64,24 +62,6 @@ def is_abnormal(reason: Reason) -> bool:
     if isinstance(reason, str):
         return reason not in (NORMAL, SHUTDOWN)
     return set(reason) != {"shutdown"}
-
-
-def bounded(term: object, depth: int = _MAX_DEPTH) -> Term:
-    """A copy of ``term`` as plain data of bounded size and depth; foreign objects become their type's name."""
-    if term is None or isinstance(term, (bool, int, float)):
-        return term if not isinstance(term, int) or -(2**63) <= term < 2**64 else str(term)[:_MAX_TEXT]
-    if isinstance(term, str):
-        return bounded_text(term)
-    if isinstance(term, bytes):
-        return term[:_MAX_TEXT]
-    if depth == 0:
-        return "truncated"
-    if isinstance(term, (list, tuple)):
-        return [bounded(item, depth - 1) for item in term[:_MAX_ITEMS]]
-    if isinstance(term, dict):
-        items = list(term.items())[:_MAX_ITEMS]
-        return {bounded_text(str(key)): bounded(value, depth - 1) for key, value in items}
-    return f"<{type(term).__name__}>"
 
 
 def bounded_text(text: str, limit: int = _MAX_TEXT) -> str:
