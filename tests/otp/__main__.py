@@ -1,6 +1,8 @@
-"""``python -m tests.otp DIR --mode core``: play every vector of DIR against the process table in virtual time.
+"""``python -m tests.otp DIR --mode core|processes``: play every vector of DIR as OTP's judge.
 
-Last line: ``N passed, N failed, N skipped``. Skipped is only what uses a kind of actor that is not built yet.
+``core``: against the process table in virtual time. ``processes``: against real daemons, ``--jobs`` at once, with an OS
+process for each actor and real SIGKILL. Last line: ``N passed, N failed, N skipped``. Skipped is only what uses a kind of
+actor that is not built yet.
 """
 
 from __future__ import annotations
@@ -9,39 +11,57 @@ import argparse
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from tests.otp.core_world import Mode
 from tests.otp.corpus import CORE_KINDS, VECTORS, is_playable, load, play
+from tests.otp.process_world import play_all
 
-MODES = {"core": (Mode(), Mode(external_kill=True), Mode(warm=True), Mode(jam=True))}
+MODES = (Mode(), Mode(external_kill=True), Mode(warm=True), Mode(jam=True))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.otp")
     parser.add_argument("directory", nargs="?", type=Path, default=VECTORS)
-    parser.add_argument("--mode", choices=sorted(MODES), default="core")
+    parser.add_argument("--mode", choices=("core", "processes"), default="core")
+    parser.add_argument("--jobs", type=int, default=8, help="daemons at once (mode processes)")
+    parser.add_argument("--verbose", action="store_true", help="each vector, and in mode processes each label's OS pid")
     options = parser.parse_args()
     vectors = load(options.directory)
     if not vectors:
         print(f"no vectors in {options.directory}", file=sys.stderr)
-    failed = 0
-    unbuilt: Counter[str] = Counter()
-    for vector in vectors:
-        if not is_playable(vector):
-            unbuilt[",".join(sorted(set(vector["kinds"]) - CORE_KINDS))] += 1
-            continue
-        differences = [f"{mode}: {line}" for mode in MODES[options.mode] for line in _play(vector, mode)]
-        failed += bool(differences)
+    failed: set[str] = set()
+    done: set[str] = set()
+
+    def on_done(vector: dict[str, Any], differences: list[str], os_pids: dict[str, int]) -> None:
+        done.add(vector["id"])
+        if differences:
+            failed.add(vector["id"])
+        if options.verbose:
+            pids = " ".join(f"{label}={os_pid}" for label, os_pid in os_pids.items())
+            print(f"{'FAILED' if differences else 'passed'} {vector['id']} {pids}".rstrip())
         for line in differences:
             print(f"{vector['id']}: {line}")
+
+    playable = [vector for vector in vectors if is_playable(vector)]
+    if options.mode == "core":
+        for vector in playable:
+            on_done(vector, [f"{mode}: {line}" for mode in MODES for line in _play(vector, mode)], {})
+    else:
+        play_all(playable, max(1, options.jobs), on_done)
+    for vector in playable:
+        if vector["id"] not in done:
+            print(f"{vector['id']}: was not played")
+            failed.add(vector["id"])
+    unbuilt = Counter(",".join(sorted(set(vector["kinds"]) - CORE_KINDS)) for vector in vectors if not is_playable(vector))
     for kinds, count in sorted(unbuilt.items()):
         print(f"skipped, not built yet: {kinds} ({count})")
     skipped = sum(unbuilt.values())
-    print(f"{len(vectors) - failed - skipped} passed, {failed} failed, {skipped} skipped")
+    print(f"{len(vectors) - len(failed) - skipped} passed, {len(failed)} failed, {skipped} skipped")
     return 1 if failed or not vectors else 0
 
 
-def _play(vector: dict[str, object], mode: Mode) -> list[str]:
+def _play(vector: dict[str, Any], mode: Mode) -> list[str]:
     try:
         return play(vector, mode)
     except Exception as error:  # a vector that breaks the runner is a failed vector, not the end of the run

@@ -300,9 +300,7 @@ def play(vector: Vector, running: Daemon) -> tuple[list[str], dict[str, int]]:
         return otpvec.diff(vector, trace, strict=True), world.os_pids  # type: ignore[no-untyped-call]
 
 
-def play_all(
-    vectors: list[Vector], jobs: int, on_done: Callable[[Vector, list[str], dict[str, int]], None]
-) -> None:
+def play_all(vectors: list[Vector], jobs: int, on_done: Callable[[Vector, list[str], dict[str, int]], None]) -> None:
     """Play ``vectors``, ``jobs`` at once, each job with a daemon of its own; ``on_done`` hears of each from its thread.
 
     A vector that breaks the runner is a failed vector; the next one gets a new daemon.
