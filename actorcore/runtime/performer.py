@@ -20,6 +20,7 @@ from actorcore.registry_layout import RegistryWriter
 from actorcore.runtime import log, sockets
 from actorcore.runtime.listener import Listener
 from actorcore.signals import (
+    Answer,
     Begin,
     Channel,
     Connect,
@@ -27,6 +28,7 @@ from actorcore.signals import (
     Delivery,
     Effect,
     Event,
+    Exit,
     Forget,
     Fork,
     Kill,
@@ -75,7 +77,8 @@ class Performer:
         self._commit = commit
         self.handles: dict[int, Handle] = {}
         self.zygotes: dict[str, socket.socket] = {}
-        self._unsent: dict[int, None] = {}  # in order: an exit signal leaves before the answer to its sender
+        self._unsent: set[int] = set()
+        self._signalled: set[int] = set()
         self._parked: dict[tuple[int, int], int] = {}
 
     def perform(self, effects: list[Effect]) -> None:
@@ -107,9 +110,9 @@ class Performer:
 
     def flush(self) -> None:
         """Send what waits, one datagram for many frames of one receiver."""
+        self._signalled.clear()
         while self._unsent:
-            serial = next(iter(self._unsent))
-            del self._unsent[serial]
+            serial = self._unsent.pop()
             handle = self.handles.get(serial)
             if handle is not None and handle.outbox:
                 frames, handle.outbox = handle.outbox, []
@@ -151,16 +154,27 @@ class Performer:
 
     def _deliver(self, to: int, seq: int, body: Delivery) -> None:
         handle = self.handles.get(to)
+        if isinstance(body, Answer):
+            self._flush_signals()
         if handle is None:
             self._listener.deliver(to, Downlink(seq, body))
             return
+        if isinstance(body, Exit):
+            self._signalled.add(to)
         handle.outbox.append(Downlink(seq, body))
-        self._unsent[to] = None
+        self._unsent.add(to)
         if isinstance(body, Begin):  # alone in its datagram: birth reads exactly one
             self._flush_one(to, handle)
 
+    def _flush_signals(self) -> None:
+        """Exit signals leave before any answer: what their sender says to the same process afterwards is later."""
+        while self._signalled:
+            serial = self._signalled.pop()
+            if (handle := self.handles.get(serial)) is not None and handle.outbox:
+                self._flush_one(serial, handle)
+
     def _flush_one(self, to: int, handle: Handle) -> None:
-        self._unsent.pop(to, None)
+        self._unsent.discard(to)
         frames, handle.outbox = handle.outbox, []
         self._send_all(to, handle, frames)
 
