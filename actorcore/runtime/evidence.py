@@ -20,17 +20,23 @@ def is_abandoned(control: socket.socket) -> bool:
     return False
 
 
+def is_exiting(os_pid: int) -> bool:
+    """Whether the process is on its way out, dead or gone (proc(5), flags of ``stat``)."""
+    try:
+        with open(f"/proc/{os_pid}/stat") as file:
+            return bool(int(file.read().rpartition(")")[2].split()[6]) & _PF_EXITING)
+    except (OSError, IndexError, ValueError):
+        return True
+
+
 def closed_it_alive(os_pid: int) -> bool:
     """Whether the process lives on as the program that we forked, so that it closed its control socket by itself.
 
-    An exiting process is on its way (proc(5), flags of ``stat``); one that called execve is another program now, whose end
-    is the end of the session.
+    One that called execve is another program now, whose end is the end of the session.
     """
     try:
-        with open(f"/proc/{os_pid}/stat") as file:
-            flags = int(file.read().rpartition(")")[2].split()[6])
-        return not flags & _PF_EXITING and os.readlink(f"/proc/{os_pid}/exe") == os.readlink("/proc/self/exe")
-    except (OSError, IndexError, ValueError):
+        return not is_exiting(os_pid) and os.readlink(f"/proc/{os_pid}/exe") == os.readlink("/proc/self/exe")
+    except OSError:
         return False
 
 

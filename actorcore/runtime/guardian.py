@@ -203,6 +203,8 @@ class Guardian:
     def _on_halted(self, os_pid: int, stopped: bool) -> None:
         serial = self._serial_of.get(os_pid)
         if serial is None:
+            if stopped and any(os_pid == zygote for zygote, _ in self._zygotes.values()):
+                children.kill(os_pid)  # its successor gets the orders that wait
             return
         self._kept[serial].stopped = stopped
         if self._node is not None:

@@ -31,7 +31,7 @@ from actorcore.frames import (
     decode_up,
     encoder,
 )  # fmt: skip
-from actorcore.runtime import clock, log
+from actorcore.runtime import clock, evidence, log
 
 HANDSHAKE_S = 1.0
 """From accept to a whole Hello."""
@@ -58,12 +58,13 @@ class Connection:
         self.waits = False
 
     def is_owner_dead(self) -> bool:
-        """Whether the process that connected is gone; False when the kernel cannot tell."""
+        """Whether the process that connected is gone or going; False when the kernel cannot tell."""
         if self.pidfd < 0:
             return False
         poll = select.poll()
         poll.register(self.pidfd, select.POLLIN)
-        return bool(poll.poll(0))
+        # An exiting process closes its sockets before its pidfd tells the death.
+        return bool(poll.poll(0)) or evidence.is_exiting(self.os_pid)
 
     def close(self) -> None:
         self.sock.close()

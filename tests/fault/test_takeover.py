@@ -111,6 +111,18 @@ def test_A12_a_killed_zygote_is_replaced_and_no_spawn_is_lost(own: Daemon) -> No
             desk.client.exit(pid, "kill")
 
 
+def test_A14_a_stopped_zygote_is_replaced_and_no_spawn_is_lost(own: Daemon) -> None:
+    with desk_of(own) as desk:
+        zygote = own.zygote_pid()
+        with watched([zygote]) as handles:
+            send_signal(zygote, signal.SIGSTOP)
+            pids = [desk.client.spawn(IDLE) for _ in range(20)]
+            assert await_deaths(handles)
+        assert len({pid.serial for pid in pids}) == 20
+        for pid in pids:
+            desk.client.exit(pid, "kill")
+
+
 def test_A13_a_zygote_killed_among_forks_costs_no_spawn_and_leaves_no_child_over(own: Daemon) -> None:
     with desk_of(own) as desk:
         zygote = own.zygote_pid()
