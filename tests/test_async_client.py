@@ -72,13 +72,14 @@ def test_a_call_that_is_timed_out_leaves_nothing_and_the_next_one_works(tmp_path
 
     async def ask() -> object:
         async with await AsyncClient.connect(node.directory) as client:
+            assert await client.call(PEER, 1) == "first"  # there is a channel: the next request leaves at once
             with pytest.raises(CallTimeout):
-                await client.call(PEER, 1, timeout_s=0.05)
+                await client.call(PEER, 2, timeout_s=0.01)
             assert client._core.awaited == {}
-            return await client.call(PEER, 2)
+            return await client.call(PEER, 3)
 
     with running(tmp_path / "run", Peer(act)) as node:
-        assert asyncio.run(ask()) == "second"
+        assert asyncio.run(ask()) == "third"
 
 
 def test_a_receiver_is_woken_by_a_down(tmp_path: Path) -> None:
