@@ -157,6 +157,8 @@ class Node:
         if changes:
             registry.apply(changes)
         for row in self._kernel.table.rows(0, 1 << 30):
+            if row.kind == "client":  # its connection died with the predecessor: nothing may be sent until it returns
+                self._commit(ClientDetached(row.serial, False))
             if row.kind != "process":
                 continue
             handle = self._performer.handles.get(row.serial)
