@@ -79,6 +79,7 @@ class Performer:
         self.zygotes: dict[str, socket.socket] = {}
         self._unsent: set[int] = set()
         self._signalled: set[int] = set()
+        self._is_early = False
         self._parked: dict[tuple[int, int], int] = {}
 
     def perform(self, effects: list[Effect]) -> None:
@@ -168,10 +169,12 @@ class Performer:
 
     def _flush_signals(self) -> None:
         """Exit signals leave before any answer: what their sender says to the same process afterwards is later."""
+        self._is_early = True
         while self._signalled:
             serial = self._signalled.pop()
             if (handle := self.handles.get(serial)) is not None and handle.outbox:
                 self._flush_one(serial, handle)
+        self._is_early = False
 
     def _flush_one(self, to: int, handle: Handle) -> None:
         self._unsent.discard(to)
@@ -204,6 +207,10 @@ class Performer:
             at += len(batch)
 
     def _jam(self, serial: int, frames: list[Downlink]) -> None:
+        if self._is_early:  # later effects of this event may speak to it too, so it is for flush to find it full
+            self.handles[serial].outbox = frames
+            self._unsent.add(serial)
+            return
         self._jammed(serial)
         for frame in frames:
             self._commit(Undelivered(serial, frame.seq, frame.body))
