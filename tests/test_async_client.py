@@ -67,8 +67,9 @@ def test_calls_at_the_same_time_share_one_introduction_and_get_their_own_answers
 
 def test_a_call_that_is_timed_out_leaves_nothing_and_the_next_one_works(tmp_path: Path) -> None:
     def act(session: Session, channel: Channel) -> None:
+        reply(channel, "first")
         read_one(channel)
-        reply(channel, "second")
+        reply(channel, "third")
 
     async def ask() -> object:
         async with await AsyncClient.connect(node.directory) as client:
