@@ -251,6 +251,9 @@ class ClientCore:
         enlarge(sock)
         self.channels[peer] = Channel(peer, sock)
         self._watch(fd, peer, False)
+        # The Answer that follows says nothing new, and the peer may be dead by then: its PeerDown has the reason.
+        for number in [number for number, other in self._introducing.items() if other == peer]:
+            del self._introducing[number]
         self._settle_all(self._introduced.pop(peer, []), None)
 
     # ---- channels ---------------------------------------------------------------------------------------------------
