@@ -23,8 +23,12 @@ def open_fds() -> dict[int, str]:
 def children() -> dict[int, str]:
     """The children of this process, dead ones included: OS pid → name and state, as in ``sleep (Z)``."""
     found = {}
-    for listing in Path("/proc/self/task").glob("*/children"):
-        for pid in listing.read_text().split():
+    for task in os.listdir("/proc/self/task"):
+        try:
+            pids = Path(f"/proc/self/task/{task}/children").read_text().split()
+        except (FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile; its children are another's now
+            continue
+        for pid in pids:
             try:
                 name, rest = Path(f"/proc/{pid}/stat").read_text().split("(", 1)[1].rsplit(")", 1)
             except (FileNotFoundError, ProcessLookupError):  # a daemon thread reaped it meanwhile
