@@ -226,6 +226,10 @@ def test_E16_connections_that_come_and_go_leave_no_descriptor(desk: Desk) -> Non
     for _ in range(1000):
         with dialled(desk):
             pass
+    with dialled(desk) as last:  # accepted in order: when this one is answered, all before it have been taken
+        last.sendall(hello(0))
+        assert farewell_of(last) == Farewell("unsupported_version", "this daemon speaks version 1")
+    desk.node_os_pid()  # a turn of the node later their ends have been read too
     node = desk.node_os_pid()
     assert desk.client.call("ada", ["state", None]) == desk.before["ada"]
     assert (descriptors_beyond(desk), desk.node_os_pid()) == (before, node)
