@@ -50,6 +50,9 @@ def status(as_json: bool) -> None:
     say(answer, as_json, lines)
 
 
+FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True)
+
+
 @command
 @click.argument("start", metavar="MODULE:NAME")
 @click.argument("args", nargs=-1, type=json_term, metavar="[JSON]...")
@@ -57,9 +60,11 @@ def status(as_json: bool) -> None:
 @click.option("--id", "session_id", help="Session id instead of the name or a new UUID.")
 @click.option("--restart", type=click.Choice(RESTARTS), default="transient", show_default=True, help="none: a bare process.")
 @click.option("--template", default="lean", show_default=True)
+@click.option("--path", default="", help="Import MODULE from this folder first.", type=FOLDER)
 def spawn(
-    start: str, args: tuple[object, ...], name: str | None, session_id: str | None, restart: str, template: str, as_json: bool
-) -> None:
+    start: str, args: tuple[object, ...], name: str | None, session_id: str | None, restart: str, template: str, path: str,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Start MODULE:NAME as a session.
 
     The arguments are JSON. It is ready when this returns; --restart none starts a bare process without a supervisor.
@@ -74,7 +79,7 @@ def spawn(
     from actorcore.signals import ProcessSpec
     from supervisors.child_spec import ChildSpec
 
-    spec = ProcessSpec(start, msgspec.convert(list(args), list), template=template, name=name)
+    spec = ProcessSpec(start, msgspec.convert(list(args), list), template=template, name=name, path=path)
     with daemon() as client:
         if restart == "none":
             pid = client.spawn_spec(spec)
