@@ -16,7 +16,8 @@ class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``path`` is a folder to import from first; ``env`` is added to the allow-listed environment; ``limits`` maps an RLIMIT
     name (``"NOFILE"``) to its soft and hard value; ``init_timeout_s``
-    bounds ``init``, ``busy_timeout_s`` one message (None: no bound).
+    bounds ``init``. ``busy_timeout_s`` is to bound one message; it is carried and not enforced yet. The only ``template``
+    that is served is ``lean``.
     """
 
     start: str
