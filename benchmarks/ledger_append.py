@@ -1,33 +1,35 @@
 """What an event costs in the ledger: µs for append + performed, beside the floor of one copy and two stores.
 
-Run as ``python -m benchmarks.ledger_append``. Each figure is the best of ROUNDS, on private anonymous memory.
+``python -m benchmarks.ledger_append [--json]``; a value is the mean of EVENTS events, on private anonymous memory.
 """
 
 from __future__ import annotations
 
 import mmap
+import statistics
 import time
 from collections.abc import Callable
 
 from actorcore.ledger import HEADER_BYTES, Ledger
+from benchmarks.rows import Row, command, measured
 
 EVENTS = 1_000
 ROUNDS = 50
 RECORD = bytes(120)
 
 
-def best_us(act: Callable[[], object], prepare: Callable[[], object] = lambda: None) -> float:
-    """The fastest of ROUNDS runs of ``act``, in µs."""
+def times_us(act: Callable[[], object], prepare: Callable[[], object] = lambda: None, events: int = EVENTS) -> list[float]:
+    """µs per event of each of ROUNDS runs of ``act``."""
     times = []
     for _ in range(ROUNDS):
         prepare()
         start = time.perf_counter_ns()
         act()
-        times.append(time.perf_counter_ns() - start)
-    return min(times) / 1000
+        times.append((time.perf_counter_ns() - start) / 1000 / events)
+    return times
 
 
-def main() -> None:
+def run() -> list[Row]:
     shared = mmap.mmap(-1, HEADER_BYTES + (2 << 20))
     place = memoryview(shared)
     words = place.cast("Q")
@@ -41,7 +43,8 @@ def main() -> None:
             words[6] = number
             position += size
 
-    floor_us = best_us(floor) / EVENTS
+    floors = times_us(floor)
+    floor_us = statistics.median(floors)
     ledger = Ledger.create(place)
 
     def write() -> None:
@@ -54,16 +57,17 @@ def main() -> None:
             ledger.begin(number)
             ledger.mark_performed(number)
 
-    write_us = best_us(write, lambda: ledger.snapshot(b"")) / EVENTS
-    begun_us = best_us(write_begun, lambda: ledger.snapshot(b"")) / EVENTS
-    load_us = best_us(lambda: Ledger.open(place).load())
-    snapshot_us = best_us(lambda: ledger.snapshot(bytes(100_000)))
-    print(f"floor, copy of {size} B and two stores    {floor_us:8.2f} µs/event")
-    print(f"append + performed                   {write_us:8.2f} µs/event   {write_us / floor_us:.1f} × floor")
-    print(f"append + begin + performed           {begun_us:8.2f} µs/event   {begun_us / floor_us:.1f} × floor")
-    print(f"open + load of {EVENTS} events          {load_us:8.0f} µs")
-    print(f"snapshot of 100 kB                   {snapshot_us:8.0f} µs")
+    def empty() -> None:
+        ledger.snapshot(b"")
+
+    return [
+        measured("", f"floor: copy of {size} B and two stores", "µs/event", floors),
+        measured("", "append + performed", "µs/event", times_us(write, empty), floor_us),
+        measured("", "append + begin + performed", "µs/event", times_us(write_begun, empty), floor_us),
+        measured("", f"open + load of {EVENTS} events", "µs/event", times_us(lambda: Ledger.open(place).load()), floor_us),
+        measured("", "snapshot of 100 kB", "µs", times_us(lambda: ledger.snapshot(bytes(100_000)), events=1)),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    command(run)

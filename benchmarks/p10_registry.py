@@ -1,25 +1,24 @@
 """P10: what a name costs. Median ns of lookups in a registry of 10,000 names, beside dict.get in the same run.
 
-``python benchmarks/p10_registry.py [--json]``; targets (LIMITS §5): cached ≤ 5 × dict.get, uncached ≤ 30 ×.
+``python -m benchmarks.p10_registry [--json]``; a value is the mean of CALLS calls.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter_ns
 
 from actorcore.runtime.shared_registry import AttachedRegistry, SharedRegistry
+from benchmarks.rows import Row, command, measured
 
 NAMES = 10_000
 ROUNDS = 31
 CALLS = 10_000
 
 
-def each_ns(act: Callable[[str], object], names: list[str]) -> float:
-    """Median over rounds of the mean time of one call, less the loop around it."""
+def each_ns(act: Callable[[str], object], names: list[str]) -> list[float]:
+    """Of each round the mean time of one call, less the loop around it."""
 
     def round_ns() -> tuple[int, int]:
         began = perf_counter_ns()
@@ -32,21 +31,21 @@ def each_ns(act: Callable[[str], object], names: list[str]) -> float:
         return perf_counter_ns() - began, empty
 
     round_ns()
-    return median((full - empty) / len(names) for full, empty in (round_ns() for _ in range(ROUNDS)))
+    return [(full - empty) / len(names) for full, empty in (round_ns() for _ in range(ROUNDS))]
 
 
-def once_ns(act: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """Median time of one call."""
+def once_ns(act: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
+    """The time of one call, ``rounds`` times."""
 
     def one() -> int:
         began = perf_counter_ns()
         act()
         return perf_counter_ns() - began
 
-    return median(one() for _ in range(rounds))
+    return [float(one()) for _ in range(rounds)]
 
 
-def measure() -> dict[str, float]:
+def measure() -> dict[str, list[float]]:
     """Figures by name, all in ns."""
     registry = SharedRegistry(instance=1)
     writer = registry.writer()
@@ -80,19 +79,22 @@ def measure() -> dict[str, float]:
     return figures
 
 
-def main() -> None:
-    """Print the figures, as a table or as JSON."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--json", action="store_true", help="one object: name → {ns, ratio to dict.get}")
-    as_json: bool = arguments.parse_args().json
+GOALS = {"cached": 5, "uncached": 30}
+"""× dict.get (GOALS P10)."""
+
+
+def run() -> list[Row]:
     figures = measure()
-    floor = figures["dict.get"]
-    if as_json:
-        print(json.dumps({name: {"ns": round(ns, 1), "ratio": round(ns / floor, 2)} for name, ns in figures.items()}))
-        return
-    for name, ns in figures.items():
-        print(f"{name:<24}{ns:>14,.1f} ns {ns / floor:>12,.1f} x dict.get")
+    floor = median(figures["dict.get"])
+    return [
+        measured(
+            "P10" if what in GOALS else "", what, "ns", values, floor,
+            goal=f"≤ {GOALS[what]} × dict.get" if what in GOALS else "",
+            at_most=GOALS[what] * floor if what in GOALS else None,
+        )
+        for what, values in figures.items()
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    command(run)

@@ -3,7 +3,7 @@
 Floor: os.read/os.write ping-pong over one SEQPACKET pair. Both processes pinned to one CPU; 64-byte body; median of
 rounds taken in turn, so that drift of the machine hits both alike. Target: call <= 1.6 x floor (LIMITS.md §4).
 
-Run: ``python -m benchmarks.p7_call``.
+``python -m benchmarks.p7_call [--json]``
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from typing import NoReturn
@@ -24,6 +23,7 @@ from actorcore.runtime import lean, sockets
 from actorcore.runtime.process import Process
 from actorcore.runtime.status_page import StatusPage
 from actorcore.signals import Begin, Channel, ProcessSpec
+from benchmarks.rows import Row, command, measured
 
 BODY = b"x" * 64
 ROUNDS = 15
@@ -32,36 +32,40 @@ CASTS = 100_000
 TARGET = 1.6
 
 
-def main() -> int:
-    """Print the figures; 0 when the target is met."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+def run() -> list[Row]:
+    """The rows; the affinity of this process is as before afterwards."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
     floor, raw_peer = raw_pair()
     process, lean_peers = lean_pairs()
     try:
-        floors, functions, servers = [], [], []
+        floors, functions, servers, single, batched = [], [], [], [], []
         for _ in range(ROUNDS):
             floors.append(time_of(lambda: raw_trip(floor)))
             functions.append(time_of(lambda: process.call(Pid(1, 2), BODY)))
             servers.append(time_of(lambda: process.call(Pid(1, 3), BODY)))
-        base, function, server = (statistics.median(times) * 1e6 for times in (floors, functions, servers))
-        print(f"floor, os.read/os.write            {base:6.2f} us")
-        print(f"call to a function process         {function:6.2f} us  {function / base:.2f} x floor (target {TARGET})")
-        print(f"call to a GenServer                {server:6.2f} us  {server / base:.2f} x floor")
-        print(f"casts one by one                   {casts(process, False):9.0f} /s")
-        print(f"casts in a batch                   {casts(process, True):9.0f} /s")
-        return 0 if function / base <= TARGET else 1
+            single.append(casts(process, False))
+            batched.append(casts(process, True))
     finally:
         for os_pid in (raw_peer, *lean_peers):
             os.kill(os_pid, signal.SIGKILL)
             os.waitpid(os_pid, 0)
+        os.sched_setaffinity(0, before)
+    base, goal, note = statistics.median(floors), f"≤ {TARGET} × floor", "all pinned to one CPU; floor: os.read/os.write"
+    return [
+        measured("P7", "call to a function process", "µs", functions, base, goal=goal, at_most=TARGET * base, note=note),
+        measured("P7", "call to a GenServer", "µs", servers, base, goal=goal, at_most=TARGET * base),
+        measured("", "casts one by one", "/s", single),
+        measured("P8", "casts in a batch", "/s", batched, goal="≥ 1,000,000 /s", at_least=1e6),
+    ]
 
 
 def time_of(trip: Callable[[], object]) -> float:
-    """Seconds for one trip, over CALLS of them."""
+    """µs for one trip, the mean of CALLS."""
     start = time.perf_counter()
     for _ in range(CALLS):
         trip()
-    return (time.perf_counter() - start) / CALLS
+    return (time.perf_counter() - start) / CALLS * 1e6
 
 
 def casts(process: Process, batched: bool) -> float:
@@ -130,4 +134,4 @@ def begin(serial: int, start: str) -> Begin:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(run)
