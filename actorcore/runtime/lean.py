@@ -19,10 +19,9 @@ from actorcore.exit_reason import NORMAL, Reason, bounded_text, reason_of_except
 from actorcore.frames import DECODE_ERRORS
 from actorcore.gen_server import Callback, GenServer, Rules
 from actorcore.mailbox import Item, Raw, Timeout
-from actorcore.runtime import process as process_module
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.complain import complain
-from actorcore.runtime.messaging import ExitSelf
+from actorcore.runtime.intake import ExitSelf, enter
 from actorcore.runtime.process import Process
 from actorcore.runtime.status_page import StatusPage, fitting
 from actorcore.signals import Begin, Booted, Refused
@@ -40,7 +39,7 @@ def run(
     try:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # birth reset it; a closed stdout is an error, not a death
         process = Process(control, begin, status, lookup)
-        process_module.enter(process)
+        enter(process)
         reason = live(process)
         process.finish()
     except BaseException as error:  # the last line of defence: a death always has a reason

@@ -14,20 +14,11 @@ from actorcore.mailbox import Dead, From, Raw, Refusal
 from actorcore.pids import Pid
 from actorcore.runtime.channel import Channel, Whole
 from actorcore.runtime.clock import monotonic_s
+from actorcore.runtime.intake import ExitSelf, Intake
 from actorcore.runtime.node_requests import NodeRequests
-from actorcore.runtime.peers import Peers
 from actorcore.runtime.status_page import fitting
-from actorcore.signals import SendExit
 
 QUEUE_WAIT_S = 5.0
-
-
-class ExitSelf(BaseException):
-    """``exit_self``: unwinds to the runtime, which ends the process with ``reason``."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Messaging(NodeRequests):
@@ -36,10 +27,6 @@ class Messaging(NodeRequests):
     A message leaves at once when its socket takes it (a callback may run for minutes after its cast); what a full
     socket refuses, what waits for an introduction and what is said inside :meth:`batch` leaves in batches.
     """
-
-    _peers: Peers
-    _serial: int
-    _batching: bool
 
     def call(self, to: Pid | str, request: object, timeout_s: float | None = 5.0) -> object:
         """Send ``request``, wait for the answer and return it.
@@ -120,14 +107,8 @@ class Messaging(NodeRequests):
         When this returns, the node has passed it on: what is sent from now on comes after it. A signal to oneself has
         arrived by then, and one that ends the caller does not return.
         """
-        if to.instance != self.self_pid.instance:
-            return
-        channel = self._peers.find(to.serial)
-        sent = 0
-        if channel is not None and not channel.ended:
-            self._peers.flush(channel)
-            sent = channel.sent
-        self.request(SendExit(to.serial, fitting(reason), sent))
+        if to.instance == self.self_pid.instance:
+            self.request(self._exit_signal(to, reason))
 
     def exit_self(self, reason: Reason) -> NoReturn:
         """End this process with ``reason``; ``finally`` blocks and ``terminate`` run."""
@@ -137,7 +118,7 @@ class Messaging(NodeRequests):
 class Batch:
     """Context of :meth:`Messaging.batch`."""
 
-    def __init__(self, process: Messaging) -> None:
+    def __init__(self, process: Intake) -> None:
         self._process = process
 
     def __enter__(self) -> None:

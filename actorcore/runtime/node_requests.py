@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import select
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from actorcore.errors import RequestError
 from actorcore.exit_reason import NOPROC, Reason, Term
-from actorcore.mailbox import DownMessage, Mailbox
+from actorcore.mailbox import DownMessage
 from actorcore.pids import Pid
 from actorcore.runtime.clock import monotonic_s
-from actorcore.runtime.control_link import ControlLink
-from actorcore.runtime.sockets import PeerGone
+from actorcore.runtime.intake import Intake
 from actorcore.runtime.status_page import fitting
 from actorcore.signals import (
     Answer,
@@ -44,33 +42,8 @@ class StartFailed(RequestError):
         self.reason = reason
 
 
-class NodeRequests:
+class NodeRequests(Intake):
     """The control half of :class:`actorcore.runtime.process.Process`."""
-
-    self_pid: Pid
-    mailbox: Mailbox
-    _control: ControlLink
-    _control_fd: int
-    _epoll: select.epoll
-    _lookup: Callable[[str], int | None] | None
-    _answers: dict[int, Answer | None]
-    _ref: int
-
-    def pump(self, deadline_s: float | None, awaited: int | None = None) -> bool:
-        raise NotImplementedError
-
-    def _die_alone(self) -> None:
-        raise NotImplementedError
-
-    def _say(self, body: Request) -> int:
-        try:
-            number = self._control.request(body)
-        except PeerGone:
-            self._die_alone()
-            raise
-        if not self._control.is_flushed():
-            self._epoll.modify(self._control_fd, select.EPOLLIN | select.EPOLLOUT)
-        return number
 
     def request(self, body: Request, timeout_s: float = REQUEST_WAIT_S) -> Term:
         """Ask the node and wait for the answer's value.
@@ -86,12 +59,7 @@ class NodeRequests:
                     raise RequestError("timeout", type(body).__name__)
         finally:
             del self._answers[number]
-        if answer.error is None:
-            return answer.value
-        code, detail = answer.error
-        if code == "start_failed":
-            raise StartFailed(fitting(detail))
-        raise RequestError(code, str(detail)[:200])
+        return value_of_answer(answer)
 
     def _resolve(self, to: Pid | str) -> int | None:
         if isinstance(to, Pid):
@@ -109,26 +77,22 @@ class NodeRequests:
         :raises StartFailed: its ``init`` refused (only with ``wait_init``).
         :raises RequestError: the node refused.
         """
-        return self._spawn(_spec(start, args, spec), link, 0, wait_init)
+        return self._spawn(spec_of(start, args, spec), link, 0, wait_init)
 
     def spawn_link(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> Pid | None:
         """As :meth:`spawn` with ``link``: OTP's ``start_link``."""
-        return self._spawn(_spec(start, args, spec), True, 0, True)
+        return self._spawn(spec_of(start, args, spec), True, 0, True)
 
     def spawn_monitor(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> tuple[Pid, int]:
         """Start without waiting for ``init``; the pid and the ref of a monitor set with its birth."""
-        self._ref += 1
-        ref = self._ref
-        pid = self._spawn(_spec(start, args, spec), False, ref, False)
+        ref = self._next_ref()
+        pid = self._spawn(spec_of(start, args, spec), False, ref, False)
         if pid is None:
             raise RequestError("internal_error", "a spawn without a pid")
         return pid, ref
 
     def _spawn(self, spec: ProcessSpec, link: bool, monitor: int, wait_init: bool) -> Pid | None:
         return self._pid(self.request(Spawn(spec, link, monitor, wait_init), spec.init_timeout_s + REQUEST_WAIT_S))
-
-    def _pid(self, serial: Term) -> Pid | None:
-        return Pid(self.self_pid.instance, serial) if isinstance(serial, int) else None
 
     def link(self, to: Pid) -> None:
         """Die together: symmetric, one link per pair."""
@@ -139,14 +103,14 @@ class NodeRequests:
 
     def monitor(self, to: Pid | str) -> int:
         """The ref whose one DownMessage tells the death of ``to``, at once with ``noproc`` when there is none."""
-        self._ref += 1
+        ref = self._next_ref()
         if isinstance(to, str):
-            self.request(Monitor(self._ref, name=to))
+            self.request(Monitor(ref, name=to))
         elif to.instance == self.self_pid.instance:
-            self.request(Monitor(self._ref, to.serial))
+            self.request(Monitor(ref, to.serial))
         else:
-            self.mailbox.push(DownMessage(self._ref, to, NOPROC))
-        return self._ref
+            self.mailbox.push(DownMessage(ref, to, NOPROC))
+        return ref
 
     def demonitor_only(self, ref: int) -> bool:
         """End a monitor; a DOWN that has come already stays."""
@@ -168,13 +132,23 @@ class NodeRequests:
     def is_alive(self, pid: Pid) -> bool:
         return pid.instance == self.self_pid.instance and bool(self.request(IsAlive(pid.serial)))
 
-    def _serial_of(self, pid: Pid) -> int:
-        if pid.instance != self.self_pid.instance:
-            raise RequestError("process_not_alive", "a pid of another instance")
-        return pid.serial
+
+def value_of_answer(answer: Answer) -> Term:
+    """What the node granted.
+
+    :raises StartFailed: ``init`` of the spawned process refused.
+    :raises RequestError: the node refused.
+    """
+    if answer.error is None:
+        return answer.value
+    code, detail = answer.error
+    if code == "start_failed":
+        raise StartFailed(fitting(detail))
+    raise RequestError(code, str(detail)[:200])
 
 
-def _spec(start: str | ProcessSpec, args: Sequence[object], fields: dict[str, Any]) -> ProcessSpec:
+def spec_of(start: str | ProcessSpec, args: Sequence[object], fields: dict[str, Any]) -> ProcessSpec:
+    """The spec that the arguments of a ``spawn`` mean; raises msgspec.ValidationError."""
     if isinstance(start, ProcessSpec):
         return start
     return msgspec.convert({"start": start, "args": list(args), **fields}, ProcessSpec)

@@ -1,0 +1,204 @@
+"""The intake of a process: one epoll over its control socket and its direct channels, whatever then waits for it.
+
+``pump`` is the only reader, used by the idle loop and by every wait, so a process that waits for an answer or for room
+in a queue keeps reading what others send it: two processes that fill each other's queues get on. What arrives meanwhile
+waits in the mailbox in order.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Callable
+from typing import NoReturn
+
+from actorcore import frames
+from actorcore.errors import RequestError
+from actorcore.exit_reason import NOCONNECTION, NOPROC, Reason, Term
+from actorcore.frames import Call
+from actorcore.mailbox import MAX_WAITING, CallMessage, Dead, Event, From, Item, Mailbox, Message, Raw, Refusal
+from actorcore.pids import Pid
+from actorcore.runtime.clock import monotonic_s
+from actorcore.runtime.control_link import ControlLink
+from actorcore.runtime.peers import READABLE, Peers
+from actorcore.runtime.sockets import PeerGone
+from actorcore.runtime.status_page import StatusPage, fitting
+from actorcore.signals import Answer, Begin, Down, Exit, Introduce, PeerDown, Request, SendExit
+from actorcore.signals import Channel as ChannelDelivery
+
+EPOLL_BATCH = 64
+FINISH_S = 1.0
+"""A process that ends lets its introductions and queues leave for so long."""
+
+
+class ExitSelf(BaseException):
+    """``exit_self``: unwinds to the runtime, which ends the process with ``reason``."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Intake:
+    """The process without its face: what it has and how it reads. Bound to its OS process and thread."""
+
+    def __init__(
+        self,
+        control: socket.socket,
+        begin: Begin,
+        status: StatusPage,
+        lookup: Callable[[str], int | None] | None = None,
+    ) -> None:
+        self.self_pid = Pid(begin.instance, begin.serial)
+        self.begin = begin
+        self.status = status
+        self.mailbox = Mailbox()
+        self._lookup = lookup
+        self._serial = begin.serial
+        self._epoll = select.epoll()
+        control.setblocking(False)
+        self._control = ControlLink(control)
+        self._control_fd = control.fileno()
+        self._epoll.register(self._control_fd, select.EPOLLIN)
+        self._peers = Peers(begin.instance, self.mailbox, self._epoll, self._introduce)
+        self._poll = self._epoll.poll
+        self._ready = self._peers.ready
+        self._introductions: dict[int, int] = {}
+        self._answers: dict[int, Answer | None] = {}
+        self._ref = 0
+        self._batching = False
+
+    # ---- one reader -------------------------------------------------------------------------------------------------
+
+    def pump(self, deadline_s: float | None, awaited: int | None = None) -> bool:
+        """Wait until something arrives or ``deadline_s`` (None: no bound), take it in; False when nothing came.
+
+        ``awaited`` is the peer that is still read when the mailbox is full.
+        """
+        if self._batching:
+            self._peers.flush_all()
+        full = len(self.mailbox.items) >= MAX_WAITING
+        if full or self._peers.is_restricted:
+            self._peers.read_only((awaited or 0) if full else None)
+        timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - monotonic_s())
+        events = self._poll(timeout_s, EPOLL_BATCH)
+        if len(events) > 1:  # the node's word first: an exit signal was said before what its sender sent next
+            events.sort(key=lambda event: event[0] != self._control_fd)
+        for fd, mask in events:
+            if fd != self._control_fd:
+                self._ready(fd, mask)
+            else:
+                self.on_control(mask)
+        return bool(events)
+
+    def on_control(self, mask: int) -> None:
+        """The control socket is ready."""
+        try:
+            if mask & READABLE:
+                self._take_deliveries()
+            if mask & select.EPOLLOUT and self._control.flush():
+                self._epoll.modify(self._control_fd, select.EPOLLIN)
+        except PeerGone:
+            self._die_alone()
+
+    def _take_deliveries(self) -> None:
+        peers = self._peers
+        for body, fd in self._control.read() or ():
+            if type(body) is Answer:
+                self._on_answer(body)
+            elif type(body) is ChannelDelivery:
+                if fd >= 0:
+                    peers.on_channel(body.peer, fd)
+            elif type(body) is PeerDown:
+                peers.on_peer_down(body)
+            elif type(body) is Down:
+                peers.on_down(body)
+            elif type(body) is Exit:
+                peers.on_exit(body)
+            else:
+                raise ExitSelf({"error": {"type": "ProtocolError", "text": f"delivery {type(body).__name__}"}})
+
+    def _on_answer(self, answer: Answer) -> None:
+        peer = self._introductions.pop(answer.number, None)
+        if peer is None:
+            if answer.number in self._answers:
+                self._answers[answer.number] = answer
+        elif answer.error is not None:
+            code, detail = answer.error
+            self._peers.on_refused(peer, Dead(NOPROC) if code == "process_not_alive" else Refusal(code, detail))
+
+    def _die_alone(self) -> NoReturn:
+        self.status.declare(NOCONNECTION)
+        os._exit(1)
+
+    def _introduce(self, peer: int) -> None:
+        self._introductions[self._say(Introduce(peer))] = peer
+
+    def _say(self, body: Request) -> int:
+        """Send a request to the node; its number, which the Answer will carry."""
+        try:
+            number = self._control.request(body)
+        except PeerGone:
+            self._die_alone()
+        if not self._control.is_flushed():
+            self._epoll.modify(self._control_fd, select.EPOLLIN | select.EPOLLOUT)
+        return number
+
+    def is_flushed(self) -> bool:
+        """Nothing waits for a socket or an introduction."""
+        return self._peers.is_flushed() and self._control.is_flushed()
+
+    def event_of(self, item: Item) -> Event | None:
+        """``item`` decoded; None when it is no plain data."""
+        if not isinstance(item, Raw):
+            return item
+        pid = Pid(self.self_pid.instance, item.frm)
+        try:
+            body = frames.term_decoder.decode(item.message.body)
+        except frames.DECODE_ERRORS:
+            return None
+        if isinstance(item.message, Call):
+            return CallMessage(From(pid, item.message.number), body)
+        return Message(pid, body)
+
+    # ---- pids and serials -------------------------------------------------------------------------------------------
+
+    def _pid(self, serial: Term) -> Pid | None:
+        return Pid(self.self_pid.instance, serial) if isinstance(serial, int) else None
+
+    def _serial_of(self, pid: Pid) -> int:
+        if pid.instance != self.self_pid.instance:
+            raise RequestError("process_not_alive", "a pid of another instance")
+        return pid.serial
+
+    def _next_ref(self) -> int:
+        self._ref += 1
+        return self._ref
+
+    def _exit_signal(self, to: Pid, reason: Reason) -> SendExit:
+        """The request behind ``exit(to, reason)``: after all that was sent to ``to`` before."""
+        channel = self._peers.find(to.serial)
+        sent = 0
+        if channel is not None and not channel.ended:
+            self._peers.flush(channel)
+            sent = channel.sent
+        return SendExit(to.serial, fitting(reason), sent)
+
+
+_running: list[Intake] = []
+
+
+def enter(process: Intake) -> None:
+    """Make ``process`` what :func:`running` returns."""
+    _running[:] = [process]
+
+
+def running() -> Intake:
+    """The process that this code runs in.
+
+    :raises RuntimeError: it runs in none.
+    """
+    if not _running:
+        raise RuntimeError("not inside an actor process")
+    return _running[0]
