@@ -1,7 +1,7 @@
 """What guardian and node say to each other over their SEQPACKET pair; descriptors travel beside the words.
 
-Everything the guardian says is either kept until it is dropped (Died) or told again to every new node (Held), so a node
-that dies after reading a word loses nothing.
+Everything the guardian says is either kept until it is dropped (Died) or told again to every new node (Held, ReloadEnded),
+so a node that dies after reading a word loses nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from typing import TypeAlias, Union
 
 import msgspec
 
-from actorcore.signals import Word
+from actorcore.signals import ReloadEnded, Word
+
+VERSION = 1
+"""Of these words. A guardian lives as long as its sessions, so a change that it cannot follow needs a new daemon."""
 
 HELD_PER_DATAGRAM = 120
 """Items of one Held: at most two descriptors each, and SCM_RIGHTS carries no more than 253."""
@@ -70,8 +73,17 @@ class Signalled(Word, frozen=True, tag="signalled"):
     signum: int
 
 
+class Yield(Word, frozen=True, tag="yield"):
+    """To the node: its successor is ready. Leave a snapshot and end."""
+
+
 class Ready(Word, frozen=True, tag="ready"):
-    """The spare has its code imported."""
+    """The spare has its code imported, writes snapshots of ``schema``, reads those of ``oldest`` to ``schema``, and speaks
+    version ``words`` of this vocabulary."""
+
+    schema: int = 0
+    oldest: int = 0
+    words: int = 0
 
 
 class Serving(Word, frozen=True, tag="serving"):
@@ -104,14 +116,16 @@ class ReplaceZygote(Word, frozen=True, tag="replace_zygote"):
 
 
 class Reload(Word, frozen=True, tag="reload"):
-    """Replace the node by one with the code that is on disk now."""
+    """Replace the node by one with the code that is on disk now; the last of these counts."""
+
+    number: int
 
 
 class Halt(Word, frozen=True, tag="halt"):
     """All sessions are stopped: end everything."""
 
 
-ToNode: TypeAlias = Union[Held, Zygote, Take, Adopted, Died, Halted, Signalled]
+ToNode: TypeAlias = Union[Held, Zygote, Take, Adopted, Died, Halted, Signalled, ReloadEnded, Yield]
 ToGuardian: TypeAlias = Union[Ready, Serving, Hold, Adopt, Drop, ReplaceZygote, Reload, Halt]
 
 TEMPLATES = ("lean",)

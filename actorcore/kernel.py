@@ -10,7 +10,9 @@ from collections import deque
 
 import msgspec
 
+from actorcore import migrations
 from actorcore.exit_reason import Reason, Term
+from actorcore.migrations import KernelState
 from actorcore.node_desk import NodeDesk
 from actorcore.process_table import ProcessTable
 from actorcore.residents import AnswerTo, CancelAlarm, Do, Leave, Order, Resident, SetAlarm, Tell
@@ -24,6 +26,7 @@ from actorcore.signals import (
     Event,
     Exit,
     Operate,
+    ReloadEnded,
     Report,
     ShutdownAsked,
     Ticked,
@@ -31,21 +34,7 @@ from actorcore.signals import (
 )  # fmt: skip
 from actorcore.timers import Deadlines
 
-SNAPSHOT_SCHEMA = 1
-
-
-class KernelState(msgspec.Struct, frozen=True, array_like=True):
-    """A snapshot. ``schema`` N and N-1 are accepted."""
-
-    schema: int
-    table: bytes
-    residents: dict[str, tuple[int, bytes]]
-    alarms: Deadlines[str]
-    ending: bool
-
-
 _encode = msgspec.msgpack.encode
-_decoder = msgspec.msgpack.Decoder(KernelState)
 
 
 class Kernel:
@@ -64,6 +53,8 @@ class Kernel:
         if isinstance(event, TookOver):
             self._desk.took_over(event)
             return [Report("node_took_over", NOBODY, event.generation)]
+        if isinstance(event, ReloadEnded):
+            return self._on_reload_ended(event, now)
         if isinstance(event, ShutdownAsked):
             return self._shut_down(now)
         effects = self.table.handle(event, now)
@@ -89,13 +80,11 @@ class Kernel:
     def snapshot(self) -> bytes:
         """The whole state."""
         residents = {name: (self._serials[name], resident.snapshot()) for name, resident in self._residents.items()}
-        return _encode(KernelState(SNAPSHOT_SCHEMA, self.table.snapshot(), residents, self._alarms, self._ending))
+        return _encode(KernelState(migrations.SCHEMA, self.table.snapshot(), residents, self._alarms, self._ending))
 
     def restore(self, data: bytes) -> None:
-        """Become what :meth:`snapshot` described; raises msgspec.MsgspecError or ValueError on another schema."""
-        state = _decoder.decode(data)
-        if state.schema not in (SNAPSHOT_SCHEMA, SNAPSHOT_SCHEMA - 1):
-            raise ValueError(f"snapshot of schema {state.schema}, this code reads {SNAPSHOT_SCHEMA}")
+        """Become what :meth:`snapshot` described, by this code or by that of the schema before; errors as migrations.read."""
+        state = migrations.read(data)
         self.table = ProcessTable.restore(state.table)
         self._desk.statistics = self.table.statistics
         self._residents = {name: self._residents[name] for name in state.residents}
@@ -150,9 +139,15 @@ class Kernel:
             case _:
                 raise AssertionError(f"unknown order {order!r}")
 
+    def _on_reload_ended(self, event: ReloadEnded, now: float) -> list[Effect]:
+        out: list[Effect] = [Report("reload_ended", NOBODY, event.error)]
+        for order in self._desk.reload_ended(event):
+            out += self._obey(self._serials["node"], order, now)
+        return out
+
     def _told(self, kind: str, about: int, detail: Term, now: float) -> list[Effect]:
         if kind == "reload":
-            return [Operate("reload")]
+            return [Operate("reload", about)]
         if kind == "down":
             return self._shut_down(now)
         return [Report(kind, about, detail)]

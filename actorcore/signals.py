@@ -305,6 +305,13 @@ class TookOver(Word, frozen=True, tag="took_over"):
     generation: int
 
 
+class ReloadEnded(Word, frozen=True, tag="reload_ended"):
+    """Reload ``number``, and all before it, is over: this node has the new code, or ``error`` says why it has not."""
+
+    number: int
+    error: str = ""
+
+
 class ShutdownAsked(Word, frozen=True, tag="shutdown_asked"):
     """The daemon is to end: residents are told as a parent tells its children, then the shell is told to halt."""
 
@@ -315,7 +322,7 @@ class Ticked(Word, frozen=True, tag="ticked"):
 
 Event: TypeAlias = Union[
     Asked, Born, Booted, Refused, ForkFailed, Exited, Stopped, Continued, ClientAttached, ClientDetached, Received,
-    Undelivered, Writable, Refill, Violated, TookOver, ShutdownAsked, Ticked,
+    Undelivered, Writable, Refill, Violated, TookOver, ReloadEnded, ShutdownAsked, Ticked,
 ]  # fmt: skip
 
 # ---- effects --------------------------------------------------------------------------------------------------------
@@ -380,9 +387,10 @@ class Report(Word, frozen=True, tag="report"):
 
 
 class Operate(Word, frozen=True, tag="operate"):
-    """To the shell itself: ``"reload"`` or ``"halt"``."""
+    """To the shell itself: ``"reload"`` (its ``number``) or ``"halt"``."""
 
     verb: str
+    number: int = 0
 
 
 Effect: TypeAlias = Union[Deliver, Fork, Kill, Connect, Publish, Retract, Forget, Report, Operate]

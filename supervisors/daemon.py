@@ -13,30 +13,19 @@ import sys
 from pathlib import Path
 
 from actorcore.ledger import Ledger
-from actorcore.residents import Resident
 from actorcore.runtime import memory
 from actorcore.runtime.guardian import Guardian
 from actorcore.runtime.guardian_keep import Mappings
-from actorcore.runtime.node import Node
 from actorcore.runtime.shared_registry import SharedRegistry
 from actorcore.runtime.status_page import PAGE_BYTES
 from supervisors import paths
-from supervisors.sessions import Sessions
+from supervisors.node_entry import node_main
 
 LEDGER_BYTES = 64 << 20
 STATUS_PAGES = 16384
 EXIT_ALREADY_RUNNING = 100
-POOL = {"lean": 8}
-
-
-def node_main(control: socket.socket, ledger: memoryview, registry: memoryview, status: memoryview) -> None:
-    """The node's entry point, called in a process that the guardian forked."""
-    Node(control, ledger, registry, status, residents, POOL).run()
-
-
-def residents() -> dict[str, Resident]:
-    """The residents of this daemon, fresh."""
-    return {"sessions": Sessions()}
+NODE_ENTRY = f"{node_main.__module__}:{node_main.__name__}"
+"""Imported here, called in forks only: they start at once, whatever becomes of the files meanwhile."""
 
 
 def main() -> int:
@@ -79,7 +68,7 @@ def _guard(listener: socket.socket, ready_fd: int) -> int:
             os.write(fd, b"1")
             os.close(fd)
 
-    return Guardian("supervisors.daemon:node_main", listener, mappings, instance, on_serving).run()
+    return Guardian(NODE_ENTRY, listener, mappings, instance, on_serving).run()
 
 
 def _memory(name: str, size_bytes: int) -> tuple[memoryview, int]:

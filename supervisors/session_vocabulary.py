@@ -157,16 +157,11 @@ class Closing(msgspec.Struct):
     is_over: bool = False
 
 
-VERSION = 1
-"""Of the snapshot."""
-
-
 class Memory(msgspec.Struct):
     """The whole state of the resident; ``orders``, ``starts``, ``alarms`` are the last numbers used, ``leaving``: it ends
     itself as soon as the last session is gone.
     """
 
-    version: int = VERSION
     orders: int = 0
     starts: int = 0
     alarms: int = 0

@@ -15,7 +15,6 @@ from typing import assert_never
 
 import msgspec
 
-from actorcore.errors import RequestError
 from actorcore.exit_reason import Term, bounded_text
 from actorcore.residents import AnswerTo, Leave, Order
 from actorcore.signals import NOBODY, Alarm, Answer, Asking, Begin, Channel, Delivery, Down, Exit, PeerDown, Started
@@ -24,7 +23,6 @@ from supervisors.session_lives import SessionLives
 from supervisors.session_vocabulary import (
     MAX_PAGE_ROWS,
     STATES,
-    VERSION,
     Asker,
     CountSessions,
     GetSession,
@@ -88,11 +86,8 @@ class Sessions:
         return msgspec.msgpack.encode(self._lives.memory())
 
     def restore(self, state: bytes) -> None:
-        """Become what :meth:`snapshot` described; ``max_sessions`` stays. Raises RequestError ``unsupported_version``."""
-        memory = _decoder.decode(state)
-        if memory.version != VERSION:
-            raise RequestError("unsupported_version", f"sessions: snapshot of version {memory.version}, not {VERSION}")
-        self._lives = SessionLives(memory)
+        """Become what :meth:`snapshot` described; ``max_sessions`` stays."""
+        self._lives = SessionLives(_decoder.decode(state))
 
     # ---- requests: a refusal is returned, an answer is given here or, by SessionLives, later ------------------------
 

@@ -44,7 +44,7 @@ LAYERS: dict[str, int] = {
         "async_client async_driver async_steps"
     ).split()), 4),
     **dict.fromkeys((f"supervisors.{name}" for name in (
-        "daemon demo cli cli_base cli_output cli_target cli.** __main__ dashboard dashboard.**"
+        "daemon node_entry demo cli cli_base cli_output cli_target cli.** __main__ dashboard dashboard.**"
     ).split()), 5),
     "supervisors": 5,
 }  # fmt: skip
@@ -57,7 +57,7 @@ IMPURE_CALLS = {"open", "print", "input"}
 NEVER_IMPORTED = {"pickle", "marshal", "yaml", "shelve", "dill", "cloudpickle"}
 NEVER_CALLED = {"eval", "exec", "__import__"}
 
-LOADERS = {"actorcore.runtime.lean", "actorcore.runtime.guardian_keep"}
+LOADERS = {"actorcore.runtime.lean", "actorcore.runtime.node_birth"}
 """May use importlib: they load a user's ``module:name``, or the node's entry point, by its name."""
 LATE_IMPORTS = {("supervisors.paths", "platformdirs"): "20 ms that most callers need not spend"}
 """(module, imported) → why an import stands inside a function."""

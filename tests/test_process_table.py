@@ -605,13 +605,6 @@ def test_processes_come_in_pages() -> None:
     assert [row["serial"] for row in page] == serials[2:4]  # type: ignore[index,call-overload]
 
 
-def test_a_snapshot_of_another_schema_is_refused() -> None:
-    data = msgspec.msgpack.decode(ProcessTable(1).snapshot())
-    data["schema"] = 99
-    with pytest.raises(ValueError, match="schema 99"):
-        ProcessTable.restore(msgspec.msgpack.encode(data))
-
-
 def test_what_is_not_in_the_vocabulary_raises() -> None:
     with pytest.raises(TypeError, match="not an event"):
         ProcessTable(1).handle("hello", 0.0)  # type: ignore[arg-type]

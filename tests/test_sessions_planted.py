@@ -58,7 +58,7 @@ def memory_without(field: str, empty: Any) -> Callable[[SessionLives], Memory]:
     def forgetful(self: SessionLives) -> Memory:
         memory = _memory(self)
         kept = [msgspec.structs.replace(session, **{field: empty}) for session in memory.sessions]
-        return Memory(memory.version, memory.orders, memory.starts, memory.alarms, kept, memory.closing)
+        return Memory(memory.orders, memory.starts, memory.alarms, kept, memory.closing)
 
     return forgetful
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from actorcore.errors import RequestError
 from actorcore.exit_reason import Reason
 from actorcore.residents import AnswerTo, Do
 from actorcore.signals import Answer, Asking, Spawn
@@ -81,15 +80,6 @@ def test_a_page_of_large_rows_is_shorter_and_huge_reasons_are_cut_e17(world: Wor
 def test_what_is_no_request_is_refused_and_changes_nothing(world: World, body: bytes) -> None:
     before = world.resident.snapshot()
     assert world.error(body)[0] == "invalid_message"
-    assert world.resident.snapshot() == before
-
-
-def test_a_snapshot_of_another_version_is_refused_and_the_state_kept(world: World) -> None:
-    world.start("a")
-    before = world.resident.snapshot()
-    other = msgspec.msgpack.encode({**msgspec.msgpack.decode(before), "version": 2})
-    with pytest.raises(RequestError, match="unsupported_version"):
-        world.resident.restore(other)
     assert world.resident.snapshot() == before
 
 

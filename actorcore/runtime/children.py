@@ -102,6 +102,13 @@ def kill(os_pid: int) -> None:
         os.kill(os_pid, signal.SIGKILL)
 
 
+def end(os_pid: int) -> None:
+    """Kill and reap one child."""
+    kill(os_pid)
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PID, os_pid, os.WEXITED)
+
+
 def end_all() -> None:
     """Kill and reap all children and what they leave, until there are none."""
     while pids := children_of_self():

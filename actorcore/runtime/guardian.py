@@ -13,30 +13,15 @@ import socket
 import sys
 from collections.abc import Callable
 
-from actorcore.guardian_words import (
-    HELD_PER_DATAGRAM,
-    TEMPLATES,
-    Adopt,
-    Adopted,
-    Died,
-    Drop,
-    Halt,
-    Halted,
-    Held,
-    HeldProcess,
-    Hold,
-    Ready,
-    Reload,
-    ReplaceZygote,
-    Serving,
-    Signalled,
-    Take,
-    Zygote,
-    to_guardian,
-)  # isort: skip # fmt: skip
+import msgspec
+
+from actorcore import guardian_words as words
+from actorcore.renewal import READY_S, Renewal
 from actorcore.runtime import children, clock, memory, sockets, syscalls
 from actorcore.runtime.children import Death
-from actorcore.runtime.guardian_keep import Kept, Link, Mappings, become_node, say
+from actorcore.runtime.guardian_keep import Kept, Link, Mappings, say
+from actorcore.runtime.node_birth import become_node
+from actorcore.signals import ReloadEnded
 
 NODE_HANG_S = 5.0
 """A node that has not stamped the ledger for so long is killed."""
@@ -64,7 +49,7 @@ class Guardian:
         self._on_serving = on_serving
         self._kept: dict[int, Kept] = {}
         self._serial_of: dict[int, int] = {}
-        self._unclaimed: dict[int, Died] = {}
+        self._unclaimed: dict[int, words.Died] = {}
         self._zygotes: dict[str, tuple[int, socket.socket]] = {}
         self._zygote_started_s: dict[str, float] = {}
         self._zygotes_due: dict[str, float] = {}
@@ -78,7 +63,12 @@ class Guardian:
         self._ending_s: float | None = None
         self._told_to_end = 0
         self._halted = False
-        self._reloading = False
+        self._schema = 0
+        self._from_disk = False
+        self._renewal: Renewal | None = None
+        self._renewed: Link | None = None
+        self._reloads = 0
+        self._ended: ReloadEnded | None = None
 
     def run(self) -> int:
         """Serve until the daemon is told to end; the exit status of the daemon."""
@@ -88,9 +78,9 @@ class Guardian:
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         syscalls.set_process_name("actor-guardian")
         self._signals = syscalls.signal_descriptor({int(s) for s in signals})
-        for template in TEMPLATES:
+        for template in words.TEMPLATES:
             self._start_zygote(template)
-        self._start_spare()
+        self._spare = self._fork_node(self._from_disk)
         while not self._halted:
             self._turn()
         self._end_everything()
@@ -101,17 +91,19 @@ class Guardian:
     def _turn(self) -> None:
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
-        for link in (self._node, self._spare):
-            if link is not None:
-                poll.register(link.sock, select.POLLIN | (select.POLLOUT if link.waiting else 0))
+        for link in self._links():
+            poll.register(link.sock, select.POLLIN | (select.POLLOUT if link.waiting else 0))
         ready = dict(poll.poll(self._patience_s() * 1000))
         if self._signals in ready:
             self._on_signals()
-        for link in (self._node, self._spare):
-            if link is not None and link.sock.fileno() in ready:
+        for link in self._links():
+            if link.sock.fileno() in ready:
                 link.flush()
                 self._listen_to(link)
         self._watch()
+
+    def _links(self) -> list[Link]:
+        return [link for link in (self._node, self._spare, self._renewed) if link is not None]
 
     def _patience_s(self) -> float:
         now = clock.monotonic_s()
@@ -127,7 +119,7 @@ class Guardian:
     def _on_told(self, number: int) -> None:
         if number == signal.SIGHUP:
             if self._ending_s is None:
-                self._reload()
+                self._reload(self._reloads)
             return
         if number == signal.SIGQUIT:
             self._halted = True
@@ -138,14 +130,16 @@ class Guardian:
         elif self._ending_s is None:
             self._ending_s = clock.monotonic_s() + SHUTDOWN_GRACE_S
             if self._node is not None:
-                self._node.say(Signalled(number))
+                self._node.say(words.Signalled(number))
 
     def _watch(self) -> None:
         now = clock.monotonic_s()
         if self._ending_s is not None and now > self._ending_s:
             self._halted = True
         if self._spare is None and now >= self._next_start_s:
-            self._start_spare()
+            self._spare = self._fork_node(self._from_disk)
+        if self._renewal is not None and (refusal := self._renewal.on_time(now)):
+            self._end_reload(refusal)
         for template in [name for name, at in self._zygotes_due.items() if now >= at]:
             self._start_zygote(template)
         if self._node is None:
@@ -159,7 +153,7 @@ class Guardian:
 
     def _reap(self) -> None:
         deaths: list[Death] = []
-        for change in children.changes(self._is_known_session):
+        for change in children.changes(self._serial_of.__contains__):
             if isinstance(change, Death):
                 deaths.append(change)
             else:
@@ -173,30 +167,29 @@ class Guardian:
         if self._node is not None:
             self._listen_to(self._node)
 
-    def _is_known_session(self, os_pid: int) -> bool:
-        return os_pid in self._serial_of
-
     def _ours(self) -> set[int]:
-        roles = {link.os_pid for link in (self._node, self._spare) if link is not None}
+        roles = {link.os_pid for link in self._links()}
         return roles.union(self._serial_of, (os_pid for os_pid, _ in self._zygotes.values()))
 
     def _on_death(self, death: Death) -> None:
         serial = self._serial_of.pop(death.os_pid, None)
         if serial is not None:
             kept = self._kept[serial]
-            kept.died = Died(serial, death.code, death.status)
+            kept.died = words.Died(serial, death.code, death.status)
             if self._node is not None:
                 self._node.say(kept.died)
         elif self._node is not None and death.os_pid == self._node.os_pid:
             self._on_node_death(death)
         elif self._spare is not None and death.os_pid == self._spare.os_pid:
             self._on_spare_death()
+        elif self._renewed is not None and death.os_pid == self._renewed.os_pid:
+            self._on_renewed_death()
         else:
             for template, (os_pid, _) in list(self._zygotes.items()):
                 if os_pid == death.os_pid:
                     self._on_zygote_death(template)
                     return
-            self._unclaimed[death.os_pid] = Died(0, death.code, death.status)
+            self._unclaimed[death.os_pid] = words.Died(0, death.code, death.status)
             while len(self._unclaimed) > UNCLAIMED_MAX:
                 self._unclaimed.pop(next(iter(self._unclaimed)))
 
@@ -208,20 +201,20 @@ class Guardian:
             return
         self._kept[serial].stopped = stopped
         if self._node is not None:
-            self._node.say(Halted(serial, stopped))
+            self._node.say(words.Halted(serial, stopped))
 
     # ---- node and spare -------------------------------------------------------------------------------------------
 
-    def _start_spare(self) -> None:
+    def _fork_node(self, from_disk: bool) -> Link:
         ours, theirs = sockets.pair()
         memory.set_inherited(self._mappings.registry, True)
         guardian_pid = os.getpid()
         os_pid = os.fork()
         if os_pid == 0:
-            become_node(self._entry, theirs, self._mappings, guardian_pid)
+            become_node(self._entry, theirs, self._mappings, guardian_pid, from_disk)
         memory.set_inherited(self._mappings.registry, False)
         theirs.close()
-        self._spare = Link(os_pid, ours)
+        return Link(os_pid, ours)
 
     def _on_spare_death(self) -> None:
         assert self._spare is not None
@@ -242,31 +235,40 @@ class Guardian:
         self._node = None
         lived_s = clock.monotonic_s() - self._took_over_s
         self._failures = 0 if lived_s > NODE_BACKOFF_S[-1] else self._failures + 1
-        if self._spare is not None and self._spare.ready:
-            self._promote()
+        if self._renewal is not None and self._renewed is None:
+            self._end_reload(self._renewal.on_death(is_node=True))
+        self._promote_whoever_is_ready()
 
-    def _promote(self) -> None:
-        """The spare becomes the node: everything is handed over in order, Take last."""
-        link = self._spare
-        assert link is not None
+    def _promote_whoever_is_ready(self) -> None:
+        if self._renewed is not None and self._renewed.ready:
+            link, self._renewed = self._renewed, None
+            self._promote(link)
+        elif self._spare is not None and self._spare.ready:
+            link, self._spare = self._spare, None
+            self._promote(link)
+
+    def _promote(self, link: Link) -> None:
+        """It becomes the node: everything is handed over in order, Take last."""
         assert self._node is None
-        self._node, self._spare = link, None
+        self._node, self._schema = link, link.schema
         self._generation += 1
         self._took_over_s = clock.monotonic_s()
         self._next_start_s = self._took_over_s + self._backoff_s()
         for template, (_, sock) in self._zygotes.items():
-            link.say(Zygote(template), [sock.fileno()])
-        for at in range(0, len(self._kept), HELD_PER_DATAGRAM):
-            self._hand_over(link, list(self._kept.items())[at : at + HELD_PER_DATAGRAM])
+            link.say(words.Zygote(template), [sock.fileno()])
+        for at in range(0, len(self._kept), words.HELD_PER_DATAGRAM):
+            self._hand_over(link, list(self._kept.items())[at : at + words.HELD_PER_DATAGRAM])
         link.say(
-            Take(self._instance, self._generation),
+            words.Take(self._instance, self._generation),
             [self._listener.fileno(), self._mappings.status_fd, self._mappings.registry_fd],
         )
         for kept in self._kept.values():
             if kept.died is not None:
                 link.say(kept.died)
+        if self._ended is not None:
+            link.say(self._ended)
         if self._ending_s is not None:
-            link.say(Signalled(signal.SIGTERM))
+            link.say(words.Signalled(signal.SIGTERM))
 
     def _hand_over(self, link: Link, some: list[tuple[int, Kept]]) -> None:
         fds: list[int] = []
@@ -274,14 +276,46 @@ class Guardian:
             fds.append(kept.control.fileno())
             if kept.pidfd >= 0:
                 fds.append(kept.pidfd)
-        link.say(Held([HeldProcess(serial, kept.os_pid, kept.stopped) for serial, kept in some]), fds)
+        link.say(words.Held([words.HeldProcess(serial, kept.os_pid, kept.stopped) for serial, kept in some]), fds)
 
-    def _reload(self) -> None:
-        """Replace the spare by one that imports the code of today; it is promoted as soon as it is ready."""
+    # ---- reload: a node with the code of today is made ready beside the spare, which stays until the new one serves ----
+
+    def _reload(self, number: int) -> None:
+        if self._renewed is not None:
+            self._renewed.dismiss()
+        self._reloads, self._ended, self._renewal = number, None, Renewal(number, clock.monotonic_s() + READY_S)
+        self._renewed = self._fork_node(from_disk=True)
+
+    def _on_renewed_death(self) -> None:
+        assert self._renewal is not None
+        assert self._renewed is not None
+        refusal = self._renewal.on_death(is_node=False)
+        self._renewed.sock.close()
+        self._renewed = None if refusal else self._fork_node(from_disk=True)
+        self._end_reload(refusal)
+
+    def _end_reload(self, refusal: str | None) -> None:
+        """Refused: what was made ready goes, and nothing has changed."""
+        if self._renewal is None or refusal is None:
+            return
+        say(f"reload refused: {refusal}")
+        if self._renewed is not None:
+            self._renewed.dismiss()
+        self._renewed = None
+        self._tell_end(refusal)
+
+    def _on_renewed(self) -> None:
+        """The new code serves: the spare gives way to one of it."""
         if self._spare is not None:
-            children.kill(self._spare.os_pid)
-            self._spare.ready = True  # not its fault
-        self._reloading = True
+            self._spare.dismiss()
+        self._spare, self._next_start_s, self._from_disk = None, 0.0, True
+        self._tell_end("")
+
+    def _tell_end(self, error: str) -> None:
+        assert self._renewal is not None
+        self._ended, self._renewal = ReloadEnded(self._renewal.number, error), None
+        if self._node is not None:
+            self._node.say(self._ended)
 
     # ---- what node and spare say ----------------------------------------------------------------------------------
 
@@ -291,32 +325,42 @@ class Guardian:
                 self._on_said(link, datagram.data, datagram.fds)
         except sockets.PeerGone:
             return
+        except msgspec.MsgspecError as error:
+            say(f"node {link.os_pid} said what is no word: {error}; killed")
+            children.kill(link.os_pid)
 
     def _on_said(self, link: Link, data: bytes, fds: list[int]) -> None:
-        match to_guardian.decode(data):
-            case Ready():
-                link.ready = True
-                self._spare_strikes = 0
-                if self._node is None:
-                    self._promote()
-                elif self._reloading:
-                    self._reloading = False
-                    children.kill(self._node.os_pid)
-            case Serving():
+        match words.to_guardian.decode(data):
+            case words.Ready() as ready:
+                self._on_ready(link, ready)
+            case words.Serving():
                 self._on_serving()
-            case Hold(serial):
+                if self._renewal is not None and self._renewed is None:
+                    self._on_renewed()
+            case words.Hold(serial):
                 self._hold(serial, fds[0])
-            case Adopt(serial, os_pid):
+            case words.Adopt(serial, os_pid):
                 self._adopt(serial, os_pid)
-            case Drop(serial):
+            case words.Drop(serial):
                 self._drop(serial)
-            case ReplaceZygote(template):
+            case words.ReplaceZygote(template):
                 if template in self._zygotes:
                     children.kill(self._zygotes[template][0])
-            case Reload():
-                self._reload()
-            case Halt():
+            case words.Reload(number):
+                self._reload(number)
+            case words.Halt():
                 self._halted = True
+
+    def _on_ready(self, link: Link, said: words.Ready) -> None:
+        link.ready, link.schema = True, said.schema
+        if link is self._spare:
+            self._spare_strikes = 0
+        elif self._renewal is not None:
+            self._end_reload(self._renewal.on_ready(said, self._schema))
+        if self._node is None:
+            self._promote_whoever_is_ready()
+        elif link is self._renewed:
+            self._node.say(words.Yield())
 
     def _hold(self, serial: int, fd: int) -> None:
         previous = self._kept.get(serial)
@@ -330,13 +374,13 @@ class Guardian:
             return
         gone = self._unclaimed.pop(os_pid, None)
         if gone is not None:
-            kept.died = Died(serial, gone.code, gone.status)
+            kept.died = words.Died(serial, gone.code, gone.status)
             self._node.say(kept.died)
             return
         if kept.os_pid == 0:
             kept.os_pid, kept.pidfd = os_pid, os.pidfd_open(os_pid)
             self._serial_of[os_pid] = serial
-        self._node.say(Adopted(serial), [kept.pidfd])
+        self._node.say(words.Adopted(serial), [kept.pidfd])
 
     def _drop(self, serial: int) -> None:
         kept = self._kept.pop(serial, None)
@@ -370,7 +414,7 @@ class Guardian:
         theirs.close()
         self._zygotes[template] = (os_pid, ours)
         if self._node is not None:
-            self._node.say(Zygote(template), [ours.fileno()])
+            self._node.say(words.Zygote(template), [ours.fileno()])
 
     def _end_everything(self) -> None:
         """Kill and reap until nothing is left below; then the guardian itself may go."""

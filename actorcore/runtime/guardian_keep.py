@@ -1,21 +1,15 @@
-"""What the guardian keeps: the memory, the processes, its ends to node and spare; and how a fork becomes a node."""
+"""What the guardian keeps: the memory, the processes, its ends to node and spare."""
 
 from __future__ import annotations
 
-import importlib
 import os
-import signal
 import socket
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from actorcore.guardian_words import Died, ToNode, encoder
-from actorcore.runtime import sockets, syscalls
-
-IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-"""A node does not hear these: they are the guardian's, which passes them on as words."""
+from actorcore.runtime import children, sockets
 
 
 @dataclass
@@ -53,6 +47,7 @@ class Link:
     os_pid: int
     sock: socket.socket
     ready: bool = False
+    schema: int = 0
     waiting: deque[tuple[bytes, tuple[int, ...]]] = field(default_factory=deque)
 
     def say(self, word: ToNode, fds: Sequence[int] = ()) -> None:
@@ -67,28 +62,10 @@ class Link:
             self.waiting.clear()  # its death arrives by waitid; the successor is told everything again
 
 
-def become_node(entry: str, control: socket.socket, mappings: Mappings, guardian_pid: int) -> None:
-    """In the forked child: keep the control socket and the mappings, nothing else; never return."""
-    status = 1
-    try:
-        os.dup2(control.fileno(), 3, inheritable=False)
-        syscalls.close_from(4)
-        control = socket.socket(fileno=3)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        for number in IGNORED:
-            signal.signal(number, signal.SIG_IGN)
-        os.setsid()
-        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 0)
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == guardian_pid:
-            syscalls.set_process_name("actor-node")
-            module, _, name = entry.partition(":")
-            getattr(importlib.import_module(module), name)(control, mappings.ledger, mappings.registry, mappings.status)
-            status = 0
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        os._exit(status)
+    def dismiss(self) -> None:
+        """End it, and have it gone."""
+        children.end(self.os_pid)
+        self.sock.close()
 
 
 def say(text: str) -> None:

@@ -14,8 +14,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from actorcore import migrations
 from actorcore.errors import ProtocolError
 from actorcore.frames import PROTOCOL_VERSION, Farewell, Got, Hello, Numbered, Uplink, Welcome, decode_up
+from actorcore.guardian_words import VERSION as WORDS
 from actorcore.guardian_words import (
     Adopted,
     Died,
@@ -25,6 +27,7 @@ from actorcore.guardian_words import (
     Serving,
     Signalled,
     Take,
+    Yield,
     Zygote,
     fork_refused,
     to_node,
@@ -53,6 +56,7 @@ from actorcore.signals import (
     Received,
     Refill,
     Refused,
+    ReloadEnded,
     ShutdownAsked,
     Stopped,
     Ticked,
@@ -90,14 +94,17 @@ class Node:
         self._deaths: list[Died] = []
         self._halted: list[Halted] = []
         self._ending = False
+        self._yielding = False
 
     def run(self) -> None:
-        """Say ready, wait for Take, restore, serve; returns only by exception."""
-        sockets.send(self._control, _encode(Ready()))
+        """Say ready, wait for Take, restore, serve; returns when a successor with other code is ready, to leave it a snapshot."""
+        sockets.send(self._control, _encode(Ready(migrations.SCHEMA, migrations.oldest(), WORDS)))
         take, listener_fd = self._await_turn()
         self._begin(take, listener_fd)
-        while True:
+        while not self._yielding:
             self._turn()
+        self._finish()
+        self._ledger.snapshot(self._kernel.snapshot())
 
     # ---- taking over ----------------------------------------------------------------------------------------------
 
@@ -321,6 +328,10 @@ class Node:
                     log.report("signalled", 0, signum)
                     self._ending = True
                     self._commit(ShutdownAsked())
+                case ReloadEnded() as ended:
+                    self._commit(ended)
+                case Yield():
+                    self._yielding = True
                 case Held() | Take():
                     raise ProtocolError("a hand-over after Take")
 

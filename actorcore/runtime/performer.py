@@ -103,9 +103,9 @@ class Performer:
                     self._forget(serial, page)
                 case Report(kind, serial, detail):
                     log.report(kind, serial, detail)
-                case Operate(verb):
+                case Operate(verb, number):
                     self.flush()  # who asked for the end hears that it was heard
-                    self.tell_guardian(Reload() if verb == "reload" else Halt())
+                    self.tell_guardian(Reload(number) if verb == "reload" else Halt())
                 case _:
                     raise AssertionError(f"unknown effect {effect!r}")
 

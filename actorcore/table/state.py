@@ -14,15 +14,12 @@ from actorcore.pids import EXT_PID, Pid, unpack_pid
 from actorcore.table.entry import NO_PAGE, Entry, Kind, Phase, Row, Statistics
 from actorcore.timers import Deadlines
 
-SCHEMA = 1
-
 
 class State(msgspec.Struct):
     """All entries by serial, and the relations between them. ``blanks`` are by template, oldest first."""
 
     instance: int
     pages: int
-    schema: int = SCHEMA
     last_serial: int = 0
     last_client: int = 0
     pages_used: int = 0
@@ -81,11 +78,8 @@ class State(msgspec.Struct):
 
     @staticmethod
     def restore(data: bytes) -> State:
-        """Raises ValueError for another schema, msgspec.MsgspecError for other bytes."""
-        state = _decoder.decode(data)
-        if state.schema != SCHEMA:
-            raise ValueError(f"snapshot of schema {state.schema}, this is {SCHEMA}")
-        return state
+        """Raises msgspec.MsgspecError for other bytes."""
+        return _decoder.decode(data)
 
     def rows(self, after: int, limit: int) -> list[Row]:
         """At most ``limit`` rows with serial > ``after``, by serial."""

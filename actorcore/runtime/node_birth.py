@@ -1,0 +1,51 @@
+"""Birth of a node: from the guardian's fork to the node's entry point, in the child."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from actorcore.runtime import syscalls
+from actorcore.runtime.guardian_keep import Mappings
+
+IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""A node does not hear these: they are the guardian's, which passes them on as words."""
+
+
+def become_node(entry: str, control: socket.socket, mappings: Mappings, guardian_pid: int, from_disk: bool) -> NoReturn:
+    """In the forked child: keep the control socket and the mappings, nothing else; never return.
+
+    The code is what the guardian has in memory, so that a broken disk harms no takeover, or else what is on disk now.
+    """
+    status = 1
+    try:
+        os.dup2(control.fileno(), 3, inheritable=False)
+        syscalls.close_from(4)
+        control = socket.socket(fileno=3)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        for number in IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+        os.setsid()
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 0)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == guardian_pid:
+            syscalls.set_process_name("actor-node")
+            module, _, name = entry.partition(":")
+            if from_disk:
+                _forget_modules({"actorcore", module.partition(".")[0]})
+            getattr(importlib.import_module(module), name)(control, mappings.ledger, mappings.registry, mappings.status)
+            status = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(status)
+
+
+def _forget_modules(packages: set[str]) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
