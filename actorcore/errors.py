@@ -16,7 +16,7 @@ CODES = frozenset({
     "process_not_alive", "invalid_spec", "invalid_message", "start_failed", "start_timeout", "shutting_down", "busy",
     "expired", "mailbox_full", "protocol_error", "unsupported_version", "internal_error", "unsupported",
     "resource_exhausted", "not_permitted", "calling_self", "already_exists", "restarting", "running",
-    "not_running", "unknown_request", "session_gave_up", "too_many_requests",
+    "not_running", "unknown_request", "session_gave_up", "too_many_requests", "reload_failed",
 })  # fmt: skip
 """Every code that leaves this package."""
 

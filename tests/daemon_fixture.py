@@ -111,10 +111,12 @@ def await_taken(os_pid: int, number: int) -> None:
 class Daemon:
     """Started on entry, stopped and looked after on exit."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, root: Path = ROOT) -> None:
+        """``root``: the folder of the code to run."""
         self.directory = directory
+        self.root = root
         self.log = directory.parent / f"{directory.name}.log"
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.environment = {**os.environ, "PYTHONPATH": f"{root}:{ROOT}"}
         self._clients: list[Client] = []
 
     def __enter__(self) -> Daemon:
@@ -136,7 +138,7 @@ class Daemon:
         argv = [sys.executable, "-m", "supervisors.daemon", "--dir", str(self.directory), "--ready-fd", str(told)]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                argv, pass_fds=[told], cwd=ROOT, stderr=log, env=self.environment, start_new_session=True
+                argv, pass_fds=[told], cwd=self.root, stderr=log, env=self.environment, start_new_session=True
             )  # fmt: skip
         os.close(told)
         try:

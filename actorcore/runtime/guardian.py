@@ -10,7 +10,6 @@ import os
 import select
 import signal
 import socket
-import sys
 from collections.abc import Callable
 
 import msgspec
@@ -21,6 +20,7 @@ from actorcore.runtime import children, clock, memory, sockets, syscalls
 from actorcore.runtime.children import Death
 from actorcore.runtime.guardian_keep import Kept, Link, Mappings, say
 from actorcore.runtime.node_birth import become_node
+from actorcore.runtime.zygotes import Zygotes
 from actorcore.signals import ReloadEnded
 
 NODE_HANG_S = 5.0
@@ -29,8 +29,6 @@ SHUTDOWN_GRACE_S = 15.0
 """From the first TERM to the end of everything, if the node does not finish by itself."""
 WATCH_PERIOD_S = 1.0
 NODE_BACKOFF_S = (0.0, 0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-ZYGOTE_PAUSE_S = 0.2
-"""A zygote that died younger than this is replaced only after it."""
 UNCLAIMED_MAX = 4096
 FORCING_SIGNALS = 3
 """The third TERM or INT (or one QUIT) ends everything at once; a second changes nothing."""
@@ -50,9 +48,7 @@ class Guardian:
         self._kept: dict[int, Kept] = {}
         self._serial_of: dict[int, int] = {}
         self._unclaimed: dict[int, words.Died] = {}
-        self._zygotes: dict[str, tuple[int, socket.socket]] = {}
-        self._zygote_started_s: dict[str, float] = {}
-        self._zygotes_due: dict[str, float] = {}
+        self._zygotes = Zygotes(mappings, self._tell_of_zygote)
         self._node: Link | None = None
         self._spare: Link | None = None
         self._generation = 0
@@ -79,7 +75,7 @@ class Guardian:
         syscalls.set_process_name("actor-guardian")
         self._signals = syscalls.signal_descriptor({int(s) for s in signals})
         for template in words.TEMPLATES:
-            self._start_zygote(template)
+            self._zygotes.start(template)
         self._spare = self._fork_node(self._from_disk)
         while not self._halted:
             self._turn()
@@ -107,7 +103,7 @@ class Guardian:
 
     def _patience_s(self) -> float:
         now = clock.monotonic_s()
-        due = [*self._zygotes_due.values(), *([self._next_start_s] if self._spare is None else [])]
+        due = [*self._zygotes.deadlines(), *([self._next_start_s] if self._spare is None else [])]
         return max(0.0, min([WATCH_PERIOD_S, *(at - now for at in due)]))
 
     def _on_signals(self) -> None:
@@ -140,8 +136,7 @@ class Guardian:
             self._spare = self._fork_node(self._from_disk)
         if self._renewal is not None and (refusal := self._renewal.on_time(now)):
             self._end_reload(refusal)
-        for template in [name for name, at in self._zygotes_due.items() if now >= at]:
-            self._start_zygote(template)
+        self._zygotes.start_due(now)
         if self._node is None:
             return
         stamped_s = max(self._mappings.stamp_ns() / 1e9, self._took_over_s)
@@ -169,7 +164,7 @@ class Guardian:
 
     def _ours(self) -> set[int]:
         roles = {link.os_pid for link in self._links()}
-        return roles.union(self._serial_of, (os_pid for os_pid, _ in self._zygotes.values()))
+        return roles.union(self._serial_of, self._zygotes.os_pids())
 
     def _on_death(self, death: Death) -> None:
         serial = self._serial_of.pop(death.os_pid, None)
@@ -184,11 +179,7 @@ class Guardian:
             self._on_spare_death()
         elif self._renewed is not None and death.os_pid == self._renewed.os_pid:
             self._on_renewed_death()
-        else:
-            for template, (os_pid, _) in list(self._zygotes.items()):
-                if os_pid == death.os_pid:
-                    self._on_zygote_death(template)
-                    return
+        elif not self._zygotes.on_death(death.os_pid):
             self._unclaimed[death.os_pid] = words.Died(0, death.code, death.status)
             while len(self._unclaimed) > UNCLAIMED_MAX:
                 self._unclaimed.pop(next(iter(self._unclaimed)))
@@ -196,7 +187,7 @@ class Guardian:
     def _on_halted(self, os_pid: int, stopped: bool) -> None:
         serial = self._serial_of.get(os_pid)
         if serial is None:
-            if stopped and any(os_pid == zygote for zygote, _ in self._zygotes.values()):
+            if stopped and os_pid in self._zygotes.os_pids():
                 children.kill(os_pid)  # its successor gets the orders that wait
             return
         self._kept[serial].stopped = stopped
@@ -254,7 +245,7 @@ class Guardian:
         self._generation += 1
         self._took_over_s = clock.monotonic_s()
         self._next_start_s = self._took_over_s + self._backoff_s()
-        for template, (_, sock) in self._zygotes.items():
+        for template, sock in self._zygotes.sockets():
             link.say(words.Zygote(template), [sock.fileno()])
         for at in range(0, len(self._kept), words.HELD_PER_DATAGRAM):
             self._hand_over(link, list(self._kept.items())[at : at + words.HELD_PER_DATAGRAM])
@@ -321,7 +312,7 @@ class Guardian:
 
     def _listen_to(self, link: Link) -> None:
         try:
-            while (datagram := sockets.receive(link.sock)) is not None:
+            while link in self._links() and (datagram := sockets.receive(link.sock)) is not None:
                 self._on_said(link, datagram.data, datagram.fds)
         except sockets.PeerGone:
             return
@@ -344,8 +335,7 @@ class Guardian:
             case words.Drop(serial):
                 self._drop(serial)
             case words.ReplaceZygote(template):
-                if template in self._zygotes:
-                    children.kill(self._zygotes[template][0])
+                self._zygotes.kill(template)
             case words.Reload(number):
                 self._reload(number)
             case words.Halt():
@@ -391,30 +381,9 @@ class Guardian:
             children.kill(kept.os_pid)
         kept.close()
 
-    # ---- zygotes and the end --------------------------------------------------------------------------------------
-
-    def _on_zygote_death(self, template: str) -> None:
-        say(f"zygote {template} died; replaced")
-        _, sock = self._zygotes.pop(template)
-        sock.close()
-        now = clock.monotonic_s()
-        if now - self._zygote_started_s[template] > ZYGOTE_PAUSE_S:
-            self._start_zygote(template)
-        else:
-            self._zygotes_due[template] = now + ZYGOTE_PAUSE_S
-
-    def _start_zygote(self, template: str) -> None:
-        self._zygotes_due.pop(template, None)
-        self._zygote_started_s[template] = clock.monotonic_s()
-        ours, theirs = sockets.pair()
-        arguments = ["-P", "-m", "actorcore.runtime.zygote", template, str(os.getpid())]
-        os_pid = children.spawn_program(
-            [sys.executable, *arguments], [theirs.fileno(), self._mappings.status_fd, self._mappings.registry_fd]
-        )
-        theirs.close()
-        self._zygotes[template] = (os_pid, ours)
+    def _tell_of_zygote(self, template: str, sock: socket.socket) -> None:
         if self._node is not None:
-            self._node.say(words.Zygote(template), [ours.fileno()])
+            self._node.say(words.Zygote(template), [sock.fileno()])
 
     def _end_everything(self) -> None:
         """Kill and reap until nothing is left below; then the guardian itself may go."""

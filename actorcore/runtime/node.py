@@ -14,24 +14,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from actorcore import guardian_words as words
 from actorcore import migrations
 from actorcore.errors import ProtocolError
 from actorcore.frames import PROTOCOL_VERSION, Farewell, Got, Hello, Numbered, Uplink, Welcome, decode_up
-from actorcore.guardian_words import VERSION as WORDS
-from actorcore.guardian_words import (
-    Adopted,
-    Died,
-    Halted,
-    Held,
-    Ready,
-    Serving,
-    Signalled,
-    Take,
-    Yield,
-    Zygote,
-    fork_refused,
-    to_node,
-)  # fmt: skip
 from actorcore.kernel import Kernel
 from actorcore.ledger import LedgerFull
 from actorcore.registry_layout import RegistryWriter
@@ -91,14 +77,13 @@ class Node:
         self._sources: dict[int, Callable[[int], None]] = {}
         self._handles: dict[int, Handle] = {}
         self._zygotes: dict[str, socket.socket] = {}
-        self._deaths: list[Died] = []
-        self._halted: list[Halted] = []
+        self._halted: list[words.Halted] = []
         self._ending = False
         self._yielding = False
 
     def run(self) -> None:
-        """Say ready, wait for Take, restore, serve; returns when a successor with other code is ready, to leave it a snapshot."""
-        sockets.send(self._control, _encode(Ready(migrations.SCHEMA, migrations.oldest(), WORDS)))
+        """Say ready, wait for Take, restore, serve; returns when a successor of other code is ready, and leaves it a snapshot."""
+        sockets.send(self._control, _encode(words.Ready(migrations.SCHEMA, migrations.oldest(), words.VERSION)))
         take, listener_fd = self._await_turn()
         self._begin(take, listener_fd)
         while not self._yielding:
@@ -108,20 +93,20 @@ class Node:
 
     # ---- taking over ----------------------------------------------------------------------------------------------
 
-    def _await_turn(self) -> tuple[Take, int]:
+    def _await_turn(self) -> tuple[words.Take, int]:
         while True:
             datagram = sockets.await_datagram(self._control, HANDOVER_FDS)
             fds = iter(datagram.fds)
-            match to_node.decode(datagram.data):
-                case Held(items):
+            match words.to_node.decode(datagram.data):
+                case words.Held(items):
                     for item in items:
                         control = socket.socket(fileno=next(fds))
                         self._handles[item.serial] = Handle(control, next(fds) if item.os_pid else -1)
                         if item.stopped:
-                            self._halted.append(Halted(item.serial, True))
-                case Zygote(template):
+                            self._halted.append(words.Halted(item.serial, True))
+                case words.Zygote(template):
                     self._zygotes[template] = socket.socket(fileno=next(fds))
-                case Take() as take:
+                case words.Take() as take:
                     listener_fd, status_fd, registry_fd = fds
                     os.close(status_fd)
                     os.close(registry_fd)
@@ -129,7 +114,7 @@ class Node:
                 case _:
                     pass  # told again, or in the hand-over
 
-    def _begin(self, take: Take, listener_fd: int) -> None:
+    def _begin(self, take: words.Take, listener_fd: int) -> None:
         recovered = recover(self._ledger_memory, lambda: Kernel(take.instance, self._residents()))
         self._ledger, self._kernel = recovered.ledger, recovered.kernel
         self._instance = take.instance
@@ -152,7 +137,7 @@ class Node:
         self._commit(TookOver(os.getpid(), take.generation))
         for halted in self._halted:
             self._on_halted(halted)
-        self._performer.tell_guardian(Serving())
+        self._performer.tell_guardian(words.Serving())
         self._turn(0.0)
 
     def _reconcile(self, registry: RegistryWriter) -> None:
@@ -177,7 +162,7 @@ class Node:
                 self._performer.adopt(row.serial, row.os_pid)
             if row.backlog and row.phase != "forking":
                 self._want_writable(row.serial)
-            if row.stopped and Halted(row.serial, True) not in self._halted:
+            if row.stopped and words.Halted(row.serial, True) not in self._halted:
                 self._commit(Continued(row.serial))
 
     # ---- one turn -------------------------------------------------------------------------------------------------
@@ -312,30 +297,30 @@ class Node:
 
     def _on_guardian(self, _: int) -> None:
         while (datagram := sockets.receive(self._control, max_fds=HANDOVER_FDS)) is not None:
-            match to_node.decode(datagram.data):
-                case Died() as died:
+            match words.to_node.decode(datagram.data):
+                case words.Died() as died:
                     self._on_died(died)
-                case Adopted(serial):
+                case words.Adopted(serial):
                     self._performer.adopted(serial, datagram.fds[0])
-                case Halted() as halted:
+                case words.Halted() as halted:
                     self._on_halted(halted)
-                case Zygote(template):
+                case words.Zygote(template):
                     self._add_zygote(template, socket.socket(fileno=datagram.fds[0]))
                     for row in self._kernel.table.rows(0, 1 << 30):
                         if row.phase == "forking" and row.template == template:
                             self._fork_again(row.serial)
-                case Signalled(signum):
+                case words.Signalled(signum):
                     log.report("signalled", 0, signum)
                     self._ending = True
                     self._commit(ShutdownAsked())
                 case ReloadEnded() as ended:
                     self._commit(ended)
-                case Yield():
+                case words.Yield():
                     self._yielding = True
-                case Held() | Take():
+                case words.Held() | words.Take():
                     raise ProtocolError("a hand-over after Take")
 
-    def _on_died(self, died: Died) -> None:
+    def _on_died(self, died: words.Died) -> None:
         handle = self._performer.handles.get(died.serial)
         if handle is not None:  # what it said before its end comes first
             self._on_process(died.serial, handle, select.EPOLLIN)
@@ -345,7 +330,7 @@ class Node:
             declared = declared_reason(self._status[row.page * PAGE_BYTES : (row.page + 1) * PAGE_BYTES])
         self._commit(Exited(died.serial, died.code, died.status, declared))
 
-    def _on_halted(self, halted: Halted) -> None:
+    def _on_halted(self, halted: words.Halted) -> None:
         self._commit(Stopped(halted.serial) if halted.stopped else Continued(halted.serial))
 
     def _add_zygote(self, template: str, sock: socket.socket) -> None:
@@ -359,7 +344,7 @@ class Node:
     def _on_zygote(self, template: str, sock: socket.socket) -> None:
         try:
             while (data := sockets.peek_data(sock)) is not None:
-                refused = fork_refused.decode(data)
+                refused = words.fork_refused.decode(data)
                 self._commit(ForkFailed(refused.serial, errno_name(refused.errno)))
                 sockets.consume(sock)
         except sockets.PeerGone:

@@ -59,6 +59,10 @@ class Witness(GenServer):
     def do_state(self, _: None) -> Reply:
         return Reply([os.getpid(), self.count])
 
+    def do_read(self, fifo: str) -> Reply:
+        """Once somebody writes and closes it."""
+        return Reply(Path(fifo).read_text())
+
     def do_exits(self, _: None) -> Reply:
         return Reply(self.exits)
 
