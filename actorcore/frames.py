@@ -4,7 +4,8 @@ One SEQPACKET datagram carries a list of messages; a descriptor travels only wit
 
 - *down*: node → process, ``[[seq, delivery], …]``; ``seq`` rises by one per receiver, a repeat is dropped.
 - *up*: process → node, ``[said, …]``; requests carry the sender's rising number, a repeat is dropped.
-- *channel*: process ↔ process, ``[message, …]``; bodies stay raw until their addressee decodes them.
+- *channel*: process ↔ process, ``[message, …]``; bodies stay raw until their addressee decodes them. A number instead
+  of a list: one message of so many bytes follows, in datagrams of nothing but its bytes.
 
 Clients speak *up* and *down* with the same bytes behind a 4-byte big-endian length, after a hello.
 """
@@ -20,11 +21,11 @@ from actorcore.exit_reason import Reason, Term
 from actorcore.pids import EXT_PID, Pid, pack_pid, unpack_pid
 from actorcore.signals import Booted, Born, Delivery, Refused, Request, Word
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 1 << 20
 """A client's frame; a larger length is refused before anything is allocated."""
 MAX_DATAGRAM_BYTES = 64 << 10
-"""A datagram of ours; larger bodies on a channel go in parts."""
+"""A datagram of ours; larger messages on a channel go in parts."""
 BATCH_MESSAGES = 64
 BATCH_BYTES = 32 << 10
 
@@ -77,14 +78,9 @@ class Reply(Word, frozen=True, tag="reply"):
     error: tuple[str, Term] | None = None
 
 
-class Part(Word, frozen=True, tag="part"):
-    """A piece of one message too large for a datagram; the pieces follow each other, ``last`` ends it."""
-
-    data: bytes
-    last: bool
-
-
-Message: TypeAlias = Union[Call, Cast, Info, Reply, Part]
+Message: TypeAlias = Union[Call, Cast, Info, Reply]
+Said: TypeAlias = Union[list[Message], int]
+"""One datagram of a channel."""
 
 
 class Hello(Word, frozen=True, tag="hello"):
@@ -130,7 +126,8 @@ def _decode_ext(code: int, data: memoryview) -> Pid:
 encoder = msgspec.msgpack.Encoder(enc_hook=_encode_hook)
 down_decoder = msgspec.msgpack.Decoder(list[Downlink], ext_hook=_decode_ext)
 up_decoder = msgspec.msgpack.Decoder(list[Uplink], ext_hook=_decode_ext)
-channel_decoder = msgspec.msgpack.Decoder(list[Message], ext_hook=_decode_ext)
+channel_decoder: msgspec.msgpack.Decoder[Said] = msgspec.msgpack.Decoder(Said, ext_hook=_decode_ext)
+message_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message, ext_hook=_decode_ext)
 term_decoder: msgspec.msgpack.Decoder[Term] = msgspec.msgpack.Decoder(ext_hook=_decode_ext)
 
 # msgspec raises four families on hostile bytes (RELIABILITY F11).
@@ -153,10 +150,18 @@ def decode_down(data: bytes | memoryview) -> list[Downlink]:
         raise ProtocolError(_short(error)) from None
 
 
-def decode_channel(data: bytes | memoryview) -> list[Message]:
-    """Messages of one datagram; raises ProtocolError."""
+def decode_channel(data: bytes) -> Said:
+    """Messages of one datagram, or the size of the message that follows in parts; raises ProtocolError."""
     try:
         return channel_decoder.decode(data)
+    except DECODE_ERRORS as error:
+        raise ProtocolError(_short(error)) from None
+
+
+def decode_message(data: bytearray) -> Message:
+    """The message that came in parts; its body stays a view of ``data``. Raises ProtocolError."""
+    try:
+        return message_decoder.decode(data)
     except DECODE_ERRORS as error:
         raise ProtocolError(_short(error)) from None
 

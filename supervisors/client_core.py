@@ -15,10 +15,10 @@ import msgspec
 from actorcore import frames
 from actorcore.errors import ActorError, CallFailed, ProtocolError, RequestError
 from actorcore.exit_reason import NOCONNECTION, NOPROC, Reason, Term
-from actorcore.frames import Call, Cast, Info, Reply
+from actorcore.frames import Call, Cast, Info, Message, Reply
 from actorcore.pids import Pid
 from actorcore.runtime import clock
-from actorcore.runtime.channel import Channel, Whole
+from actorcore.runtime.channel import Channel
 from actorcore.runtime.client_connection import Arrival, ClientConnection
 from actorcore.runtime.sockets import PeerGone, close_all, enlarge
 from actorcore.signals import Alarm, Answer, Asking, Begin, Down, Exit, PeerDown, SendExit, Started, TrapExit
@@ -273,7 +273,7 @@ class ClientCore:
         if self._early:
             self._release_exits()
 
-    def _take(self, channel: Channel, message: Whole) -> None:
+    def _take(self, channel: Channel, message: Message) -> None:
         match message:
             case Reply(number, body, error):
                 if self.awaited.get(number) == channel.peer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 
 import msgspec
@@ -9,10 +10,10 @@ import pytest
 
 from actorcore import frames
 from actorcore.errors import ProtocolError, RequestError
-from actorcore.frames import Call, Cast, Info, Part, Reply
+from actorcore.frames import Call, Cast, Info, Message, Reply
 from actorcore.runtime import channel as channel_module
 from actorcore.runtime import sockets
-from actorcore.runtime.channel import MAX_QUEUE_MESSAGES, Channel, Whole
+from actorcore.runtime.channel import MAX_QUEUE_MESSAGES, PART_BYTES, WHOLE_BYTES, Channel
 
 Pair = tuple[Channel, Channel]
 
@@ -30,7 +31,7 @@ def info(value: object) -> Info:
     return Info(msgspec.Raw(frames.encoder.encode(value)))
 
 
-def read_all(end: Channel) -> list[list[Whole]]:
+def read_all(end: Channel) -> list[list[Message]]:
     found = []
     while (messages := end.read()) is not None:
         found.append(messages)
@@ -39,7 +40,7 @@ def read_all(end: Channel) -> list[list[Whole]]:
 
 def test_a_batch_has_the_bytes_of_the_encoded_list(ends: Pair) -> None:
     a, b = ends
-    messages: list[Whole] = [Call(1, msgspec.Raw(b"\x01")), Cast(msgspec.Raw(b"\x02")), Reply(3, error=("busy", None))] * 6
+    messages: list[Message] = [Call(1, msgspec.Raw(b"\x01")), Cast(msgspec.Raw(b"\x02")), Reply(3, error=("busy", None))] * 6
     for message in messages:
         a.post(message)
     a.flush()
@@ -66,13 +67,13 @@ def test_a_datagram_holds_at_most_32_kib_of_small_messages(ends: Pair) -> None:
     assert [len(batch) for batch in read_all(b)] == [3, 3, 3, 1]
 
 
-@pytest.mark.parametrize("size", [40_000, 49_100, 49_152, 49_200, 100_000, 1 << 20, 8 << 20])
+@pytest.mark.parametrize("size", [40_000, 49_100, 49_152, 49_200, 100_000, PART_BYTES - 8, PART_BYTES, 1 << 20, 8 << 20])
 def test_a_large_message_counts_once_and_keeps_its_place(ends: Pair, size: int) -> None:
     a, b = ends
     big = info(b"b" * size)
     for message in (info(1), big, info(2)):
         a.post(message)
-    found: list[Whole] = []
+    found: list[Message] = []
     while not a.is_flushed() or len(found) < 3:
         a.flush()
         found.extend(message for batch in read_all(b) for message in batch)
@@ -89,30 +90,60 @@ def test_too_large_a_message_is_refused_by_its_sender(ends: Pair, monkeypatch: p
     assert (a.sent, a.is_flushed()) == (0, True)
 
 
-def test_an_endless_message_is_a_breach_of_protocol(ends: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_module, "MAX_MESSAGE_BYTES", 100_000)
+@pytest.mark.parametrize("size", [-1, 0, WHOLE_BYTES, channel_module.MAX_MESSAGE_BYTES + 1, 1 << 63])
+def test_a_size_that_no_large_message_has_is_a_breach_of_protocol(ends: Pair, size: int) -> None:
     a, b = ends
     assert a.sock is not None
-    for _ in range(3):
-        sockets.send(a.sock, frames.encoder.encode([Part(b"x" * 40_000, False)]))
+    sockets.send(a.sock, frames.encoder.encode(size))
     with pytest.raises(ProtocolError):
         read_all(b)
 
 
-@pytest.mark.parametrize("datagrams", [
-    [[Part(b"\x00", True)]],
-    [[Part(b"x", False), Part(b"y", True)]],
-    [[Part(b"x", False)], [info(1)]],
-    [[Part(b"", False)]],
-    [[Part(frames.encoder.encode(Part(b"x", True)), True)]],
+@pytest.mark.parametrize(("size", "parts"), [
+    (PART_BYTES + 100, [PART_BYTES - 1]),
+    (PART_BYTES + 100, [PART_BYTES + 1]),
+    (PART_BYTES + 100, [PART_BYTES, 99]),
+    (PART_BYTES + 100, [PART_BYTES, 101]),
+    (PART_BYTES - 100, [PART_BYTES]),
+    (PART_BYTES + 100, [PART_BYTES, 100]),  # of the right sizes, but no message
 ])  # fmt: skip
-def test_wrong_parts_are_a_breach_of_protocol(ends: Pair, datagrams: list[list[frames.Message]]) -> None:
+def test_wrong_parts_are_a_breach_of_protocol(ends: Pair, size: int, parts: list[int]) -> None:
     a, b = ends
     assert a.sock is not None
-    for datagram in datagrams:
-        sockets.send(a.sock, frames.encoder.encode(datagram))
+    sockets.send(a.sock, frames.encoder.encode(size))
+    for part in parts:
+        sockets.send(a.sock, b"x" * part)
     with pytest.raises(ProtocolError):
         read_all(b)
+
+
+def test_an_announcement_takes_little_memory_and_parts_no_more_than_twice_theirs(ends: Pair) -> None:
+    a, b = ends
+    assert a.sock is not None
+    tracemalloc.start()
+    try:
+        sockets.send(a.sock, frames.encoder.encode(64 << 20))
+        assert read_all(b) == []
+        assert tracemalloc.get_traced_memory()[0] < (2 << 20) + 100_000
+        for _ in range(20):
+            sockets.send(a.sock, bytes(PART_BYTES))
+            assert read_all(b) == []
+        assert tracemalloc.get_traced_memory()[0] < 2 * 20 * PART_BYTES + 100_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_half_a_message_is_dropped_with_its_dead_sender(ends: Pair) -> None:
+    a, b = ends
+    assert a.sock is not None
+    sockets.send(a.sock, frames.encoder.encode([info(1)]))
+    sockets.send(a.sock, frames.encoder.encode(PART_BYTES + 100))
+    sockets.send(a.sock, bytes(PART_BYTES))
+    a.close()
+    assert b.read() == [info(1)]
+    with pytest.raises(sockets.PeerGone):
+        b.read()
+    assert b.received == 1
 
 
 def test_a_channel_in_introduction_queues_up_to_its_bound() -> None:

@@ -1,8 +1,9 @@
-"""One direct channel to a peer process: bounded queue, batches, large messages in parts, counters for the order of planes.
+"""One direct channel to a peer process: bounded queue, batches, large messages, counters for the order of planes.
 
-Messages are encoded once, when queued; a datagram is an array header and the encoded messages behind it, which is the
-same bytes as encoding the list. A message above :data:`PART_BYTES` becomes the parts of a datagram of its own.
-A channel without a socket yet is one in introduction: it queues.
+A message is encoded once, when posted, behind those that wait with it; a batch leaves as one datagram, which has the
+bytes of the encoded list. A message above :data:`WHOLE_BYTES` is announced by a datagram that is its size, and follows
+in datagrams of nothing but its bytes, each of :data:`PART_BYTES` but the last: the kernel copies them from where they
+were encoded to where they will be decoded. A channel without a socket yet is one in introduction: it queues.
 """
 
 from __future__ import annotations
@@ -12,28 +13,36 @@ from collections import deque
 
 from actorcore import frames
 from actorcore.errors import ProtocolError, RequestError
-from actorcore.frames import BATCH_BYTES, BATCH_MESSAGES, Call, Cast, Info, Part, Reply
+from actorcore.frames import BATCH_BYTES, BATCH_MESSAGES, Message
 from actorcore.runtime import sockets
 from actorcore.runtime.sockets import DEAD, SEND_FLAGS, PeerGone
 
-PART_BYTES = 48 << 10
+WHOLE_BYTES = 48 << 10
+"""A longer message travels in parts."""
+PART_BYTES = 208_000
+"""Just below the largest datagram of a socket whose send buffer nobody could enlarge (LIMITS.md §4)."""
 MAX_MESSAGE_BYTES = 64 << 20
-"""One message, whole: more is refused by the sender and is a breach of protocol to the receiver."""
+"""One message: more is refused by the sender and is a breach of protocol to the receiver."""
+AHEAD_BYTES = 2 << 20
+"""Memory that an announcement takes at once; more only as the bytes come."""
 MAX_QUEUE_MESSAGES = 8192
 MAX_QUEUE_BYTES = 8 << 20
 """The queue is full above either; one message of any size still enters a queue that is not full."""
 
-_HEADERS = tuple(bytes([0x90 | n]) if n < 16 else b"\xdc" + n.to_bytes(2, "big") for n in range(BATCH_MESSAGES + 1))
-_ONE = _HEADERS[1]
+_HEADER = b"\xdc\x00\x00"
+_BATCH_END = len(_HEADER) + BATCH_BYTES
 _encode = frames.encoder.encode
+_encode_into = frames.encoder.encode_into
 _decode = frames.channel_decoder.decode
-Whole = Call | Cast | Info | Reply
 
 
 class Channel:
-    """The process's end of one channel; ``sent`` and ``received`` count whole messages since it was made."""
+    """The process's end of one channel; ``sent`` and ``received`` count messages since it was made."""
 
-    __slots__ = ("_parts", "_parts_bytes", "_queue", "_queue_bytes", "ended", "peer", "received", "sent", "sock")
+    __slots__ = (
+        "_batch", "_batched", "_bytes", "_filled", "_large", "_messages", "_queue", "_size",
+        "ended", "peer", "received", "sent", "sock",
+    )  # fmt: skip
 
     def __init__(self, peer: int, sock: socket.socket | None = None) -> None:
         self.peer = peer
@@ -41,138 +50,185 @@ class Channel:
         self.sent = 0
         self.received = 0
         self.ended = False
-        self._queue: deque[tuple[bytes, bool]] = deque()
-        self._queue_bytes = 0
-        self._parts: list[bytes] = []
-        self._parts_bytes = 0
+        self._queue: deque[tuple[bytes | bytearray | memoryview, int]] = deque()  # datagrams, messages that end in them
+        self._batch = bytearray(_HEADER)  # of the datagram that is still open
+        self._batched = 0
+        self._messages = 0  # waiting here, those of the open batch included
+        self._bytes = 0  # of the queue
+        self._large: bytearray | None = None  # the message of which parts are coming
+        self._size = 0
+        self._filled = 0
 
     def is_full(self) -> bool:
-        return len(self._queue) >= MAX_QUEUE_MESSAGES or self._queue_bytes >= MAX_QUEUE_BYTES
+        return self._messages >= MAX_QUEUE_MESSAGES or self._bytes >= MAX_QUEUE_BYTES
 
     def is_flushed(self) -> bool:
-        return not self._queue
+        return not self._messages
 
-    def post(self, message: Whole) -> None:
+    # ---- sending ----------------------------------------------------------------------------------------------------
+
+    def post(self, message: Message) -> None:
         """Queue ``message``; the caller has asked :meth:`is_full`.
 
         :raises RequestError: ``value_too_long`` above 64 MiB.
         :raises TypeError, NotImplementedError, OverflowError: the body is no plain data.
         """
-        data = frames.encoder.encode(message)
-        if len(data) <= PART_BYTES:
-            self._enqueue(data, False)
-        else:
-            self._post_parts(data)
+        batch = self._batch
+        start = len(batch)
+        try:
+            _encode_into(message, batch, start)
+            if len(batch) > _BATCH_END:
+                self._overflow(start)
+            else:
+                self._batched += 1
+        except BaseException:
+            del batch[start:]
+            raise
+        self._messages += 1
         self.sent += 1
+        if self._batched == BATCH_MESSAGES:
+            self._seal()
 
-    def send_now(self, message: Whole) -> bool:
-        """:meth:`post` and :meth:`flush`, short when the queue is empty; True when nothing is left."""
-        if self._queue or self.sock is None:
+    def send_now(self, message: Message) -> bool:
+        """:meth:`post` and :meth:`flush`, short when nothing waits; True when nothing is left."""
+        if self._messages or self.sock is None:
             self.post(message)
             return self.flush()
         data = _encode([message])
-        if len(data) > PART_BYTES:
-            self.post(message)
+        if len(data) > WHOLE_BYTES:
+            _check_length(len(data))
+            self._queue_parts(memoryview(data)[1:])  # without the header of a list of one
+            self._messages += 1
+            self.sent += 1
             return self.flush()
         self.sent += 1
         try:
             self.sock.send(data, SEND_FLAGS)
         except BlockingIOError:
-            self._enqueue(data[1:], False)  # without the header of a list of one
+            self._enqueue(data, 1)
+            self._messages += 1
             return False
         except DEAD:  # noticed where it is read
             return True
         return True
 
-    def _post_parts(self, data: bytes) -> None:
-        if len(data) > MAX_MESSAGE_BYTES:
-            raise RequestError("value_too_long", f"a message of {len(data)} bytes")
-        for start in range(0, len(data), PART_BYTES):
-            last = start + PART_BYTES >= len(data)
-            self._enqueue(frames.encoder.encode(Part(data[start : start + PART_BYTES], last)), True)
-
-    def _enqueue(self, data: bytes, alone: bool) -> None:
-        self._queue.append((data, alone))
-        self._queue_bytes += len(data)
-
     def flush(self) -> bool:
         """Send what the socket takes; True when nothing is left. After the peer's death the queue vanishes."""
         if self.sock is None:
-            return not self._queue
-        while self._queue:
-            batch, size = self._next_batch()
-            data = _ONE + batch[0] if len(batch) == 1 else b"".join((_HEADERS[len(batch)], *batch))
+            return not self._messages
+        queue = self._queue
+        while self._messages:
+            if not queue:
+                self._seal()
+            data, messages = queue[0]
             try:
                 if not sockets.send(self.sock, data):
                     return False
             except PeerGone:
                 self.drop_queue()
                 return True
-            for _ in batch:
-                self._queue.popleft()
-            self._queue_bytes -= size
+            queue.popleft()
+            self._messages -= messages
+            self._bytes -= len(data)
         return True
-
-    def _next_batch(self) -> tuple[list[bytes], int]:
-        data, alone = self._queue[0]
-        batch, size = [data], len(data)
-        if alone or len(self._queue) == 1:
-            return batch, size
-        for position, (data, alone) in enumerate(self._queue):
-            if position == 0:
-                continue
-            if alone or position == BATCH_MESSAGES or size + len(data) > BATCH_BYTES:
-                break
-            batch.append(data)
-            size += len(data)
-        return batch, size
 
     def drop_queue(self) -> None:
         """Nobody will read it."""
         self._queue.clear()
-        self._queue_bytes = 0
+        self._batch = bytearray(_HEADER)
+        self._batched = self._messages = self._bytes = 0
 
-    def read(self) -> list[Whole] | None:
-        """The messages of the next datagram (none yet, for a part), or None when there is none now.
+    def _enqueue(self, data: bytes | bytearray | memoryview, messages: int) -> None:
+        self._queue.append((data, messages))
+        self._bytes += len(data)
 
-        :raises PeerGone: everything has been read and nothing more will come.
+    def _seal(self) -> None:
+        """The open batch becomes a datagram."""
+        batch, count = self._batch, self._batched
+        if count < 16:
+            del batch[:2]
+            batch[0] = 0x90 | count
+        else:
+            batch[2] = count
+        self._enqueue(batch, count)
+        self._batch, self._batched = bytearray(_HEADER), 0
+
+    def _overflow(self, start: int) -> None:
+        """The message at ``start`` does not fit into the open batch: it opens the next, or goes in parts."""
+        last = self._batch
+        _check_length(len(last) - start)
+        if self._batched:
+            self._batch = last[:start]
+            self._seal()
+        if len(last) - start > WHOLE_BYTES:
+            self._batch = bytearray(_HEADER)
+            self._queue_parts(memoryview(last)[start:])
+        else:
+            self._batch = bytearray(_HEADER) + last[start:]
+            self._batched = 1
+
+    def _queue_parts(self, data: memoryview) -> None:
+        self._enqueue(_encode(len(data)), 0)
+        for start in range(0, len(data), PART_BYTES):
+            self._enqueue(data[start : start + PART_BYTES], int(start + PART_BYTES >= len(data)))
+
+    # ---- receiving --------------------------------------------------------------------------------------------------
+
+    def read(self) -> list[Message] | None:
+        """The messages of the next datagram, or of the parts that are there; None when there is none now.
+
+        :raises PeerGone: everything has been read and nothing more will come; half a message is dropped.
         :raises ProtocolError: junk; close the channel.
         """
         if self.sock is None:
             return None
-        data = sockets.receive_data(self.sock)
-        if data is None:
-            return None
-        try:
-            messages = _decode(data)
-        except frames.DECODE_ERRORS as error:
-            raise ProtocolError(str(error)[:200]) from None
-        if self._parts or (len(messages) == 1 and type(messages[0]) is Part):
-            messages = self._join(messages)
-        elif len(messages) > 1 and any(type(message) is Part for message in messages):
-            raise ProtocolError("a part among whole messages")
-        self.received += len(messages)
-        return messages  # type: ignore[return-value]  # _join left no Part
+        if self._large is None:
+            data = sockets.receive_data(self.sock)
+            if data is None:
+                return None
+            try:
+                messages = _decode(data)
+            except frames.DECODE_ERRORS as error:
+                raise ProtocolError(str(error)[:200]) from None
+            if isinstance(messages, list):
+                self.received += len(messages)
+                return messages
+            self._expect_parts(messages)
+        return self._read_parts(self.sock)
 
-    def _join(self, messages: list[frames.Message]) -> list[frames.Message]:
-        if len(messages) != 1 or not isinstance(messages[0], Part):
-            raise ProtocolError("a part among whole messages")
-        part = messages[0]
-        self._parts.append(part.data)
-        self._parts_bytes += len(part.data)
-        if self._parts_bytes > MAX_MESSAGE_BYTES or not part.data:
-            raise ProtocolError("parts of an endless message")
-        if not part.last:
-            return []
-        whole = frames.decode_channel(b"".join((_ONE, *self._parts)))
-        self._parts, self._parts_bytes = [], 0
-        if len(whole) != 1 or isinstance(whole[0], Part):
-            raise ProtocolError("a part within parts")
-        return whole
+    def _expect_parts(self, size: int) -> None:
+        if not WHOLE_BYTES < size <= MAX_MESSAGE_BYTES:
+            raise ProtocolError(f"a large message of {size} bytes")
+        self._large = bytearray(min(size, AHEAD_BYTES))
+        self._size, self._filled = size, 0
+
+    def _read_parts(self, sock: socket.socket) -> list[Message] | None:
+        large = self._large
+        assert large is not None
+        while (left := self._size - self._filled) > 0:
+            wanted = min(left, PART_BYTES)
+            if self._filled + wanted > len(large):
+                large += bytes(min(len(large), self._size - len(large)))
+            size = sockets.receive_into(sock, memoryview(large)[self._filled : self._filled + wanted])
+            if size is None:
+                return None
+            if size != wanted:
+                raise ProtocolError(f"a part of {size} bytes, not {wanted}")
+            self._filled += size
+        self._large = None
+        message = frames.decode_message(large)
+        self.received += 1
+        return [message]
 
     def close(self) -> None:
-        """Close the socket; what is queued is dropped."""
+        """Close the socket; what is queued and half a message that has come are dropped."""
         self.drop_queue()
+        self._large = None
         if self.sock is not None:
             self.sock.close()
             self.sock = None
+
+
+def _check_length(size: int) -> None:
+    if size > MAX_MESSAGE_BYTES:
+        raise RequestError("value_too_long", f"a message of {size} bytes")

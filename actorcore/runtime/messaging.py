@@ -9,10 +9,10 @@ import msgspec
 from actorcore import frames
 from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import NOPROC, Reason
-from actorcore.frames import Call, Cast, Info, Reply
+from actorcore.frames import Call, Cast, Info, Message, Reply
 from actorcore.mailbox import Dead, From, Raw, Refusal
 from actorcore.pids import Pid
-from actorcore.runtime.channel import Channel, Whole
+from actorcore.runtime.channel import Channel
 from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.intake import ExitSelf, Intake
 from actorcore.runtime.node_requests import NodeRequests
@@ -78,7 +78,7 @@ class Messaging(NodeRequests):
         elif peer is not None:
             self._post(peer, message)
 
-    def _post(self, peer: int, message: Whole) -> None:
+    def _post(self, peer: int, message: Message) -> None:
         channel = self._peers.channel_to(peer)
         if channel.is_full():
             self._wait_room(channel)

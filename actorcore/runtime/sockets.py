@@ -23,8 +23,8 @@ MAX_FDS = 16
 _FLAGS = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 _SO_SNDBUFFORCE = 32
 SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-_ONE_MORE = MAX_DATAGRAM_BYTES + 1
-_DONTWAIT = socket.MSG_DONTWAIT
+ONE_MORE_BYTES = MAX_DATAGRAM_BYTES + 1
+DONTWAIT = socket.MSG_DONTWAIT
 DEAD = (BrokenPipeError, ConnectionResetError)
 
 
@@ -59,7 +59,7 @@ def enlarge(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
 
-def send(sock: socket.socket, data: bytes, fds: tuple[int, ...] | list[int] = ()) -> bool:
+def send(sock: socket.socket, data: bytes | bytearray | memoryview, fds: tuple[int, ...] | list[int] = ()) -> bool:
     """Send one datagram; False when the socket is full now. The caller keeps its ``fds``.
 
     :raises PeerGone: the other end is closed.
@@ -140,7 +140,7 @@ def receive_data(sock: socket.socket) -> bytes | None:
     :raises ProtocolError: the datagram was too large; it is consumed.
     """
     try:
-        data = sock.recv(_ONE_MORE, _DONTWAIT)
+        data = sock.recv(ONE_MORE_BYTES, DONTWAIT)
     except BlockingIOError:
         return None
     except ConnectionResetError:
@@ -150,6 +150,22 @@ def receive_data(sock: socket.socket) -> bytes | None:
     if len(data) > MAX_DATAGRAM_BYTES:
         raise ProtocolError("datagram truncated")
     return data
+
+
+def receive_into(sock: socket.socket, room: memoryview) -> int | None:
+    """Read the next datagram into ``room``; its size, which may be larger than what fitted; None: there is none now.
+
+    :raises PeerGone: the end, after everything that had been sent.
+    """
+    try:
+        size = sock.recv_into(room, len(room), DONTWAIT | socket.MSG_TRUNC)
+    except BlockingIOError:
+        return None
+    except ConnectionResetError:
+        return receive_into(sock, room)
+    if not size:
+        raise PeerGone("the other end is closed")
+    return size
 
 
 def close_all(fds: list[int]) -> None:
