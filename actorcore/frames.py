@@ -158,7 +158,7 @@ def decode_channel(data: bytes) -> Said:
         raise ProtocolError(_short(error)) from None
 
 
-def decode_message(data: bytearray) -> Message:
+def decode_message(data: memoryview) -> Message:
     """The message that came in parts; its body stays a view of ``data``. Raises ProtocolError."""
     try:
         return message_decoder.decode(data)

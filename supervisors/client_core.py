@@ -18,6 +18,7 @@ from actorcore.exit_reason import NOCONNECTION, NOPROC, Reason, Term
 from actorcore.frames import Call, Cast, Info, Message, Reply
 from actorcore.pids import Pid
 from actorcore.runtime import clock
+from actorcore.runtime.buffers import Buffers
 from actorcore.runtime.channel import Channel
 from actorcore.runtime.client_connection import Arrival, ClientConnection
 from actorcore.runtime.sockets import PeerGone, close_all, enlarge
@@ -56,6 +57,7 @@ class ClientCore:
         self.monitors: dict[Ref, int] = {}
         self.residents: dict[str, int] = {}
         self.dropped = 0
+        self._buffers = Buffers()
         self._watcher = watcher
         self._watched: dict[int, tuple[int, bool]] = {}
         self._introducing: dict[int, int] = {}
@@ -249,7 +251,7 @@ class ClientCore:
         sock = socket.socket(fileno=fd)
         sock.setblocking(False)
         enlarge(sock)
-        self.channels[peer] = Channel(peer, sock)
+        self.channels[peer] = Channel(peer, self._buffers, sock)
         self._watch(fd, peer, False)
         # The Answer that follows says nothing new, and the peer may be dead by then: its PeerDown has the reason.
         for number in [number for number, other in self._introducing.items() if other == peer]:

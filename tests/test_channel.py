@@ -13,6 +13,7 @@ from actorcore.errors import ProtocolError, RequestError
 from actorcore.frames import Call, Cast, Info, Message, Reply
 from actorcore.runtime import channel as channel_module
 from actorcore.runtime import sockets
+from actorcore.runtime.buffers import Buffers
 from actorcore.runtime.channel import MAX_QUEUE_MESSAGES, PART_BYTES, WHOLE_BYTES, Channel
 
 Pair = tuple[Channel, Channel]
@@ -21,7 +22,7 @@ Pair = tuple[Channel, Channel]
 @pytest.fixture
 def ends() -> Iterator[Pair]:
     a, b = sockets.pair()
-    channels = Channel(2, a), Channel(1, b)
+    channels = Channel(2, Buffers(), a), Channel(1, Buffers(), b)
     yield channels
     for end in channels:
         end.close()
@@ -147,7 +148,7 @@ def test_half_a_message_is_dropped_with_its_dead_sender(ends: Pair) -> None:
 
 
 def test_a_channel_in_introduction_queues_up_to_its_bound() -> None:
-    waiting = Channel(5)
+    waiting = Channel(5, Buffers())
     while not waiting.is_full():
         waiting.post(info(1))
     assert waiting.sent == MAX_QUEUE_MESSAGES

@@ -15,6 +15,7 @@ from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.frames import Call, Cast, Farewell, Info, Numbered, Reply
 from actorcore.pids import Pid
 from actorcore.runtime import sockets
+from actorcore.runtime.buffers import Buffers
 from actorcore.runtime.channel import Channel
 from actorcore.runtime.sockets import PeerGone
 from actorcore.signals import (
@@ -82,7 +83,7 @@ class Peer:
         session.answer(said)
         mine.setblocking(True)
         with mine:
-            self._act(session, Channel(SERIAL, mine))
+            self._act(session, Channel(SERIAL, Buffers(), mine))
 
 
 def read_one(channel: Channel) -> object:

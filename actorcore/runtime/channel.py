@@ -15,6 +15,7 @@ from actorcore import frames
 from actorcore.errors import ProtocolError, RequestError
 from actorcore.frames import BATCH_BYTES, BATCH_MESSAGES, Message
 from actorcore.runtime import sockets
+from actorcore.runtime.buffers import Buffers
 from actorcore.runtime.sockets import DEAD, SEND_FLAGS, PeerGone
 
 WHOLE_BYTES = 48 << 10
@@ -26,7 +27,7 @@ MAX_MESSAGE_BYTES = 64 << 20
 AHEAD_BYTES = 2 << 20
 """Memory that an announcement takes at once; more only as the bytes come."""
 MAX_QUEUE_MESSAGES = 8192
-MAX_QUEUE_BYTES = 8 << 20
+MAX_QUEUE_BYTES = 1 << 20
 """The queue is full above either; one message of any size still enters a queue that is not full."""
 
 _HEADER = b"\xdc\x00\x00"
@@ -40,12 +41,13 @@ class Channel:
     """The process's end of one channel; ``sent`` and ``received`` count messages since it was made."""
 
     __slots__ = (
-        "_batch", "_batched", "_bytes", "_filled", "_large", "_messages", "_queue", "_size",
+        "_batch", "_batched", "_buffers", "_bytes", "_filled", "_large", "_messages", "_queue", "_size",
         "ended", "peer", "received", "sent", "sock",
     )  # fmt: skip
 
-    def __init__(self, peer: int, sock: socket.socket | None = None) -> None:
+    def __init__(self, peer: int, buffers: Buffers, sock: socket.socket | None = None) -> None:
         self.peer = peer
+        self._buffers = buffers
         self.sock = sock
         self.sent = 0
         self.received = 0
@@ -73,39 +75,36 @@ class Channel:
         :raises RequestError: ``value_too_long`` above 64 MiB.
         :raises TypeError, NotImplementedError, OverflowError: the body is no plain data.
         """
-        batch = self._batch
-        start = len(batch)
-        try:
-            _encode_into(message, batch, start)
-            if len(batch) > _BATCH_END:
-                self._overflow(start)
-            else:
-                self._batched += 1
-        except BaseException:
-            del batch[start:]
-            raise
+        encoded = self._buffers.encoded
+        _encode_into(message, encoded)
+        size = len(encoded)
+        if self._batched == BATCH_MESSAGES or (self._batched and len(self._batch) + size > _BATCH_END):
+            self._seal()
+        if size > WHOLE_BYTES:
+            self._queue_parts(memoryview(encoded))
+        else:
+            self._batch += encoded
+            self._batched += 1
         self._messages += 1
         self.sent += 1
-        if self._batched == BATCH_MESSAGES:
-            self._seal()
 
     def send_now(self, message: Message) -> bool:
         """:meth:`post` and :meth:`flush`, short when nothing waits; True when nothing is left."""
         if self._messages or self.sock is None:
             self.post(message)
             return self.flush()
-        data = _encode([message])
-        if len(data) > WHOLE_BYTES:
-            _check_length(len(data))
-            self._queue_parts(memoryview(data)[1:])  # without the header of a list of one
+        encoded = self._buffers.encoded
+        _encode_into([message], encoded)
+        if len(encoded) > WHOLE_BYTES:
+            self._queue_parts(memoryview(encoded)[1:])  # without the header of a list of one
             self._messages += 1
             self.sent += 1
             return self.flush()
         self.sent += 1
         try:
-            self.sock.send(data, SEND_FLAGS)
+            self.sock.send(encoded, SEND_FLAGS)
         except BlockingIOError:
-            self._enqueue(data, 1)
+            self._enqueue(bytes(encoded), 1)
             self._messages += 1
             return False
         except DEAD:  # noticed where it is read
@@ -130,6 +129,8 @@ class Channel:
             queue.popleft()
             self._messages -= messages
             self._bytes -= len(data)
+            if messages and type(data) is memoryview:  # the last part
+                self._buffers.give(data.obj)  # type: ignore[arg-type]  # a view of what was encoded
         return True
 
     def drop_queue(self) -> None:
@@ -146,31 +147,22 @@ class Channel:
         """The open batch becomes a datagram."""
         batch, count = self._batch, self._batched
         if count < 16:
+            batch[2] = 0x90 | count
             del batch[:2]
-            batch[0] = 0x90 | count
         else:
             batch[2] = count
         self._enqueue(batch, count)
         self._batch, self._batched = bytearray(_HEADER), 0
 
-    def _overflow(self, start: int) -> None:
-        """The message at ``start`` does not fit into the open batch: it opens the next, or goes in parts."""
-        last = self._batch
-        _check_length(len(last) - start)
-        if self._batched:
-            self._batch = last[:start]
-            self._seal()
-        if len(last) - start > WHOLE_BYTES:
-            self._batch = bytearray(_HEADER)
-            self._queue_parts(memoryview(last)[start:])
-        else:
-            self._batch = bytearray(_HEADER) + last[start:]
-            self._batched = 1
-
-    def _queue_parts(self, data: memoryview) -> None:
-        self._enqueue(_encode(len(data)), 0)
-        for start in range(0, len(data), PART_BYTES):
-            self._enqueue(data[start : start + PART_BYTES], int(start + PART_BYTES >= len(data)))
+    def _queue_parts(self, message: memoryview) -> None:
+        """Queue views of ``message``, which is all or the end of what has just been encoded."""
+        size = len(message)
+        if size > MAX_MESSAGE_BYTES:
+            raise RequestError("value_too_long", f"a message of {size} bytes")
+        self._buffers.encoded = self._buffers.take(0)
+        self._enqueue(_encode(size), 0)
+        for start in range(0, size, PART_BYTES):
+            self._enqueue(message[start : start + PART_BYTES], int(start + PART_BYTES >= size))
 
     # ---- receiving --------------------------------------------------------------------------------------------------
 
@@ -199,7 +191,7 @@ class Channel:
     def _expect_parts(self, size: int) -> None:
         if not WHOLE_BYTES < size <= MAX_MESSAGE_BYTES:
             raise ProtocolError(f"a large message of {size} bytes")
-        self._large = bytearray(min(size, AHEAD_BYTES))
+        self._large = self._buffers.take(min(size, AHEAD_BYTES))
         self._size, self._filled = size, 0
 
     def _read_parts(self, sock: socket.socket) -> list[Message] | None:
@@ -216,7 +208,8 @@ class Channel:
                 raise ProtocolError(f"a part of {size} bytes, not {wanted}")
             self._filled += size
         self._large = None
-        message = frames.decode_message(large)
+        message = frames.decode_message(memoryview(large)[: self._size])
+        self._buffers.give(large)
         self.received += 1
         return [message]
 
@@ -227,8 +220,3 @@ class Channel:
         if self.sock is not None:
             self.sock.close()
             self.sock = None
-
-
-def _check_length(size: int) -> None:
-    if size > MAX_MESSAGE_BYTES:
-        raise RequestError("value_too_long", f"a message of {size} bytes")

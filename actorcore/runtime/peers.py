@@ -14,6 +14,7 @@ from actorcore.errors import ProtocolError
 from actorcore.frames import Reply
 from actorcore.mailbox import Dead, DownMessage, ExitMessage, Mailbox, Raw, Refusal
 from actorcore.pids import Pid
+from actorcore.runtime.buffers import Buffers
 from actorcore.runtime.channel import Channel
 from actorcore.runtime.complain import complain
 from actorcore.runtime.sockets import PeerGone
@@ -33,6 +34,7 @@ class Peers:
         self._mailbox = mailbox
         self._epoll = epoll
         self._introduce = introduce
+        self._buffers = Buffers()
         self._channels: dict[int, Channel] = {}
         self._by_fd: dict[int, Channel] = {}
         self._held: dict[int, list[Exit]] = {}
@@ -44,7 +46,7 @@ class Peers:
         channel = self._channels.get(peer)
         if channel is not None and not channel.ended:
             return channel
-        channel = self._channels[peer] = Channel(peer)
+        channel = self._channels[peer] = Channel(peer, self._buffers)
         self._introduce(peer)
         return channel
 
@@ -143,7 +145,7 @@ class Peers:
             if not channel.ended:
                 self._end(channel)
         if channel is None or channel.ended:
-            channel = self._channels[peer] = Channel(peer)
+            channel = self._channels[peer] = Channel(peer, self._buffers)
         channel.sock = sock
         self._by_fd[fd] = channel
         self._epoll.register(fd, self._mask(channel))

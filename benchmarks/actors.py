@@ -1,6 +1,8 @@
-"""The echoing processes of p7_call."""
+"""The actors of the benchmarks of messages."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from actorcore.gen_server import GenServer, Reply, Result
 from actorcore.mailbox import CallMessage, From
@@ -15,7 +17,23 @@ def echo(process: Process) -> None:
 
 
 class EchoServer(GenServer):
-    """The same as a GenServer."""
+    """The same as a GenServer; casts are counted."""
 
     def handle_call(self, request: object, frm: From) -> Result:
         return Reply(request)
+
+    def handle_cast(self, request: object) -> Result:
+        return None
+
+
+class TypedEchoServer(EchoServer):
+    """The same, with the type of its messages declared."""
+
+    calls: ClassVar[object] = bytes
+    casts: ClassVar[object] = bytes
+
+
+class ViewServer(EchoServer):
+    """Takes bodies as views of the buffer that they came in."""
+
+    casts: ClassVar[object] = memoryview

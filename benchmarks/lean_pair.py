@@ -1,0 +1,105 @@
+"""Lean processes beside this one, with direct channels and no daemon; and bare processes over one socketpair for the floors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import NoReturn
+
+from actorcore import frames
+from actorcore.frames import Downlink
+from actorcore.pids import Pid
+from actorcore.runtime import lean, sockets
+from actorcore.runtime.process import Process
+from actorcore.runtime.status_page import StatusPage
+from actorcore.signals import Begin, Channel, ProcessSpec
+
+PAGE_BYTES = 4096
+
+
+class Placement:
+    """Where the processes of a benchmark run: this one on the first CPU, the others on ``peers``'s; undone at the end."""
+
+    def __init__(self, is_shared: bool) -> None:
+        self.before = os.sched_getaffinity(0)
+        self.ours = min(self.before)
+        self.theirs = self.ours if is_shared else max(self.before)
+        self.os_pids: list[int] = []
+        self.sockets: list[socket.socket] = []
+
+    def __enter__(self) -> Placement:
+        os.sched_setaffinity(0, {self.ours})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for os_pid in self.os_pids:
+            os.kill(os_pid, signal.SIGKILL)
+            os.waitpid(os_pid, 0)
+        for sock in self.sockets:
+            sock.close()
+        os.sched_setaffinity(0, self.before)
+
+    def bare(self, peer: Callable[[socket.socket], object]) -> socket.socket:
+        """One end of a SEQPACKET pair; a child of this process runs ``peer`` with the other end."""
+        ours, theirs = sockets.pair()
+        for end in (ours, theirs):
+            end.setblocking(True)
+        if self._fork() == 0:
+            try:
+                peer(theirs)
+            finally:
+                os._exit(1)
+        theirs.close()
+        self.sockets.append(ours)
+        return ours
+
+    def lean(self, *starts: str) -> tuple[Process, list[Pid]]:
+        """This process as an actor, with a channel to one actor for each of ``starts`` (``module:name``)."""
+        node, control = sockets.pair()
+        self.sockets.append(node)
+        process = Process(control, _begin(1, "none"), _page())
+        pids = []
+        for serial, start in enumerate(starts, 2):
+            ours, theirs = sockets.pair()
+            if self._fork() == 0:
+                _live(serial, start, theirs)
+            theirs.close()
+            _introduce(node, serial - 1, serial, ours)
+            ours.close()
+            pids.append(Pid(1, serial))
+        for pid in pids:
+            process.call(pid, b"")
+        return process, pids
+
+    def _fork(self) -> int:
+        os_pid = os.fork()
+        if os_pid:
+            self.os_pids.append(os_pid)
+        else:
+            os.sched_setaffinity(0, {self.theirs})
+        return os_pid
+
+
+def _live(serial: int, start: str, channel: socket.socket) -> NoReturn:
+    node, control = sockets.pair()
+    _introduce(node, 1, 1, channel)
+    channel.close()
+    _kept.append(node)
+    lean.run(control, _begin(serial, start), memoryview(bytearray(PAGE_BYTES)))
+
+
+_kept: list[socket.socket] = []
+
+
+def _introduce(node: socket.socket, seq: int, peer: int, channel: socket.socket) -> None:
+    sockets.send(node, frames.encoder.encode([Downlink(seq, Channel(peer))]), [channel.fileno()])
+
+
+def _begin(serial: int, start: str) -> Begin:
+    return Begin(serial, 1, 0, ProcessSpec(start), 0)
+
+
+def _page() -> StatusPage:
+    return StatusPage(memoryview(bytearray(PAGE_BYTES)))
