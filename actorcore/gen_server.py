@@ -106,8 +106,11 @@ class GenServer:
 def decoder_of(declared: object) -> msgspec.msgpack.Decoder[object]:
     """The decoder of a declared message type; None: any plain data."""
     if declared is None:
-        return msgspec.msgpack.Decoder(object, ext_hook=frames.term_decoder.ext_hook)
+        return _any_decoder
     return msgspec.msgpack.Decoder(declared, ext_hook=frames.term_decoder.ext_hook)
+
+
+_any_decoder = msgspec.msgpack.Decoder(object, ext_hook=frames.term_decoder.ext_hook)
 
 
 class Rules:

@@ -136,6 +136,8 @@ class ForkOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     serial: int
     page: int
+    blank: bool = False
+    """It will wait for its Begin: time to rehearse."""
 
 
 class ForkRefused(msgspec.Struct, frozen=True, array_like=True, gc=False):

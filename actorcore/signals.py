@@ -337,11 +337,12 @@ class Deliver(Word, frozen=True, tag="deliver"):
 
 
 class Fork(Word, frozen=True, tag="fork"):
-    """Have the template's zygote fork process ``serial`` with status page ``page``."""
+    """Have the template's zygote fork process ``serial`` with status page ``page``; a ``blank`` one will wait for its spec."""
 
     serial: int
     template: str
     page: int
+    blank: bool = False
 
 
 class Kill(Word, frozen=True, tag="kill"):

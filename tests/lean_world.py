@@ -51,7 +51,6 @@ class World:
         if os_pid == 0:
             try:
                 sys.stdout = sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
-                signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as birth does
                 keep = theirs.fileno()
                 os.closerange(3, keep)
                 os.closerange(keep + 1, 1024)

@@ -89,11 +89,11 @@ def test_a_spawn_without_waiting_is_answered_at_once() -> None:
 
 def test_a_warm_blank_begins_at_once() -> None:
     node = Driver()
-    assert node.do(Refill("lean", 2)) == [Fork(2, "lean", 0), Fork(3, "lean", 1)]
+    assert node.do(Refill("lean", 2)) == [Fork(2, "lean", 0, True), Fork(3, "lean", 1, True)]
     assert node.do(Refill("lean", 2)) == []
     node.do(Born(3, 1))
     assert without_reports(node.ask(node.root, Spawn(SPEC))) == ["Begin"]
-    assert node.do(Refill("lean", 2)) == [Fork(4, "lean", 2)]
+    assert node.do(Refill("lean", 2)) == [Fork(4, "lean", 2, True)]
     assert without_reports(node.ask(node.root, Spawn(SPEC))) == ["Fork"]
 
 
@@ -102,7 +102,7 @@ def test_the_death_of_a_blank_is_nobodys_business() -> None:
     node.do(Refill("lean", 1))
     node.do(Born(2, 1))
     assert node.exit(2, "boom") == [Forget(2, 0)]
-    assert node.do(Refill("lean", 1)) == [Fork(3, "lean", 0)]
+    assert node.do(Refill("lean", 1)) == [Fork(3, "lean", 0, True)]
 
 
 def test_a_blank_can_be_neither_signalled_nor_monitored() -> None:

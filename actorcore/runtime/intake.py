@@ -149,6 +149,12 @@ class Intake:
         """Nothing waits for a socket or an introduction."""
         return self._peers.is_flushed() and self._control.is_flushed()
 
+    def close(self) -> None:
+        """Close every descriptor: the end of one that is not the end of its OS process."""
+        self._peers.close()
+        self._epoll.close()
+        self._control.sock.close()
+
     def event_of(self, item: Item) -> Event | None:
         """``item`` decoded; None when it is no plain data."""
         if not isinstance(item, Raw):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -37,7 +36,6 @@ def run(
     status = StatusPage(page)
     reason: Reason = NORMAL
     try:
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # birth reset it; a closed stdout is an error, not a death
         process = Process(control, begin, status, lookup)
         enter(process)
         reason = live(process)

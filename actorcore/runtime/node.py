@@ -38,6 +38,7 @@ from actorcore.signals import (
     Effect,
     Event,
     Exited,
+    Fork,
     ForkFailed,
     Received,
     Refill,
@@ -291,7 +292,7 @@ class Node:
             return
         if handle is not None and not is_abandoned(handle.control):
             return  # under way, or born and about to be heard
-        self._performer.fork(serial, row.template, row.page)
+        self._performer.fork(Fork(serial, row.template, row.page, blank=not row.start))
 
     # ---- guardian and zygotes -------------------------------------------------------------------------------------
 

@@ -72,6 +72,11 @@ class Peers:
         """No message waits for a socket or an introduction."""
         return all(channel.is_flushed() for channel in self._channels.values())
 
+    def close(self) -> None:
+        """Close every channel."""
+        for channel in self._channels.values():
+            channel.close()
+
     def ready(self, fd: int, events: int) -> None:
         """What epoll said about one of our channels."""
         channel = self._by_fd.get(fd)

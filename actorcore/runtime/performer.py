@@ -88,8 +88,8 @@ class Performer:
             match effect:
                 case Deliver(to, seq, body):
                     self._deliver(to, seq, body)
-                case Fork(serial, template, page):
-                    self.fork(serial, template, page)
+                case Fork():
+                    self.fork(effect)
                 case Kill(serial, signum):
                     self.kill(serial, signum)
                 case Connect():
@@ -235,8 +235,9 @@ class Performer:
 
     # ---- life and death -------------------------------------------------------------------------------------------
 
-    def fork(self, serial: int, template: str, page: int) -> None:
+    def fork(self, order: Fork) -> None:
         """Order a fork, with a new control socket; also again, when nobody holds the other end of an earlier one."""
+        serial = order.serial
         parent_end, child_end = sockets.pair()
         # The guardian keeps our end before anybody can hold the other one.
         self.tell_guardian(Hold(serial), (parent_end.fileno(),))
@@ -246,11 +247,12 @@ class Performer:
             old.close()
         handle = self.handles[serial] = Handle(parent_end)
         self._watch(serial, handle)
-        zygote = self.zygotes.get(template)
+        zygote = self.zygotes.get(order.template)
+        data = words.encode(ForkOrder(serial, order.page, order.blank))
         with child_end:
             if zygote is not None:
                 with contextlib.suppress(sockets.PeerGone):  # the next zygote gets the order again
-                    while not sockets.send(zygote, words.encode(ForkOrder(serial, page)), (child_end.fileno(),)):
+                    while not sockets.send(zygote, data, (child_end.fileno(),)):
                         select.select([], [zygote], [], 1.0)
 
     def _forget(self, serial: int, page: int) -> None:

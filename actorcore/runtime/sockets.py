@@ -20,11 +20,14 @@ from actorcore.frames import MAX_DATAGRAM_BYTES
 SEND_BUFFER_BYTES = 4 << 20
 """Asked of the kernel for every socket; an unread 64-byte message is charged 768 B of it (LIMITS.md §4)."""
 MAX_FDS = 16
-_FLAGS = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+# As plain ints: the enum's own operators cost microseconds, and every child pages to write to.
+_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
+_PEEK = int(socket.MSG_PEEK)
+_LOST = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _SO_SNDBUFFORCE = 32
-SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 ONE_MORE_BYTES = MAX_DATAGRAM_BYTES + 1
-DONTWAIT = socket.MSG_DONTWAIT
+DONTWAIT = int(socket.MSG_DONTWAIT)
 DEAD = (BrokenPipeError, ConnectionResetError)
 
 
@@ -84,7 +87,7 @@ def receive(sock: socket.socket, peek: bool = False, max_fds: int = MAX_FDS) -> 
     :raises PeerGone: the end, after everything that had been sent.
     :raises ProtocolError: the datagram was too large or lost descriptors (also by our own EMFILE); it is consumed.
     """
-    flags = _FLAGS | socket.MSG_PEEK if peek else _FLAGS
+    flags = _FLAGS | _PEEK if peek else _FLAGS
     try:
         data, ancillary, seen, _ = sock.recvmsg(MAX_DATAGRAM_BYTES, socket.CMSG_SPACE(max_fds * 4), flags)
     except BlockingIOError:
@@ -97,7 +100,7 @@ def receive(sock: socket.socket, peek: bool = False, max_fds: int = MAX_FDS) -> 
             whole = array.array("i")
             whole.frombytes(payload[: len(payload) - len(payload) % whole.itemsize])
             fds.extend(whole)
-    if seen & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+    if seen & _LOST:
         close_all(fds)
         raise ProtocolError("datagram truncated" if seen & socket.MSG_TRUNC else "descriptors lost")
     if not data:
@@ -118,7 +121,7 @@ def await_datagram(sock: socket.socket, max_fds: int = MAX_FDS) -> Datagram:
 def peek_data(sock: socket.socket) -> bytes | None:
     """As :func:`receive_data`, but the datagram stays queued until :func:`consume`: it survives the death of its reader."""
     try:
-        data = sock.recv(MAX_DATAGRAM_BYTES + 1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+        data = sock.recv(ONE_MORE_BYTES, DONTWAIT | _PEEK)
     except BlockingIOError:
         return None
     except ConnectionResetError:
@@ -130,7 +133,7 @@ def peek_data(sock: socket.socket) -> bytes | None:
 
 def consume(sock: socket.socket) -> None:
     """Take the datagram that was peeked at off the queue."""
-    sock.recv(1, socket.MSG_DONTWAIT)
+    sock.recv(1, DONTWAIT)
 
 
 def receive_data(sock: socket.socket) -> bytes | None:

@@ -26,10 +26,12 @@ def main(template: str, guardian_pid: int) -> None:
     if os.getppid() != guardian_pid:
         return
     syscalls.set_process_name(children.NEWBORN_COMM)
-    for number in (signal.SIGINT, signal.SIGXFSZ):  # Python changed both at its start
+    # Python changed these at its start; SIGPIPE stays ignored: a closed stdout is an error and not a death.
+    for number in (signal.SIGINT, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     control = socket.socket(fileno=CONTROL_FD)
     nursery = birth.Nursery(template, guardian_pid, STATUS_FD, REGISTRY_FD)
+    nursery.rehearse(birth.REHEARSALS_OF_ZYGOTE)
     gc.collect()
     gc.freeze()
     with contextlib.suppress(sockets.PeerGone):

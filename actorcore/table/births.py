@@ -47,7 +47,7 @@ def refill(turn: Turn, fact: Refill) -> None:
     """Fork blanks until there are ``count``; forking ones count."""
     blanks = turn.state.blanks.setdefault(fact.template, {})
     while len(blanks) < fact.count:
-        entry = _fork(turn, fact.template)
+        entry = _fork(turn, fact.template, blank=True)
         if entry is None:
             turn.report("out_of_pages", 0, fact.template)
             break
@@ -143,10 +143,10 @@ def _take_blank(turn: Turn, template: str) -> Entry | None:
     return None
 
 
-def _fork(turn: Turn, template: str) -> Entry | None:
+def _fork(turn: Turn, template: str, blank: bool = False) -> Entry | None:
     entry = turn.state.add_process(template)
     if entry is not None:
-        turn.effects.append(Fork(entry.serial, template, entry.page))
+        turn.effects.append(Fork(entry.serial, template, entry.page, blank))
     return entry
 
 
