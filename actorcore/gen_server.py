@@ -7,7 +7,7 @@ a callback that raises ends the server with that reason after ``terminate``, and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import ClassVar, TypeAlias, Union
 
 import msgspec
@@ -17,7 +17,7 @@ from actorcore.exit_reason import Reason
 from actorcore.frames import Call, Cast
 from actorcore.mailbox import DownMessage, ExitMessage, From, Item, Message, Raw, Timeout
 from actorcore.pids import Pid
-from actorcore.process_face import ProcessFace
+from actorcore.process_face import AsyncProcessFace, ProcessFace
 
 Info: TypeAlias = Union[Message, ExitMessage, DownMessage, Timeout]
 
@@ -67,40 +67,71 @@ class BadReturnValue(Exception):
 
 InitResult: TypeAlias = Union[None, Ok, Ignore, Stop]
 Result: TypeAlias = Union[None, Reply, NoReply, Stop]
+InitReturn: TypeAlias = Union[InitResult, Awaitable[InitResult]]
+Return: TypeAlias = Union[Result, Awaitable[Result]]
 Callback: TypeAlias = tuple[Callable[..., object], tuple[object, ...], From | None]
 
 
 class GenServer:
     """Derive from it. ``calls`` and ``casts`` may name a (union of tagged) Struct type: what does not decode as it is
     refused with ``invalid_message`` and never reaches a callback; undeclared, any plain data comes in.
+
+    Each callback may be ``async def``; one is enough for the server to run in an asyncio loop, where ``process`` has the
+    same methods to be awaited (for type checkers: :class:`AsyncGenServer`). There is still one callback at a time.
     """
 
     calls: ClassVar[object] = None
     casts: ClassVar[object] = None
     process: ProcessFace
 
-    def init(self, *args: object) -> InitResult:
+    def init(self, *args: object) -> InitReturn:
         """Make ready; the starter waits. Raising or Stop refuses the start."""
         return None
 
-    def handle_call(self, request: object, frm: From) -> Result:
+    def handle_call(self, request: object, frm: From) -> Return:
         """Answer ``request``: Reply, NoReply (and reply later) or Stop."""
         raise NotImplementedError("handle_call")
 
-    def handle_cast(self, request: object) -> Result:
+    def handle_cast(self, request: object) -> Return:
         """Handle a request that wants no answer."""
         raise NotImplementedError("handle_cast")
 
-    def handle_info(self, info: Info) -> Result:
+    def handle_info(self, info: Info) -> Return:
         """Handle a plain message, DOWN, an exit signal (trapping) or the inactivity timeout; ignored by default."""
         return None
 
-    def handle_continue(self, term: object) -> Result:
+    def handle_continue(self, term: object) -> Return:
         """What init or another callback put off with ``then``."""
         raise NotImplementedError("handle_continue")
 
-    def terminate(self, reason: Reason) -> None:
+    def terminate(self, reason: Reason) -> None | Awaitable[None]:
         """Last words; not called after a kill."""
+        return None
+
+
+class AsyncGenServer(GenServer):
+    """A GenServer that always runs in a loop, and whose ``process`` has the type that it has there."""
+
+    process: AsyncProcessFace  # type: ignore[assignment]
+
+
+_CALLBACKS = ("init", "handle_call", "handle_cast", "handle_info", "handle_continue", "terminate")
+_COROUTINE = 0x80
+"""``inspect.CO_COROUTINE``; importing inspect would cost every fork."""
+
+
+def is_async(start: object) -> bool:
+    """Whether ``start``, a GenServer class or a function, is to run in a loop."""
+    if not isinstance(start, type):
+        return _is_coroutine_function(start)
+    if not issubclass(start, GenServer):
+        return False
+    return issubclass(start, AsyncGenServer) or any(_is_coroutine_function(getattr(start, name)) for name in _CALLBACKS)
+
+
+def _is_coroutine_function(function: object) -> bool:
+    code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
+    return code is not None and bool(code.co_flags & _COROUTINE)
 
 
 def decoder_of(declared: object) -> msgspec.msgpack.Decoder[object]:

@@ -7,7 +7,6 @@ Answers do not queue behind messages: they are found by their number, which is w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import TypeAlias, Union
 
 import msgspec
@@ -96,6 +95,10 @@ class Waiting:
         self.peer = peer
         self.outcome: Reply | Refusal | Dead | None = None
 
+    def settle(self, outcome: Reply | Refusal | Dead) -> None:
+        """The call is over."""
+        self.outcome = outcome
+
 
 class Mailbox:
     """Pure: what waits to be handled, and who waits for what."""
@@ -111,18 +114,19 @@ class Mailbox:
     def is_full(self) -> bool:
         return len(self.items) >= MAX_WAITING
 
-    def remove(self, wanted: Callable[[Item], bool]) -> int:
-        """Take out what ``wanted`` says; how many."""
-        kept = [item for item in self.items if not wanted(item)]
-        removed = len(self.items) - len(kept)
-        self.items = deque(kept)
-        return removed
+    def remove_down(self, ref: int) -> None:
+        """Take out the DOWN of monitor ``ref``, if it has come."""
+        self.items = deque(item for item in self.items if not (isinstance(item, DownMessage) and item.ref == ref))
 
-    def expect(self, peer: int) -> tuple[int, Waiting]:
-        """A fresh call number and its entry."""
+    def expect(self, waiting: Waiting) -> int:
+        """Begin to wait; the number under which the answer will come."""
         self._number += 1
-        waiting = self._calls[self._number] = Waiting(peer)
-        return self._number, waiting
+        self._calls[self._number] = waiting
+        return self._number
+
+    def oldest_awaited(self) -> int | None:
+        """The peer of the call that has waited longest."""
+        return next((waiting.peer for waiting in self._calls.values()), None)
 
     def forget(self, number: int) -> None:
         """The caller left: what comes for ``number`` from now on is late."""
@@ -133,11 +137,11 @@ class Mailbox:
         waiting = self._calls.get(reply.number)
         if waiting is None or waiting.peer != peer or waiting.outcome is not None:
             return False
-        waiting.outcome = reply
+        waiting.settle(reply)
         return True
 
     def fail_peer(self, peer: int, outcome: Refusal | Dead) -> None:
         """Every call to ``peer`` that has no answer yet ends with ``outcome``."""
         for waiting in self._calls.values():
             if waiting.peer == peer and waiting.outcome is None:
-                waiting.outcome = outcome
+                waiting.settle(outcome)

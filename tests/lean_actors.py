@@ -153,7 +153,9 @@ class Obedient(GenServer):
     def init(self, *args: object) -> InitResult:
         assert self.process is current()
         self.held: list[From] = []
-        how = args[0] if args else "ok"
+        return self.begin(args[0] if args else "ok")
+
+    def begin(self, how: object) -> InitResult:
         if how == "ignore":
             return Ignore()
         if how == "stop":

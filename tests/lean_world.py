@@ -37,13 +37,18 @@ class Child:
 
 
 class World:
-    def __init__(self) -> None:
+    """``actors`` is the module that ``actors:name`` stands for: the same processes exist with and without a loop."""
+
+    def __init__(self, actors: str = "tests.lean_actors") -> None:
+        self.actors = actors
         self.children: dict[int, Child] = {}
         self.dead: dict[int, Reason] = {}
         self._kept: list[socket.socket] = []
 
     def start(self, start: str, *args: Term, parent: int = 0, serial: int = 0, gate: bool = False) -> Child:
         """A process; with ``gate`` the test does not wait for Booted."""
+        if start.startswith("actors:"):
+            start = start.replace("actors", self.actors, 1)
         serial = serial or len(self.children) + 1
         ours, theirs = sockets.pair()
         page = mmap.mmap(-1, 4096)

@@ -1,4 +1,4 @@
-"""GenServer in real processes: OTP's rules for starting, answering, stopping and last words."""
+"""GenServer in real processes, with ``def`` and with ``async def``: OTP's rules for starting, answering, stopping and last words."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from actorcore.frames import Call, Cast, Info, Message, Reply
 from actorcore.signals import Booted, Down, Exit, Refused
 from tests.lean_actors import Add, Get
 from tests.lean_world import World, say
-from tests.test_process import ACTORS, raw, terms
+from tests.test_process import ACTORS, FLAVOURS, raw, terms
 
 PARENT = 98
 FIRST = {"error": {"type": "KeyError", "text": "'first'"}}
 
 
-@pytest.fixture
-def world() -> Iterator[World]:
-    world = World()
+@pytest.fixture(params=FLAVOURS)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    world = World(request.param)
     yield world
     world.close()
 

@@ -1,4 +1,4 @@
-"""The lean process against a node in the test's hands: calls, order over both planes, deaths, junk."""
+"""A process, lean and in a loop, against a node in the test's hands: calls, order over both planes, deaths, junk."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from actorcore.runtime import sockets
 from actorcore.signals import Answer, Channel, Down, Exit, Monitor, PeerDown, SendExit, Spawn, TrapExit, Whereis
 from tests.lean_world import INSTANCE, TESTER, World, say
 
-ACTORS = "tests.lean_actors:"
+ACTORS = "actors:"
+FLAVOURS = ("tests.lean_actors", "tests.async_actors")
 
 
-@pytest.fixture
-def world() -> Iterator[World]:
-    world = World()
+@pytest.fixture(params=FLAVOURS)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    world = World(request.param)
     yield world
     world.close()
 
@@ -251,7 +252,7 @@ def test_a_gigantic_or_cyclic_reason_is_bounded(world: World) -> None:
     assert "truncated" in str(cyclic)
 
 
-@pytest.mark.parametrize("start", ["no_such_module_x:f", "tests.lean_actors:missing", "tests.lean_actors", "os:path.join"])
+@pytest.mark.parametrize("start", ["no_such_module_x:f", "actors:missing", "tests.lean_actors", "os:path.join"])
 def test_a_start_that_cannot_be_loaded_is_refused(world: World, start: str) -> None:
     from actorcore.signals import Refused
 

@@ -12,18 +12,22 @@ import socket
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from actorcore.exit_reason import NORMAL, Reason, bounded_text, reason_of_exception
 from actorcore.frames import DECODE_ERRORS
-from actorcore.gen_server import Callback, GenServer, Rules
+from actorcore.gen_server import Callback, GenServer, Rules, is_async
 from actorcore.mailbox import Item, Raw, Timeout
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.complain import complain
-from actorcore.runtime.intake import ExitSelf, enter
+from actorcore.runtime.intake import ExitSelf, Intake, enter
 from actorcore.runtime.process import Process
 from actorcore.runtime.status_page import StatusPage, fitting
 from actorcore.signals import Begin, Booted, Refused
+
+Start: TypeAlias = Callable[..., object]
+ASYNC_FLAVOUR = "actorcore.runtime.async_loop"
+"""Loaded by name, and only by a process that needs it: its imports are what this template is without."""
 
 
 def run(
@@ -36,10 +40,14 @@ def run(
     status = StatusPage(page)
     reason: Reason = NORMAL
     try:
-        process = Process(control, begin, status, lookup)
-        enter(process)
-        reason = live(process)
-        process.finish()
+        start = _load_or_reason(begin.spec.start)
+        if is_async(start):
+            reason = importlib.import_module(ASYNC_FLAVOUR).run(control, begin, status, lookup, start)
+        else:
+            process = Process(control, begin, status, lookup)
+            enter(process)
+            reason = live(process, start)
+            process.finish()
     except BaseException as error:  # the last line of defence: a death always has a reason
         reason = reason_of_end(error)
     end(status, reason)
@@ -57,10 +65,11 @@ def end(status: StatusPage, reason: Reason) -> NoReturn:
     os._exit(0 if written == NORMAL else 1)
 
 
-def live(process: Process) -> Reason:
-    """Load, start and run to the end; the reason of the end."""
+def live(process: Process, start: Start | Reason) -> Reason:
+    """Run ``start`` to the end; the reason of the end. A reason in its place refuses the start."""
+    if isinstance(start, (str, dict)):
+        return refuse(process, start)
     try:
-        start = load(process.begin.spec.start)
         server = start() if isinstance(start, type) and issubclass(start, GenServer) else None
     except BaseException as error:
         return refuse(process, crash(error))
@@ -74,7 +83,14 @@ def live(process: Process) -> Reason:
     return NORMAL
 
 
-def load(start: str) -> Callable[..., object]:
+def _load_or_reason(start: str) -> Start | Reason:
+    try:
+        return load(start)
+    except BaseException as error:
+        return crash(error)
+
+
+def load(start: str) -> Start:
     """The callable of ``module:name``: one import, one getattr.
 
     :raises ValueError, ImportError, AttributeError, TypeError: there is none.
@@ -88,7 +104,7 @@ def load(start: str) -> Callable[..., object]:
     return found  # type: ignore[no-any-return]
 
 
-def refuse(process: Process, reason: Reason | None) -> Reason:
+def refuse(process: Intake, reason: Reason | None) -> Reason:
     """Tell the starter that there will be no process."""
     process._control.say(Refused(process.begin.serial, None if reason is None else fitting(reason)))
     return NORMAL if reason is None else reason

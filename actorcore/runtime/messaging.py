@@ -10,7 +10,7 @@ from actorcore import frames
 from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import NOPROC, Reason
 from actorcore.frames import Call, Cast, Info, Message, Reply
-from actorcore.mailbox import Dead, From, Raw, Refusal
+from actorcore.mailbox import Dead, From, Raw, Refusal, Waiting
 from actorcore.pids import Pid
 from actorcore.runtime.channel import Channel
 from actorcore.runtime.clock import monotonic_s
@@ -41,7 +41,8 @@ class Messaging(NodeRequests):
         if peer == self._serial:
             raise CallFailed("calling_self")
         deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
-        number, waiting = self.mailbox.expect(peer)
+        waiting = Waiting(peer)
+        number = self.mailbox.expect(waiting)
         try:
             self._post(peer, Call(number, request))  # type: ignore[arg-type]  # encoded in place of its Raw
             while (outcome := waiting.outcome) is None:

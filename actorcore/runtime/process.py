@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actorcore.gen_server import invalid_message
-from actorcore.mailbox import DownMessage, Event, Item, Raw
+from actorcore.mailbox import Event, Item, Raw
 from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.intake import FINISH_S, running
 from actorcore.runtime.messaging import Messaging
@@ -49,7 +49,7 @@ class Process(Messaging):
         """End a monitor; ``flush`` takes out a DOWN that has come already. Whether the monitor still existed."""
         existed = self.demonitor_only(ref)
         if flush:
-            self.mailbox.remove(lambda item: isinstance(item, DownMessage) and item.ref == ref)
+            self.mailbox.remove_down(ref)
         return existed
 
 

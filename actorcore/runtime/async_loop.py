@@ -1,0 +1,121 @@
+"""The asyncio flavour: what a process with ``async def`` callbacks does from its start to its exit reason.
+
+One callback at a time, as in OTP, while the loop goes on: what the user's own tasks do happens meanwhile. They end with
+the process: cancelled after ``terminate``, with a second to finish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+from actorcore.exit_reason import NORMAL, Reason, bounded_text
+from actorcore.frames import DECODE_ERRORS
+from actorcore.gen_server import Callback, GenServer, Rules
+from actorcore.mailbox import Item, Raw, Timeout
+from actorcore.runtime.async_process import AsyncProcess
+from actorcore.runtime.clock import monotonic_ns, monotonic_s
+from actorcore.runtime.complain import complain
+from actorcore.runtime.intake import enter
+from actorcore.runtime.lean import crash, reason_of_end, refuse
+from actorcore.runtime.status_page import StatusPage
+from actorcore.signals import Begin, Booted
+
+
+def run(
+    control: socket.socket, begin: Begin, status: StatusPage, lookup: Callable[[str], int | None] | None,
+    start: Callable[..., object],
+) -> Reason:  # fmt: skip
+    """Run ``start`` in a loop of its own to the end; the reason of the end."""
+    loop = asyncio.new_event_loop()
+    process = AsyncProcess(control, begin, status, lookup)
+    enter(process)
+    main = loop.create_task(_live(process, start))
+    process.attach(main)
+    while True:
+        try:
+            return loop.run_until_complete(main)
+        except (SystemExit, KeyboardInterrupt) as end:  # asyncio lets these two out of any task
+            if main.done():
+                raise
+            process.doom(reason_of_end(end))
+
+
+async def _live(process: AsyncProcess, start: Callable[..., object]) -> Reason:
+    try:
+        server = start() if isinstance(start, type) and issubclass(start, GenServer) else None
+    except BaseException as error:
+        return refuse(process, crash(error))
+    reason = await (_call(process, start) if server is None else _serve(process, server))
+    await process.finish()
+    return reason
+
+
+async def _call(process: AsyncProcess, start: Callable[..., object]) -> Reason:
+    process._control.say(Booted(process.begin.serial))
+    try:
+        await _result(start(process, *process.begin.spec.args))
+    except BaseException as error:
+        return process.doomed() or crash(error)
+    return process.doomed() or NORMAL
+
+
+async def _serve(process: AsyncProcess, server: GenServer) -> Reason:
+    begin = process.begin
+    server.process = process  # type: ignore[assignment]  # AsyncGenServer has its type
+    rules = Rules(server, begin.instance, begin.parent, process.post_reply)
+    try:
+        ignored = rules.begun(await _result(server.init(*begin.spec.args)))
+    except BaseException as error:
+        return refuse(process, process.doomed() or crash(error))
+    if ignored is not None or rules.stop is not None:
+        return refuse(process, rules.stop)
+    process._control.say(Booted(begin.serial))
+    try:
+        await _loop(process, rules)
+        reason = process.doomed() or rules.stop or NORMAL
+    except BaseException as error:
+        reason = process.doomed() or crash(error)
+    try:
+        await _result(server.terminate(reason))
+    except BaseException as error:  # reported; the first reason stands
+        crash(error)
+    return reason
+
+
+async def _loop(process: AsyncProcess, rules: Rules) -> None:
+    """Until ``rules.stop``: the continuation, else the next message, else the inactivity timeout."""
+    status = process.status
+    while rules.stop is None and not process.is_doomed():
+        todo = rules.continuation()
+        if todo is None:
+            deadline_s = None if rules.timeout_s is None else monotonic_s() + rules.timeout_s
+            item = await process.next_item(deadline_s) or Timeout()
+            status.busy(monotonic_ns(), len(process.mailbox.items))
+            todo = await _decode(process, rules, item)
+        else:
+            status.busy(monotonic_ns(), len(process.mailbox.items))
+        if todo is not None:
+            function, arguments, frm = todo
+            result = await _result(function(*arguments))
+            if frm is not None:
+                await process.make_room(frm.pid.serial)
+            rules.conclude(result, frm)
+        status.idle()
+
+
+async def _decode(process: AsyncProcess, rules: Rules, item: Item | Timeout) -> Callback | None:
+    """The callback for ``item``; a message of the wrong type is refused and harms nobody."""
+    try:
+        return rules.callback(item)
+    except DECODE_ERRORS as error:
+        if isinstance(item, Raw):
+            complain(f"message from {item.frm} refused: {bounded_text(str(error), 200)}")
+            await process.refuse(item)
+        return None
+
+
+async def _result(returned: object) -> object:
+    """What a callback came to, ``async def`` or not."""
+    return await returned if isinstance(returned, Awaitable) else returned

@@ -1,0 +1,383 @@
+"""The asyncio process: the API of whoever runs inside a loop, with waits that are awaited.
+
+The loop watches one descriptor, the epoll of the intake, so there is still one reader with one order of signals; what
+the lean process has as blocking waits are futures here, and every task of the loop may wait at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import msgspec
+
+from actorcore import frames
+from actorcore.errors import CallFailed, CallTimeout, RequestError
+from actorcore.exit_reason import NOPROC, Reason, Term
+from actorcore.frames import Call, Cast, Info, Reply
+from actorcore.gen_server import invalid_message
+from actorcore.mailbox import Dead, DownMessage, Event, From, Item, Raw, Refusal, Waiting
+from actorcore.pids import Pid
+from actorcore.runtime.channel import Whole
+from actorcore.runtime.clock import monotonic_s
+from actorcore.runtime.intake import FINISH_S, ExitSelf, Intake, running
+from actorcore.runtime.messaging import QUEUE_WAIT_S, Batch, value_of
+from actorcore.runtime.node_requests import REQUEST_WAIT_S, spec_of, value_of_answer
+from actorcore.runtime.status_page import fitting
+from actorcore.signals import (
+    Answer,
+    Demonitor,
+    IsAlive,
+    Link,
+    Monitor,
+    ProcessSpec,
+    Register,
+    Request,
+    Spawn,
+    TrapExit,
+    Unlink,
+    Unregister,
+    Whereis,
+)  # fmt: skip
+
+EAGER_ITEMS = 64
+"""Messages handled in a row before the other tasks of the loop get a turn."""
+
+
+class _AwaitedCall(Waiting):
+    """A call under way whose outcome wakes a task."""
+
+    __slots__ = ("done",)
+
+    def __init__(self, peer: int, done: asyncio.Future[None]) -> None:
+        super().__init__(peer)
+        self.done = done
+
+    def settle(self, outcome: Reply | Refusal | Dead) -> None:
+        super().settle(outcome)
+        _wake(self.done)
+
+
+class AsyncProcess(Intake):
+    """The running process; every method belongs to the thread of its loop.
+
+    Meaning, bounds and errors are those of the methods of the same names of :class:`actorcore.runtime.process.Process`.
+    """
+
+    def attach(self, main: asyncio.Task[Reason]) -> None:
+        """Begin to read; ``main`` is the task whose result is the exit reason."""
+        self._loop = main.get_loop()
+        self._main: asyncio.Task[Reason] | None = main
+        self._doom: Reason | None = None
+        self._asked: dict[int, asyncio.Future[Answer | None]] = {}
+        self._for_item: list[asyncio.Future[None]] = []
+        self._for_room: list[asyncio.Future[None]] = []
+        self._eager = 0
+        self._loop.add_reader(self._epoll.fileno(), self._read)
+
+    # ---- reading and waiting ----------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        try:
+            self.pump(0.0, self.mailbox.oldest_awaited() if self.mailbox.is_full() else None)
+        except ExitSelf as end:
+            self.doom(end.reason)
+        _wake_all(self._for_room)
+        if self.mailbox.items:
+            _wake_all(self._for_item)
+
+    def _reconsider(self) -> None:
+        """Whom a full mailbox keeps from being read may have changed."""
+        if self._peers.is_restricted:
+            self._read()
+
+    def _on_answer(self, answer: Answer) -> None:
+        asked = self._asked.get(answer.number)
+        if asked is None:
+            super()._on_answer(answer)
+        elif not asked.done():
+            asked.set_result(answer)
+
+    async def _wait(self, future: asyncio.Future[Any], deadline_s: float | None) -> None:
+        """Until ``future`` is done or the deadline has passed."""
+        if deadline_s is None:
+            await future
+            return
+        timer = self._loop.call_later(max(0.0, deadline_s - monotonic_s()), _wake, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+    async def _wait_among(self, waiting: list[asyncio.Future[None]], deadline_s: float | None) -> None:
+        future = self._loop.create_future()
+        waiting.append(future)
+        try:
+            await self._wait(future, deadline_s)
+        finally:
+            if future in waiting:
+                waiting.remove(future)
+
+    async def next_item(self, deadline_s: float | None) -> Item | None:
+        """The next undecoded message, waiting until ``deadline_s``; None when it passed."""
+        self._eager += 1
+        if self._eager > EAGER_ITEMS:
+            self._eager = 0
+            await _others()
+        while not self.mailbox.items:
+            if deadline_s is not None and monotonic_s() >= deadline_s:
+                return None
+            self._eager = 0
+            await self._wait_among(self._for_item, deadline_s)
+        item = self.mailbox.items.popleft()
+        self._reconsider()
+        return item
+
+    async def receive(self, timeout_s: float | None = None) -> Event | None:
+        """The next event of a plain function process; None after ``timeout_s``. Undecodable messages are refused."""
+        deadline_s = _deadline(timeout_s)
+        while (item := await self.next_item(deadline_s)) is not None:
+            event = self.event_of(item)
+            if event is not None:
+                return event
+            await self.refuse(item)
+        return None
+
+    # ---- messages ---------------------------------------------------------------------------------------------------
+
+    async def call(self, to: Pid | str, request: object, timeout_s: float | None = 5.0) -> object:
+        peer = await self._resolve(to)
+        if peer is None:
+            raise CallFailed(NOPROC)
+        if peer == self._serial:
+            raise CallFailed("calling_self")
+        deadline_s = _deadline(timeout_s)
+        call = _AwaitedCall(peer, self._loop.create_future())
+        number = self.mailbox.expect(call)
+        try:
+            await self._post(peer, Call(number, request))  # type: ignore[arg-type]  # encoded in place of its Raw
+            self._reconsider()
+            await self._wait(call.done, deadline_s)
+        finally:
+            self.mailbox.forget(number)
+            self._reconsider()
+        if call.outcome is None:
+            raise CallTimeout(f"no answer within {timeout_s} s")
+        return value_of(call.outcome)
+
+    async def cast(self, to: Pid | str, request: object) -> None:
+        await self._post_to(to, Cast(request))  # type: ignore[arg-type]
+
+    async def send(self, to: Pid | str, message: object) -> None:
+        await self._post_to(to, Info(message))  # type: ignore[arg-type]
+
+    async def reply(self, frm: From, value: object) -> None:
+        await self._post(frm.pid.serial, Reply(frm.number, value))  # type: ignore[arg-type]
+
+    async def reply_error(self, frm: From, code: str, detail: str = "") -> None:
+        await self._post(frm.pid.serial, Reply(frm.number, error=(code, detail)))
+
+    async def refuse(self, item: Item) -> None:
+        """Tell the sender of a call that its message does not decode; other messages are dropped."""
+        reply = invalid_message(item)
+        if reply is not None and isinstance(item, Raw):
+            await self._post(item.frm, reply)
+
+    def batch(self) -> Batch:
+        """``with process.batch():`` messages leave together, up to 64 in one datagram, at its end or before a wait."""
+        return Batch(self)
+
+    async def make_room(self, peer: int) -> None:
+        """Until a message to ``peer`` can be queued, or goes nowhere.
+
+        :raises RequestError: ``mailbox_full`` after 5 s without room.
+        """
+        channel = self._peers.find(peer)
+        if channel is None or not channel.is_full():
+            return
+        self._peers.flush(channel)
+        deadline_s = monotonic_s() + QUEUE_WAIT_S
+        while channel.is_full() and not channel.ended:
+            if monotonic_s() >= deadline_s:
+                raise RequestError("mailbox_full", f"process {peer} does not read")
+            await self._wait_among(self._for_room, deadline_s)
+
+    async def _post_to(self, to: Pid | str, message: Cast | Info) -> None:
+        peer = await self._resolve(to)
+        if peer == self._serial:
+            body = msgspec.Raw(frames.encoder.encode(message.body))
+            self._push(Raw(peer, type(message)(body)))
+        elif peer is not None:
+            await self._post(peer, message)
+
+    async def _post(self, peer: int, message: Whole) -> None:
+        await self.make_room(peer)
+        self._post_now(peer, message)
+
+    def post_reply(self, frm: From, value: object) -> None:
+        """:meth:`reply` without the wait of :meth:`make_room`."""
+        self._post_now(frm.pid.serial, Reply(frm.number, value))  # type: ignore[arg-type]
+
+    def _post_now(self, peer: int, message: Whole) -> None:
+        channel = self._peers.channel_to(peer)
+        if self._batching:
+            channel.post(message)
+        elif not channel.send_now(message):
+            self._peers.wants_room(channel)
+
+    def _push(self, item: Item) -> None:
+        self.mailbox.push(item)
+        _wake_all(self._for_item)
+
+    # ---- the node ---------------------------------------------------------------------------------------------------
+
+    async def request(self, body: Request, timeout_s: float = REQUEST_WAIT_S) -> Term:
+        future: asyncio.Future[Answer | None] = self._loop.create_future()
+        number = self._say(body)
+        self._asked[number] = future
+        try:
+            await self._wait(future, monotonic_s() + timeout_s)
+        finally:
+            del self._asked[number]
+        if (answer := future.result()) is None:
+            raise RequestError("timeout", type(body).__name__)
+        return value_of_answer(answer)
+
+    async def _resolve(self, to: Pid | str) -> int | None:
+        if isinstance(to, Pid):
+            return to.serial if to.instance == self.self_pid.instance else None
+        if self._lookup is not None:
+            return self._lookup(to)
+        serial = await self.request(Whereis(to))
+        return serial if isinstance(serial, int) else None
+
+    async def spawn(
+        self, start: str | ProcessSpec, args: Sequence[object] = (), link: bool = False, wait_init: bool = True, **spec: Any
+    ) -> Pid | None:
+        return await self._spawn(spec_of(start, args, spec), link, 0, wait_init)
+
+    async def spawn_link(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> Pid | None:
+        return await self._spawn(spec_of(start, args, spec), True, 0, True)
+
+    async def spawn_monitor(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> tuple[Pid, int]:
+        ref = self._next_ref()
+        pid = await self._spawn(spec_of(start, args, spec), False, ref, False)
+        if pid is None:
+            raise RequestError("internal_error", "a spawn without a pid")
+        return pid, ref
+
+    async def _spawn(self, spec: ProcessSpec, link: bool, monitor: int, wait_init: bool) -> Pid | None:
+        return self._pid(await self.request(Spawn(spec, link, monitor, wait_init), spec.init_timeout_s + REQUEST_WAIT_S))
+
+    async def exit(self, to: Pid, reason: Reason) -> None:
+        if to.instance == self.self_pid.instance:
+            await self.request(self._exit_signal(to, reason))
+
+    async def link(self, to: Pid) -> None:
+        await self.request(Link(self._serial_of(to)))
+
+    async def unlink(self, to: Pid) -> None:
+        await self.request(Unlink(self._serial_of(to)))
+
+    async def monitor(self, to: Pid | str) -> int:
+        ref = self._next_ref()
+        if isinstance(to, str):
+            await self.request(Monitor(ref, name=to))
+        elif to.instance == self.self_pid.instance:
+            await self.request(Monitor(ref, to.serial))
+        else:
+            self._push(DownMessage(ref, to, NOPROC))
+        return ref
+
+    async def demonitor(self, ref: int, flush: bool = True) -> bool:
+        existed = bool(await self.request(Demonitor(ref)))
+        if flush:
+            self.mailbox.remove_down(ref)
+        return existed
+
+    async def trap_exit(self, on: bool) -> bool:
+        return bool(await self.request(TrapExit(on)))
+
+    async def register(self, name: str, who: Pid | None = None) -> None:
+        await self.request(Register(name, 0 if who is None else self._serial_of(who)))
+
+    async def unregister(self, name: str) -> None:
+        await self.request(Unregister(name))
+
+    async def whereis(self, name: str) -> Pid | None:
+        return self._pid(await self._resolve(name))
+
+    async def is_alive(self, pid: Pid) -> bool:
+        return pid.instance == self.self_pid.instance and bool(await self.request(IsAlive(pid.serial)))
+
+    # ---- the end ----------------------------------------------------------------------------------------------------
+
+    def exit_self(self, reason: Reason) -> NoReturn:
+        """End this process with ``reason``, from any task: the callback under way is cancelled, ``terminate`` runs."""
+        self.doom(reason)
+        raise ExitSelf(fitting(reason))
+
+    def doom(self, reason: Reason) -> None:
+        """The process ends with ``reason``; the first one stands. The main task is cancelled unless it is the caller."""
+        if self._doom is None:
+            self._doom = fitting(reason)
+            if self._main is not None and asyncio.current_task(self._loop) is not self._main:
+                self._main.cancel()
+
+    def is_doomed(self) -> bool:
+        return self._doom is not None
+
+    def doomed(self) -> Reason | None:
+        """The reason of :meth:`doom`, if any; from now on the main task is not cancelled any more."""
+        self._main = None
+        return self._doom
+
+    async def finish(self) -> None:
+        """Before the end: cancel the other tasks, let introductions and queues leave; at most 1 s."""
+        deadline_s = monotonic_s() + FINISH_S
+        self._batching = False
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others, timeout=FINISH_S)
+        while not self.is_flushed() and monotonic_s() < deadline_s:
+            self._peers.flush_all()
+            await self._wait_among(self._for_room, deadline_s)
+
+
+class _Turn:
+    def __await__(self) -> Any:
+        yield
+
+
+def _others() -> _Turn:
+    """Let the other tasks of the loop run first."""
+    return _Turn()
+
+
+def _deadline(timeout_s: float | None) -> float | None:
+    return None if timeout_s is None else monotonic_s() + timeout_s
+
+
+def _wake(future: asyncio.Future[None] | asyncio.Future[Answer | None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _wake_all(waiting: list[asyncio.Future[None]]) -> None:
+    for future in waiting:
+        _wake(future)
+    waiting.clear()
+
+
+def current() -> AsyncProcess:
+    """The process that this code runs in.
+
+    :raises RuntimeError: it runs in none, or in one that blocks.
+    """
+    process = running()
+    if not isinstance(process, AsyncProcess):
+        raise RuntimeError("a process without async callbacks; see actorcore.runtime.process")
+    return process
