@@ -11,7 +11,7 @@ from actorcore.exit_reason import Reason
 from actorcore.gen_server import AsyncGenServer, Continue, GenServer, Info, InitResult, NoReply, Reply, Result, Stop
 from actorcore.mailbox import CallMessage, From, Message
 from actorcore.pids import Pid
-from actorcore.runtime.async_process import AsyncProcess, current
+from actorcore.runtime.async_process import AsyncProcess, current, let_others_run
 from tests import lean_actors
 from tests.lean_actors import INSTANCE
 
@@ -50,6 +50,18 @@ async def many_callers(process: AsyncProcess, to: int, report_to: int, count: in
     """Calls from as many tasks at once; reports the answers in the order of the tasks."""
     calls = [process.call(Pid(INSTANCE, to), number) for number in range(count)]
     await process.send(Pid(INSTANCE, report_to), await asyncio.gather(*calls))
+
+
+async def flooded_caller(process: AsyncProcess, to: int, report_to: int, count: int) -> None:
+    """Calls, tells when its mailbox is full, then the answer, then how many of ``count`` messages came."""
+    call = asyncio.create_task(process.call(Pid(INSTANCE, to), "wait", 60.0))
+    while not process.mailbox.is_full():
+        await let_others_run()
+    await process.send(Pid(INSTANCE, report_to), "full")
+    await process.send(Pid(INSTANCE, report_to), await call)
+    for _ in range(count):
+        await process.receive()
+    await process.send(Pid(INSTANCE, report_to), count)
 
 
 async def big_caller(process: AsyncProcess, to: int, size_bytes: int) -> None:
@@ -140,7 +152,8 @@ class Obedient(AsyncGenServer):
         return None
 
     async def handle_info(self, info: Info) -> Result:
-        await self.tell("info", type(info).__name__, str(msgspec.structs.astuple(info)[-1]) if type(info).__struct_fields__ else "")
+        values = msgspec.structs.astuple(info)
+        await self.tell("info", type(info).__name__, str(values[-1]) if values else "")
         return None
 
     async def handle_continue(self, term: object) -> Result:

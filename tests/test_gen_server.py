@@ -1,4 +1,4 @@
-"""GenServer in real processes, with ``def`` and with ``async def``: OTP's rules for starting, answering, stopping and last words."""
+"""GenServer in real processes, ``def`` and ``async def``: OTP's rules for starting, answering, stopping and last words."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class AsyncProcess(Intake):
         self._eager += 1
         if self._eager > EAGER_ITEMS:
             self._eager = 0
-            await _others()
+            await let_others_run()
         while not self.mailbox.items:
             if deadline_s is not None and monotonic_s() >= deadline_s:
                 return None
@@ -352,7 +352,7 @@ class _Turn:
         yield
 
 
-def _others() -> _Turn:
+def let_others_run() -> _Turn:
     """Let the other tasks of the loop run first."""
     return _Turn()
 
