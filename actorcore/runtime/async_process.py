@@ -15,11 +15,10 @@ import msgspec
 from actorcore import frames
 from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import NOPROC, Reason, Term
-from actorcore.frames import Call, Cast, Info, Reply
+from actorcore.frames import Call, Cast, Info, Message, Reply
 from actorcore.gen_server import invalid_message
 from actorcore.mailbox import Dead, DownMessage, Event, From, Item, Raw, Refusal, Waiting
 from actorcore.pids import Pid
-from actorcore.runtime.channel import Whole
 from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.intake import FINISH_S, ExitSelf, Intake, running
 from actorcore.runtime.messaging import QUEUE_WAIT_S, Batch, value_of
@@ -211,7 +210,7 @@ class AsyncProcess(Intake):
         elif peer is not None:
             await self._post(peer, message)
 
-    async def _post(self, peer: int, message: Whole) -> None:
+    async def _post(self, peer: int, message: Message) -> None:
         await self.make_room(peer)
         self._post_now(peer, message)
 
@@ -219,7 +218,7 @@ class AsyncProcess(Intake):
         """:meth:`reply` without the wait of :meth:`make_room`."""
         self._post_now(frm.pid.serial, Reply(frm.number, value))  # type: ignore[arg-type]
 
-    def _post_now(self, peer: int, message: Whole) -> None:
+    def _post_now(self, peer: int, message: Message) -> None:
         channel = self._peers.channel_to(peer)
         if self._batching:
             channel.post(message)

@@ -72,7 +72,7 @@ class Nursery:
             sockets.send(node, encoder.encode([Downlink(2, Channel(1))]), [channel.fileno()])
             peer.send(encoder.encode([Call(1, _NOTHING), Call(2, _NOTHING)]))
             peer.send(encoder.encode([Cast(_NOTHING)]))
-            lean.live(process)
+            lean.live(process, lean.load(spec.start))
             process.close()
             for end in (node, peer, channel):
                 end.close()
