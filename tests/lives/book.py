@@ -1,0 +1,573 @@
+"""Book: who must be told what, from the events alone; the rules of OTP once more, without the table's code or state.
+
+:meth:`Book.expect` reads an event before the node handles it, :meth:`Book.check` its effects. Receivers are played here
+too: each drops repeated frames, finds gaps, and crosses off what it was due. Nothing may come twice, nothing may be
+missing, and each DOWN, EXIT and answer has the value that the book has worked out by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actorcore.exit_reason import SIGNAL_NAMES, Reason
+from actorcore.signals import (
+    Answer, Ask, Asked, Begin, Booted, Born, Channel, ClientAttached, ClientDetached, Connect, Continued, Deliver, Demonitor,
+    Down, Effect, Event, Exit, Exited, Forget, Fork, ForkFailed, Introduce, IsAlive, Kill, Link, Monitor, PeerDown, ProcessSpec,
+    Publish, Received, Refill, Refused, Register, Report, Retract, SendExit, Spawn, Stopped, Ticked, TookOver, TrapExit,
+    Undelivered, Unlink, Unregister, Violated, Whereis, Writable,
+)  # fmt: skip
+
+LINGER_S = 5.0
+"""Of a client that hung up, and of a process whose init said no."""
+SIGTERM, SIGKILL = 15, 9
+
+
+class Some:
+    """Equal to any of its values: where the book cannot know which."""
+
+    def __init__(self, *values: object) -> None:
+        self.values = values
+
+    def __eq__(self, other: object) -> bool:
+        return not self.values or other in self.values
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"one of {self.values}"
+
+
+ANY: Any = Some()
+NOT_YET: Any = object()
+"""The answer to a start, until the book knows how the start has ended."""
+BY_SUPERVISOR: Any = Some("shutdown", "killed")
+
+
+class Party:
+    """One process, client or resident. ``alive``: signals reach it. ``downs``, ``exits``, ``peer_downs``, ``waits`` are due.
+
+    ``full``: its socket takes nothing; ``jammed``: the node knows. ``deaf``: its connection is dead, and the node does not
+    know. ``gaps``: frames that need not come, channels to those who died meanwhile.
+    """
+
+    __slots__ = (
+        "alive", "attached", "deadline", "deaf", "downs", "exits", "full", "gaps", "is_session", "jammed", "kind", "last_number",
+        "links", "may_spawn", "name", "number", "ordered", "os_pid", "peer_downs", "peers", "phase", "seen", "serial", "spec",
+        "starter", "traps", "waits", "watchers", "watching",
+    )  # fmt: skip
+
+    def __init__(self, serial: int, kind: str, phase: str) -> None:
+        self.serial, self.kind, self.phase = serial, kind, phase
+        self.alive = self.may_spawn = True
+        self.traps = self.is_session = self.full = self.jammed = self.deaf = self.attached = False
+        self.name: str | None = None
+        self.spec: ProcessSpec | None = None
+        self.ordered: Any = None
+        self.starter: tuple[Party, int] | None = None
+        self.deadline: float | None = None
+        self.number = self.last_number = self.seen = self.os_pid = 0
+        self.links: dict[int, None] = {}
+        self.watchers: dict[tuple[int, int], None] = {}
+        self.watching: dict[int, int] = {}
+        self.peers: dict[int, None] = {}
+        self.waits: dict[int, Any] = {}
+        self.downs: dict[int, tuple[int, Any]] = {}
+        self.exits: list[tuple[int, Any]] = []
+        self.peer_downs: dict[int, Any] = {}
+        self.gaps: set[int] = set()
+
+    def is_reachable(self) -> bool:
+        """Whether all that is due to it must have come."""
+        if self.kind == "client":
+            return self.attached and not (self.full or self.jammed or self.deaf)
+        return self.phase in ("booting", "running", "refused") and not (self.full or self.jammed)
+
+
+class Book:
+    def __init__(self, residents: dict[str, int]) -> None:
+        self.now = 0.0
+        self.residents = set(residents.values())
+        self.parties: dict[int, Party] = {}
+        self.published = dict(residents)
+        self.names: dict[str, tuple[int, int]] = {name: (serial, serial) for name, serial in residents.items()}
+        self.lives = 0
+        self.newest: Party | None = None
+        self.bounced: list[Undelivered] = []
+        self.spawning: tuple[Party, int, Spawn] | None = None
+        self.is_refill = self.is_death = False
+        self.kills: set[int] = set()
+        self.publishes: set[str] = set()
+        self.retracts: dict[int, str] = {}
+        self.forgets: set[int] = set()
+        self.doomed: set[int] = set()
+        self.ending: list[Party] = []
+        self.ended: dict[int, Party] = {}
+
+    # ---- events: what must follow -----------------------------------------------------------------------------------
+
+    def expect(self, event: Event) -> None:
+        """Read an event that is about to be handled."""
+        self.is_death = type(event) is Exited
+        FOLLOWS[type(event)](self, event)
+        while self.ending:  # clients that die with it, each may take others along
+            party = self.ending.pop(0)
+            self._end(party, party.ordered)
+
+    def _asked(self, event: Asked) -> None:
+        asker = self.parties.get(event.frm)
+        if asker is None or not asker.alive or event.number <= asker.last_number:
+            return
+        asker.last_number = event.number
+        ANSWERS[type(event.body)](self, asker, event.number, event.body)
+
+    def _living(self, serial: int) -> Party | None:
+        party = self.parties.get(serial)
+        return party if party is not None and party.alive else None
+
+    def _spawn(self, asker: Party, number: int, body: Spawn) -> None:
+        name = body.spec.name
+        if not asker.may_spawn:
+            asker.waits[number] = (None, ("not_permitted", "may_spawn"))
+        elif body.monitor and body.monitor in asker.watching:
+            asker.waits[number] = (None, ("already_exists", "ref"))
+        elif name is not None and name in self.names:
+            asker.waits[number] = (None, ("start_failed", {"already_registered": self.names[name][0]}))
+        else:
+            self.spawning = (asker, number, body)
+
+    def _send_exit(self, asker: Party, number: int, body: SendExit) -> None:
+        asker.waits[number] = (True, None)
+        target = self._living(body.to)
+        if target is None:
+            return
+        if body.reason == "kill":
+            self._doom(target, "killed")
+        elif target.traps:
+            target.exits.append((asker.serial, body.reason))
+        elif body.reason != "normal" or target is asker:
+            self._end_by_signal(target, asker.serial, body.reason)
+
+    def _link(self, asker: Party, number: int, body: Link) -> None:
+        target = self._living(body.to)
+        if target is not None:
+            if target is not asker:
+                asker.links[target.serial] = target.links[asker.serial] = None
+            asker.waits[number] = (True, None)
+        elif asker.traps:
+            asker.waits[number] = (True, None)
+            asker.exits.append((body.to, "noproc"))
+        else:
+            asker.waits[number] = (None, ("process_not_alive", "noproc"))
+
+    def _unlink(self, asker: Party, number: int, body: Unlink) -> None:
+        asker.waits[number] = (True, None)
+        self._cut(asker, body.to)
+
+    def _cut(self, party: Party, to: int) -> None:
+        if party.links.pop(to, 0) is None:
+            del self.parties[to].links[party.serial]
+
+    def _monitor(self, asker: Party, number: int, body: Monitor) -> None:
+        if body.ref in asker.watching:
+            asker.waits[number] = (None, ("already_exists", "ref"))
+            return
+        asker.waits[number] = (True, None)
+        to = self.published.get(body.name, 0) if body.name else body.to
+        target = self._living(to)
+        if target is None:
+            asker.downs[body.ref] = (to, "noproc")
+        else:
+            asker.watching[body.ref] = to
+            target.watchers[asker.serial, body.ref] = None
+
+    def _demonitor(self, asker: Party, number: int, body: Demonitor) -> None:
+        target = asker.watching.pop(body.ref, None)
+        asker.waits[number] = (target is not None, None)
+        if target is not None:
+            del self.parties[target].watchers[asker.serial, body.ref]
+
+    def _trap_exit(self, asker: Party, number: int, body: TrapExit) -> None:
+        asker.waits[number] = (asker.traps, None)
+        asker.traps = body.on
+
+    def _register(self, asker: Party, number: int, body: Register) -> None:
+        holder = self._living(body.who or asker.serial)
+        if holder is None:
+            asker.waits[number] = (None, ("process_not_alive", "noproc"))
+        elif body.name in self.names or holder.name is not None:
+            asker.waits[number] = (None, ("already_registered", self.names.get(body.name, (None,))[0]))
+        else:
+            asker.waits[number] = (True, None)
+            holder.name = body.name
+            self.names[body.name] = (holder.serial, asker.serial)
+            self.publishes.add(body.name)
+
+    def _unregister(self, asker: Party, number: int, body: Unregister) -> None:
+        if body.name not in self.published:
+            asker.waits[number] = (None, ("not_found", body.name))
+        elif asker.serial not in self.names[body.name]:
+            asker.waits[number] = (None, ("not_permitted", body.name))
+        else:
+            asker.waits[number] = (True, None)
+            holder = self.parties[self.names[body.name][0]]
+            self._free_name(holder)
+
+    def _free_name(self, holder: Party) -> None:
+        if holder.name is not None:
+            del self.names[holder.name]
+            if holder.name in self.published:
+                self.retracts[holder.serial] = holder.name
+            holder.name = None
+
+    def _free_reserved_name(self, holder: Party) -> None:
+        if holder.name not in self.published:
+            self._free_name(holder)
+
+    def _whereis(self, asker: Party, number: int, body: Whereis) -> None:
+        asker.waits[number] = (self.published.get(body.name), None)
+
+    def _is_alive(self, asker: Party, number: int, body: IsAlive) -> None:
+        asker.waits[number] = (self._living(body.who) is not None, None)
+
+    def _some_time(self, asker: Party, number: int, body: Introduce | Ask) -> None:
+        asker.waits[number] = ANY
+
+    def _born(self, event: Born) -> None:
+        party = self.parties.get(event.serial)
+        if party is None or party.kind != "process" or party.os_pid:
+            return
+        party.os_pid = event.os_pid
+        if party.ordered is not None:
+            self.kills.add(party.serial)  # whoever was to kill it may have had no pidfd yet
+        else:
+            party.phase = "warm" if party.phase == "blank" else "booting"
+
+    def _booted(self, event: Booted) -> None:
+        party = self._in_boot(event.serial)
+        if party is None:
+            return
+        party.phase, party.deadline = "running", None
+        if party.name is not None and party.name not in self.published:
+            self.publishes.add(party.name)
+        self._answer_starter(party, (party.serial, None))
+
+    def _refused(self, event: Refused) -> None:
+        party = self._in_boot(event.serial)
+        if party is None:
+            return
+        party.phase, party.deadline = "refused", self.now + LINGER_S
+        self._free_reserved_name(party)
+        self._answer_starter(party, (None, None if event.reason is None else ("start_failed", event.reason)))
+
+    def _in_boot(self, serial: int) -> Party | None:
+        party = self._living(serial)
+        return party if party is not None and party.phase == "booting" else None
+
+    def _answer_starter(self, party: Party, answer: object) -> None:
+        if party.starter is not None:
+            asker, number = party.starter
+            asker.waits[number] = answer
+            party.starter = None
+
+    def _fork_failed(self, event: ForkFailed) -> None:
+        party = self.parties.get(event.serial)
+        if party is None or party.kind != "process" or party.os_pid:
+            return
+        if party.starter is not None:
+            self._cut(party, party.starter[0].serial)
+        if party.ordered is not None:
+            self._end(party, party.ordered)
+        else:
+            reason: Reason = {"resource_exhausted": event.errno_name}
+            self._end(party, reason, ("resource_exhausted", event.errno_name))
+
+    def _exited(self, event: Exited) -> None:
+        party = self.parties.get(event.serial)
+        if party is None or party.kind != "process":
+            self.forgets.add(event.serial)
+        elif event.code == 1:
+            by_itself: Reason = "normal" if event.status == 0 else {"exit": event.status}
+            self._end(party, by_itself if event.declared is None else event.declared)
+        elif event.status == SIGKILL:
+            self._end(party, "killed" if party.ordered is None else party.ordered)
+        else:
+            self._end(party, "shutdown" if event.status == SIGTERM else {"signal": SIGNAL_NAMES[event.status]})
+
+    def _ticked(self, event: Ticked) -> None:
+        for party in [p for p in self.parties.values() if p.deadline is not None and p.deadline <= self.now]:
+            if party.kind == "client":
+                self._doom(party, "noconnection")
+                continue
+            self._free_reserved_name(party)
+            if party.starter is not None:
+                self._cut(party, party.starter[0].serial)
+                self._answer_starter(party, (None, ("start_timeout", "timeout")))
+            self._doom(party, "killed")
+
+    def _attached(self, event: ClientAttached) -> None:
+        party = self.parties.get(event.serial)
+        if party is not None and party.kind == "client" and event.secret == secret_of(party.number):
+            party.attached, party.full, party.jammed, party.deaf, party.deadline = True, False, False, False, None
+
+    def add_client(self, serial: int, number: int) -> Party:
+        """A new client was given ``serial``; its secret is made of ``number``."""
+        party = self.parties[serial] = Party(serial, "client", "running")
+        party.number, party.attached = number, True
+        return party
+
+    def _detached(self, event: ClientDetached) -> None:
+        party = self._living(event.serial)
+        if party is None or party.kind != "client":
+            return
+        was_attached, party.attached = party.attached, False
+        if event.dead:
+            self._doom(party, "noconnection")
+        elif was_attached:
+            party.deadline = self.now + LINGER_S
+
+    def _violated(self, event: Violated) -> None:
+        party = self._living(event.serial)
+        if party is not None:
+            self._doom(party, {"error": {"type": "protocol_error", "text": event.detail}})
+
+    def _undelivered(self, event: Undelivered) -> None:
+        party = self.parties.get(event.to)
+        if party is not None:
+            party.jammed = True
+
+    def _writable(self, event: Writable) -> None:
+        party = self.parties.get(event.to)
+        if party is not None and party.phase not in ("forking", "blank"):
+            party.full = party.jammed = False
+
+    def _refill(self, event: Refill) -> None:
+        self.is_refill = True
+
+    def _nothing(self, event: object) -> None:
+        pass
+
+    # ---- ends -------------------------------------------------------------------------------------------------------
+
+    def _doom(self, party: Party, reason: Any) -> None:
+        """The first decision stands."""
+        if not party.alive:
+            return
+        party.alive, party.ordered, party.deadline = False, reason, None
+        self.doomed.add(party.serial)
+        if party.kind == "process":
+            self.kills.add(party.serial)
+        else:
+            self.ending.append(party)
+
+    def _end_by_signal(self, party: Party, frm: int, reason: Any) -> None:
+        if party.kind == "client" and party.alive:
+            party.exits.append((frm, reason))
+        self._doom(party, reason)
+
+    def _end(self, party: Party, reason: Any, refusal: tuple[str, Any] | None = None) -> None:
+        serial = party.serial
+        del self.parties[serial]
+        self.ended[serial] = party
+        party.alive = False
+        self.forgets.add(serial)
+        self.lives += party.kind == "process"
+        self._free_name(party)
+        for ref, target in party.watching.items():
+            watched = party if target == serial else self.parties[target]
+            del watched.watchers[serial, ref]
+        for watcher, ref in party.watchers:
+            watching = self.parties[watcher]
+            del watching.watching[ref]
+            watching.downs[ref] = (serial, reason)
+        for other in party.links:
+            partner = self.parties[other]
+            del partner.links[serial]
+            if not partner.alive:
+                continue
+            if partner.traps:
+                partner.exits.append((serial, reason))
+            elif reason != "normal":
+                self._end_by_signal(partner, serial, reason)
+        for other in party.peers:
+            peer = self.parties[other]
+            del peer.peers[serial]
+            peer.peer_downs[serial] = reason
+        if party.starter is not None:
+            self._answer_starter(party, (None, refusal or ("start_failed", reason)))
+
+    # ---- effects ----------------------------------------------------------------------------------------------------
+
+    def check(self, effects: list[Effect]) -> None:
+        """Cross off what the event has led to; nothing more, and nothing less, may have been."""
+        for effect in effects:
+            CHECKS[type(effect)](self, effect)
+        left = (self.spawning, self.kills, self.publishes, self.retracts, self.forgets)
+        assert left == (None, set(), set(), {}, set()), f"no effect: {left}"
+        self.is_refill = False
+        self.doomed.clear()
+        self.ended.clear()
+
+    def _deliver(self, effect: Deliver) -> None:
+        body = effect.body
+        if type(body) is Begin:
+            self._begin(effect.to, body)
+        party = self._receiver(effect.to)
+        assert not party.jammed, f"{effect.to} cannot hear"
+        if party.full:
+            self.bounced.append(Undelivered(effect.to, effect.seq, body))
+        elif not party.deaf:
+            self.receive(party, effect.seq, body)
+
+    def _receiver(self, serial: int, is_repeat: bool = False) -> Party:
+        party = self.parties.get(serial) or self.ended.get(serial)
+        assert party is not None, f"{serial} is dead and hears something"
+        assert party.alive or serial in self.doomed, f"{serial} is dying and hears something"
+        if party.kind == "client":
+            assert party.attached or is_repeat, f"{serial} is not there and hears something"
+        else:
+            assert party.os_pid, f"{serial} is not born and hears something"
+        return party
+
+    def receive(self, party: Party, seq: int, body: object) -> None:
+        """What a receiver does: drop repeats, miss what is missing, cross off the rest."""
+        if seq <= party.seen:
+            return
+        assert party.gaps.issuperset(range(party.seen + 1, seq)), f"{party.serial}: frames {party.seen + 1} to {seq - 1} are lost"
+        assert (seq == 1) is (type(body) is Begin) or party.kind == "client", "Begin is the first frame"
+        party.seen = seq
+        match body:
+            case Answer(number, value, error):
+                assert number in party.waits, f"{party.serial}: answer {number} was not due: {body}"
+                expected = party.waits.pop(number)
+                assert expected == (value, error), f"{party.serial}: answer {number} is {value, error}, not {expected}"
+            case Down(refs, pid, reason):
+                assert refs, "a DOWN without a ref"
+                assert pid not in self.retracts, f"{pid} is still found under its name, and {party.serial} is told of its death"
+                for ref in refs:
+                    expected = party.downs.pop(ref, None)
+                    assert expected == (pid, reason), f"{party.serial}: DOWN {ref} of {pid, reason}, due was {expected}"
+            case Exit(frm, reason):
+                assert frm not in self.retracts or not self.is_death, f"{frm} is still found under its name, and {party.serial} is told of its death"
+                if frm not in self.residents:
+                    assert (frm, reason) in party.exits, f"{party.serial}: EXIT {frm, reason}, due were {party.exits}"
+                    party.exits.remove((frm, reason))
+            case PeerDown(peer, reason):
+                expected = party.peer_downs.pop(peer, None)
+                assert expected == reason, f"{party.serial}: PeerDown {peer, reason}, due was {expected}"
+            case Begin(serial, _, _, spec):
+                assert (serial, spec) == (party.serial, party.spec), "a process begins as what was ordered"
+
+    def _fork(self, effect: Fork) -> None:
+        assert effect.serial not in self.parties, f"{effect.serial} is forked twice"
+        party = self.parties[effect.serial] = Party(effect.serial, "process", "blank" if self.is_refill else "forking")
+        if self.is_refill:
+            party.alive = False
+        else:
+            self._begins(party)
+
+    def _begin(self, serial: int, body: Begin) -> None:
+        party = self.parties[serial]
+        if party.phase == "warm":  # a blank is used
+            party.alive, party.phase = True, "booting"
+            self._begins(party)
+        if party.spec is None:  # a session of the supervisor's, known from here on
+            party.spec, party.traps, party.may_spawn = body.spec, body.spec.trap_exit, body.spec.may_spawn
+            if body.spec.name is not None:
+                party.name = body.spec.name
+                self.names[party.name] = (serial, body.parent)
+
+    def _begins(self, party: Party) -> None:
+        if self.spawning is None:
+            party.is_session = True
+            return
+        asker, number, body = self.spawning
+        self.spawning = None
+        self.newest = party
+        party.spec, party.traps, party.may_spawn = body.spec, body.spec.trap_exit, body.spec.may_spawn
+        party.deadline = self.now + body.spec.init_timeout_s
+        if body.spec.name is not None:
+            party.name = body.spec.name
+            self.names[party.name] = (party.serial, asker.serial)
+        if body.link:
+            party.links[asker.serial] = asker.links[party.serial] = None
+        if body.monitor:
+            asker.watching[body.monitor] = party.serial
+            party.watchers[asker.serial, body.monitor] = None
+        if body.wait_init:
+            party.starter = (asker, number)
+            asker.waits[number] = NOT_YET
+        else:
+            asker.waits[number] = (party.serial, None)
+
+    def _connect(self, effect: Connect) -> None:
+        for serial, seq, other in ((effect.a, effect.a_seq, effect.b), (effect.b, effect.b_seq, effect.a)):
+            # For the sake of one end the frame of the other may go out again, to whom cannot hear now.
+            party = self._receiver(serial, is_repeat=other in self.parties and serial in self.parties[other].peers)
+            party.peers[other] = None
+            is_lost = party.deaf or (party.kind == "client" and not party.attached)
+            if party.full or party.jammed or is_lost:
+                party.gaps.add(seq)
+            if (party.full or party.jammed) and not is_lost:
+                self.bounced.append(Undelivered(serial, seq, Channel(other)))
+            elif not is_lost:
+                self.receive(party, seq, None)
+
+    def _kill(self, effect: Kill) -> None:
+        if effect.serial in self.kills:
+            self.kills.discard(effect.serial)
+            return
+        party = self.parties[effect.serial]
+        assert party.is_session, f"{effect.serial} is killed without a reason"
+        self._doom(party, BY_SUPERVISOR)
+        self.kills.discard(effect.serial)
+
+    def _publish(self, effect: Publish) -> None:
+        assert effect.name in self.publishes, f"{effect.name} is published too early"
+        assert self.names[effect.name][0] == effect.serial, f"{effect.name} is another's"
+        self.publishes.discard(effect.name)
+        self.published[effect.name] = effect.serial
+
+    def _retract(self, effect: Retract) -> None:
+        holder = self.published.pop(effect.name)
+        assert self.retracts.pop(holder, None) == effect.name, f"{effect.name} is retracted, and {holder} has it"
+
+    def _forget(self, effect: Forget) -> None:
+        assert effect.serial in self.forgets, f"{effect.serial} is forgotten and lives"
+        assert effect.serial not in self.published.values(), f"{effect.serial} is forgotten and still found"
+        self.forgets.discard(effect.serial)
+        self.ended.pop(effect.serial, None)
+
+    # ---- now and then -----------------------------------------------------------------------------------------------
+
+    def check_all(self) -> None:
+        """Nothing is due to whoever can hear."""
+        for party in self.parties.values():
+            if not party.alive or not party.is_reachable():
+                continue
+            left = (party.downs, party.exits, party.peer_downs)
+            assert left == ({}, [], {}), f"{party.serial} was never told {left}"
+            unanswered = {number: answer for number, answer in party.waits.items() if answer is not ANY and answer is not NOT_YET}
+            assert unanswered == {}, f"{party.serial} was never answered {unanswered}"
+        for name, serial in self.published.items():
+            assert serial in self.residents or serial in self.parties, f"{name} is a dead one's"
+
+
+def secret_of(number: int) -> bytes:
+    return number.to_bytes(4, "big")
+
+
+FOLLOWS: dict[type, Any] = {
+    Asked: Book._asked, Born: Book._born, Booted: Book._booted, Refused: Book._refused, ForkFailed: Book._fork_failed,
+    Exited: Book._exited, Ticked: Book._ticked, ClientAttached: Book._attached, ClientDetached: Book._detached,
+    Violated: Book._violated, Undelivered: Book._undelivered, Writable: Book._writable, Refill: Book._refill,
+    Received: Book._nothing, Stopped: Book._nothing, Continued: Book._nothing, TookOver: Book._nothing,
+}  # fmt: skip
+ANSWERS: dict[type, Any] = {
+    Spawn: Book._spawn, SendExit: Book._send_exit, Link: Book._link, Unlink: Book._unlink, Monitor: Book._monitor,
+    Demonitor: Book._demonitor, TrapExit: Book._trap_exit, Register: Book._register, Unregister: Book._unregister,
+    Whereis: Book._whereis, IsAlive: Book._is_alive, Introduce: Book._some_time, Ask: Book._some_time,
+}  # fmt: skip
+CHECKS: dict[type, Any] = {
+    Deliver: Book._deliver, Fork: Book._fork, Connect: Book._connect, Kill: Book._kill, Publish: Book._publish,
+    Retract: Book._retract, Forget: Book._forget, Report: Book._nothing,
+}  # fmt: skip
