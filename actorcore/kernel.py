@@ -6,8 +6,6 @@ same order give the same state and the same effects: that is what lets a success
 
 from __future__ import annotations
 
-from collections import deque
-
 import msgspec
 
 from actorcore import migrations
@@ -58,7 +56,7 @@ class Kernel:
         if isinstance(event, ShutdownAsked):
             return self._shut_down(now)
         effects = self.table.handle(event, now)
-        out = self._settle(deque(effects), now)
+        out = self._settle(effects, now)
         if isinstance(event, Ticked):
             for name in self._alarms.pop_due(now):
                 serial, _, key = name.partition(" ")
@@ -103,15 +101,14 @@ class Kernel:
 
     # ---- residents ------------------------------------------------------------------------------------------------
 
-    def _settle(self, effects: deque[Effect], now: float) -> list[Effect]:
-        """Deliver to residents at once, in order; everything else goes out."""
-        out: list[Effect] = []
-        while effects:
-            effect = effects.popleft()
-            if isinstance(effect, Deliver) and effect.to in self._by_serial:
-                out += self._tell(effect.to, effect.body, now)
-            else:
-                out.append(effect)
+    def _settle(self, effects: list[Effect], now: float) -> list[Effect]:
+        """What is for residents stays inside; what they make of it follows."""
+        # All of this turn first: frames carry their numbers already, and a receiver drops what comes after a higher one.
+        out = [effect for effect in effects if not isinstance(effect, Deliver) or effect.to not in self._by_serial]
+        if len(out) < len(effects):
+            for effect in effects:
+                if isinstance(effect, Deliver) and effect.to in self._by_serial:
+                    out += self._tell(effect.to, effect.body, now)
         return out
 
     def _tell(self, serial: int, body: Delivery, now: float) -> list[Effect]:
@@ -123,9 +120,9 @@ class Kernel:
     def _obey(self, serial: int, order: Order, now: float) -> list[Effect]:
         match order:
             case Do(number, body):
-                return self._settle(deque(self.table.handle(Asked(serial, number, body), now)), now)
+                return self._settle(self.table.handle(Asked(serial, number, body), now), now)
             case AnswerTo(frm, number, value, error):
-                return self._settle(deque(self.table.answer(frm, number, value, error)), now)
+                return self._settle(self.table.answer(frm, number, value, error), now)
             case SetAlarm(key, at):
                 self._alarms.set(f"{serial} {key}", at)
                 return []
@@ -167,7 +164,7 @@ class Kernel:
         del self._serials[name], self._by_serial[serial]
         del self._residents[name]
         effects = self.table.resident_exited(serial, reason, now)
-        return self._settle(deque(effects), now) + self._halt_if_alone()
+        return self._settle(effects, now) + self._halt_if_alone()
 
     def _halt_if_alone(self) -> list[Effect]:
         return [Operate("halt")] if self._ending and set(self._serials) == {"node"} else []

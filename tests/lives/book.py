@@ -11,10 +11,53 @@ from typing import Any
 
 from actorcore.exit_reason import SIGNAL_NAMES, Reason
 from actorcore.signals import (
-    Answer, Ask, Asked, Begin, Booted, Born, Channel, ClientAttached, ClientDetached, Connect, Continued, Deliver, Demonitor,
-    Down, Effect, Event, Exit, Exited, Forget, Fork, ForkFailed, Introduce, IsAlive, Kill, Link, Monitor, PeerDown, ProcessSpec,
-    Publish, Received, Refill, Refused, Register, Report, Retract, SendExit, Spawn, Stopped, Ticked, TookOver, TrapExit,
-    Undelivered, Unlink, Unregister, Violated, Whereis, Writable,
+    Answer,
+    Ask,
+    Asked,
+    Begin,
+    Booted,
+    Born,
+    Channel,
+    ClientAttached,
+    ClientDetached,
+    Connect,
+    Continued,
+    Deliver,
+    Demonitor,
+    Down,
+    Effect,
+    Event,
+    Exit,
+    Exited,
+    Forget,
+    Fork,
+    ForkFailed,
+    Introduce,
+    IsAlive,
+    Kill,
+    Link,
+    Monitor,
+    PeerDown,
+    ProcessSpec,
+    Publish,
+    Received,
+    Refill,
+    Refused,
+    Register,
+    Report,
+    Retract,
+    SendExit,
+    Spawn,
+    Stopped,
+    Ticked,
+    TookOver,
+    TrapExit,
+    Undelivered,
+    Unlink,
+    Unregister,
+    Violated,
+    Whereis,
+    Writable,
 )  # fmt: skip
 
 LINGER_S = 5.0
@@ -442,12 +485,12 @@ class Book:
                 assert expected == (value, error), f"{party.serial}: answer {number} is {value, error}, not {expected}"
             case Down(refs, pid, reason):
                 assert refs, "a DOWN without a ref"
-                assert pid not in self.retracts, f"{pid} is still found under its name, and {party.serial} is told of its death"
+                assert pid not in self.retracts, f"{party.serial} is told of the death of {pid}, which is still found"
                 for ref in refs:
                     expected = party.downs.pop(ref, None)
                     assert expected == (pid, reason), f"{party.serial}: DOWN {ref} of {pid, reason}, due was {expected}"
             case Exit(frm, reason):
-                assert frm not in self.retracts or not self.is_death, f"{frm} is still found under its name, and {party.serial} is told of its death"
+                assert frm not in self.retracts or not self.is_death, f"{party.serial} is told of {frm}, which is still found"
                 if frm not in self.residents:
                     assert (frm, reason) in party.exits, f"{party.serial}: EXIT {frm, reason}, due were {party.exits}"
                     party.exits.remove((frm, reason))

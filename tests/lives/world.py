@@ -14,9 +14,43 @@ import msgspec
 from actorcore.exit_reason import Reason
 from actorcore.kernel import Kernel
 from actorcore.signals import (
-    Ask, Asked, Booted, Born, ClientAttached, ClientDetached, Connect, Continued, Deliver, Demonitor, Effect, Event, Exited, ForkFailed,
-    Introduce, IsAlive, Kill, Link, Monitor, ProcessSpec, Received, Refill, Refused, Register, Request, SendExit, Spawn, Stopped,
-    Ticked, TookOver, TrapExit, Undelivered, Unlink, Unregister, Violated, Whereis, Writable,
+    Ask,
+    Asked,
+    Booted,
+    Born,
+    ClientAttached,
+    ClientDetached,
+    Connect,
+    Continued,
+    Deliver,
+    Demonitor,
+    Effect,
+    Event,
+    Exited,
+    ForkFailed,
+    Introduce,
+    IsAlive,
+    Kill,
+    Link,
+    Monitor,
+    ProcessSpec,
+    Received,
+    Refill,
+    Refused,
+    Register,
+    Request,
+    SendExit,
+    Spawn,
+    Stopped,
+    Ticked,
+    TookOver,
+    TrapExit,
+    Undelivered,
+    Unlink,
+    Unregister,
+    Violated,
+    Whereis,
+    Writable,
 )  # fmt: skip
 from supervisors.child_spec import ChildSpec
 from supervisors.session_vocabulary import (
@@ -31,7 +65,7 @@ from supervisors.session_vocabulary import (
 from supervisors.sessions import Sessions
 from tests.lives.book import NOT_YET, Book, Party, secret_of
 
-INSTANCE = 7
+INSTANCE, MAX_SESSIONS = 7, 3
 CHECK_EVERY = 250
 """Events between two checks of the whole: the table's own invariants, and nothing due to anybody who can hear."""
 SUCCESSION_EVERY = 500
@@ -50,7 +84,7 @@ STATUSES = [(2, 9), (2, 9), (2, 11), (2, 15), (2, 6), (1, 0), (1, 3)]
 class World:
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
-        self.kernel = self._kernel()
+        self.kernel = self.new_kernel()
         self.book = Book(self.kernel.table.published())
         self.sessions = self.book.published["system:sessions"]
         self.now = 0.0
@@ -63,6 +97,7 @@ class World:
         self.to_reap: list[int] = []
         self.base, self.tail = self.kernel.snapshot(), list[tuple[Event, float, list[Effect]]]()
         self.dies_at = SUCCESSION_EVERY
+        self.generation = 1
         acts: list[tuple[int, Callable[[], None]]] = [
             (26, self.spawn), (16, self.reap), (10, self.die), (10, self.go_on), (9, self.ask), (3, self.bond), (3, self.whistle),
             (2, self.jam), (4, self.unjam), (2, self.hang_up), (3, self.come_back), (3, self.receive), (2, self.repeat),
@@ -71,8 +106,8 @@ class World:
         self.acts = [act for weight, act in acts for _ in range(weight)]
 
     @staticmethod
-    def _kernel() -> Kernel:
-        return Kernel(INSTANCE, {"sessions": Sessions(6)})
+    def new_kernel() -> Kernel:
+        return Kernel(INSTANCE, {"sessions": Sessions(MAX_SESSIONS)})
 
     def live(self, lives: int) -> World:
         """Go on until so many processes have lived and died, then end everybody."""
@@ -93,15 +128,13 @@ class World:
         book = self.book
         book.now = self.now
         book.expect(event)
-        self.kernel.next_deadline()  # as the pump does; it sheds what was cancelled
         effects = self.kernel.handle(event, self.now)
         if type(event) is ClientAttached and event.serial == 0:
             self.clients += 1
             book.add_client(self.kernel.table.last_client, self.clients)
         self.events += 1
         self.tail.append((event, self.now, effects))
-        if self.events >= self.dies_at - TAIL:
-            self._approach_death(effects)
+        is_succeeded = self.events >= self.dies_at - TAIL and self._approach_death(effects)
         for effect in effects:
             if type(effect) is Kill:
                 self.to_reap.append(effect.serial)
@@ -110,24 +143,27 @@ class World:
             self.check_all()
         while book.bounced:
             self.do(book.bounced.pop(0))
+        if is_succeeded:
+            self.generation += 1
+            self.do(TookOver(1, self.generation))
 
-    def _approach_death(self, effects: list[Effect]) -> None:
+    def _approach_death(self, effects: list[Effect]) -> bool:
+        """The node dies within these effects, when it is time; whether there is a successor."""
         if self.events < self.dies_at:
             if len(self.tail) > TAIL:
                 self.base, self.tail = self.kernel.snapshot(), []
-            return
-        self.dies_at = self.events + 1 + self.pick(2 * SUCCESSION_EVERY)
+            return False
+        self.dies_at = self.events + 2 + self.pick(2 * SUCCESSION_EVERY)
         self._frames_before_death(effects[: self.pick(len(effects) + 1)])
-        successor = self._kernel()
+        successor = self.new_kernel()
         successor.restore(self.base)
         for event, at, expected in self.tail:
-            successor.next_deadline()
             again = successor.handle(event, at)
             assert again == expected, f"a successor makes of {event} {again}, not {expected}"
-        assert successor.snapshot() == self.kernel.snapshot(), "a successor knows something else"
-        self.kernel = successor
-        self.tail = [*self.tail[-TAIL // 2 :]]
         self.base, self.tail = successor.snapshot(), []
+        assert self.base == self.kernel.snapshot(), "a successor knows something else"
+        self.kernel = successor
+        return True
 
     def _frames_before_death(self, performed: list[Effect]) -> None:
         """These the dying node has sent; its successor sends all of them, again."""
@@ -270,10 +306,10 @@ class World:
                 self.request(asker, IsAlive(to))
             case 7:
                 self.request(asker, Monitor(self.ref, name=name))
-            case 8:
-                self.request(asker, Monitor(next(iter(asker.watching), 1), to))
+            case 8 if asker.watching:
+                self.request(asker, Monitor(next(iter(asker.watching)), to))
             case _:
-                self.request(asker, Introduce(to))
+                self.request(asker, Introduce(to if self.pick(9) else self.sessions))
 
     def jam(self) -> None:
         party = self.one_of(("booting", "running"))
@@ -322,8 +358,8 @@ class World:
         party = self.anyone()
         serial = party.serial
         match self.pick(8):
-            case 0:
-                event, _, _ = self.tail[self.pick(len(self.tail))] if self.tail else (TookOver(1, 1), 0.0, [])
+            case 0 if self.tail:
+                event = self.tail[self.pick(len(self.tail))][0]
                 if type(event) is Asked:
                     self.do(event)
             case 1 if party.os_pid:
@@ -342,12 +378,10 @@ class World:
                 self.do(Stopped(serial) if self.pick(2) else Continued(serial))
 
     def wait(self) -> None:
-        """Time passes; the timers that are due ring."""
+        """Time passes; the timers that are due ring, if any."""
         self.now += (0.0, 0.3, 1.0, 3.0)[self.pick(4)]
         self.crowd = (5, 12, 30)[self.pick(3)]
-        due = self.kernel.next_deadline()
-        if due is not None and due <= self.now:
-            self.do(Ticked())
+        self.do(Ticked())
 
     def supervise(self) -> None:
         """Ask the supervisor of all sessions."""
@@ -356,7 +390,7 @@ class World:
         process = ProcessSpec("m:s", trap_exit=bits & 3 == 0, name=id if bits & 4 else None, init_timeout_s=1e9)
         spec = ChildSpec(
             id, process, "permanent" if bits & 8 else "transient", shutdown_s=1.0 if bits & 16 else "brutal_kill",
-            intensity=2 if bits & 32 else 50, backoff_initial_s=0.0 if bits & 1 else 0.01,
+            intensity=1 if bits & 32 else 6, backoff_initial_s=0.0 if bits & 1 else 0.01,
         )  # fmt: skip
         requests: list[SessionRequest] = [
             StartSession(spec), StartSession(spec), StartSession(spec), StopSession(id), RestartSession(id), GetSession(id),

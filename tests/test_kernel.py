@@ -1,0 +1,64 @@
+"""The kernel of the node: what the table and the residents make of one event, in one order."""
+
+from __future__ import annotations
+
+import msgspec
+
+from actorcore.kernel import Kernel
+from actorcore.signals import (
+    Answer,
+    Ask,
+    Asked,
+    Booted,
+    Born,
+    ClientAttached,
+    Deliver,
+    Event,
+    Exit,
+    Exited,
+    Link,
+    ProcessSpec,
+    Request,
+    TrapExit,
+)
+from supervisors.child_spec import ChildSpec
+from supervisors.session_vocabulary import SessionRequest, StartSession, StopSession
+from supervisors.sessions import Sessions
+
+
+class Frames:
+    """A client of a kernel, and the frames that it gets."""
+
+    def __init__(self) -> None:
+        self.kernel = Kernel(1, {"sessions": Sessions()})
+        self.sessions = self.kernel.table.published()["system:sessions"]
+        self.numbers = 0
+        self.frames: list[tuple[int, object]] = []
+        self.do(ClientAttached(0, b"", 1))
+        self.me = self.kernel.table.last_client
+        self.ask_node(TrapExit(True))
+
+    def do(self, event: Event) -> None:
+        effects = self.kernel.handle(event, 0.0)
+        self.frames += [(effect.seq, effect.body) for effect in effects if isinstance(effect, Deliver) and effect.to > 2]
+
+    def ask_node(self, request: Request) -> None:
+        self.numbers += 1
+        self.do(Asked(self.me, self.numbers, request))
+
+    def ask(self, request: SessionRequest) -> None:
+        self.ask_node(Ask(self.sessions, msgspec.Raw(msgspec.msgpack.encode(request))))
+
+
+def test_frames_leave_in_the_order_of_their_numbers_also_when_a_supervisor_answers_in_the_same_turn() -> None:
+    """A receiver drops what comes after a higher number: the EXIT of a session would be lost to who stops it."""
+    it = Frames()
+    it.ask(StartSession(ChildSpec("s", ProcessSpec("m:f"), shutdown_s="brutal_kill")))
+    serial = it.me + 1
+    it.do(Born(serial, 1))
+    it.do(Booted(serial))
+    it.ask_node(Link(serial))
+    it.ask(StopSession("s"))
+    it.frames.clear()
+    it.do(Exited(serial, 2, 9))
+    assert [(seq, type(body)) for seq, body in it.frames] == [(4, Exit), (5, Answer)]

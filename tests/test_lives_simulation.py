@@ -1,0 +1,68 @@
+"""R5: a million simulated process lives, in which no DOWN is lost or doubled.
+
+Every effect of every event is compared with what :mod:`tests.lives.book` expects, and each 250th event the whole table is.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar, get_args
+
+import pytest
+
+from actorcore import signals
+from actorcore.kernel import Kernel
+from actorcore.signals import Effect, Event, Report, Request
+from supervisors.sessions import Sessions
+from tests.lives.world import INSTANCE, MAX_SESSIONS, World, run
+
+LIVES = int(os.environ.get("LIVES", "200000"))
+SEEDS = 20
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_R5_simulated_lives_lose_and_double_nothing(seed: int) -> None:
+    world = run(seed, LIVES // SEEDS)
+    assert world.book.lives >= LIVES // SEEDS
+
+
+def test_the_same_seed_lives_the_same_lives() -> None:
+    first, second = (run(99, 500) for _ in range(2))
+    assert (first.events, first.now, first.kernel.snapshot()) == (second.events, second.now, second.kernel.snapshot())
+
+
+class Noted(Kernel):
+    """Remembers of which kinds events, requests, effects, deliveries and refusals were."""
+
+    seen: ClassVar[set[str]] = set()
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        effects = super().handle(event, now)
+        for thing in (event, *effects):
+            body = getattr(thing, "body", None)
+            error = getattr(body, "error", None)
+            self.seen.update({type(thing).__name__, type(body).__name__})
+            self.seen.update({error[0]} if isinstance(error, tuple) else ())
+            self.seen.update({thing.kind} if isinstance(thing, Report) else ())
+        return effects
+
+
+class Listening(World):
+    @staticmethod
+    def new_kernel() -> Kernel:
+        return Noted(INSTANCE, {"sessions": Sessions(MAX_SESSIONS)})
+
+
+def test_the_lives_reach_every_rule() -> None:
+    Listening(5).live(2_000)
+    words = {word.__name__ for union in (Request, signals.Event, signals.Effect, signals.Delivery) for word in get_args(union)}
+    # A resident's own deliveries stay inside the node; the rest is of the whole daemon, not of a life.
+    inside = {"Asking", "Alarm", "Started", "Processes", "ShutdownAsked", "ReloadEnded", "Operate"}
+    assert sorted(words - inside - Noted.seen) == []
+    codes = {
+        "not_permitted", "already_exists", "start_failed", "start_timeout", "process_not_alive", "already_registered",
+        "not_found", "calling_self", "resource_exhausted", "unsupported",
+    }  # fmt: skip
+    kinds = {"stale", "unknown_sender", "unknown_client", "fork_failed", "session_restarted", "session_gave_up"}
+    assert sorted((codes | kinds) - Noted.seen) == []
