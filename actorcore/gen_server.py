@@ -177,12 +177,12 @@ class Rules:
         """
         if type(item) is Raw:
             message = item.message
+            if type(message) is Cast:
+                return self._server.handle_cast, (self._casts.decode(message.body),), None
             pid = Pid(self._instance, item.frm)
             if type(message) is Call:
                 frm = From(pid, message.number)
                 return self._server.handle_call, (self._calls.decode(message.body), frm), frm
-            if type(message) is Cast:
-                return self._server.handle_cast, (self._casts.decode(message.body),), None
             return self._server.handle_info, (Message(pid, frames.term_decoder.decode(message.body)),), None
         if type(item) is ExitMessage and item.frm == self._parent:
             self.stop = item.reason

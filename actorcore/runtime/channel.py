@@ -41,31 +41,35 @@ class Channel:
     """The process's end of one channel; ``sent`` and ``received`` count messages since it was made."""
 
     __slots__ = (
-        "_batch", "_batched", "_buffers", "_bytes", "_filled", "_large", "_messages", "_queue", "_size",
-        "ended", "peer", "received", "sent", "sock",
+        "_batch", "_batched", "_buffers", "_bytes", "_filled", "_large", "_messages", "_queue", "_sealed", "_size",
+        "ended", "peer", "received", "sock",
     )  # fmt: skip
 
     def __init__(self, peer: int, buffers: Buffers, sock: socket.socket | None = None) -> None:
         self.peer = peer
         self._buffers = buffers
         self.sock = sock
-        self.sent = 0
         self.received = 0
         self.ended = False
         self._queue: deque[tuple[bytes | bytearray | memoryview, int]] = deque()  # datagrams, messages that end in them
+        self._messages = 0  # of the queue
+        self._bytes = 0  # of the queue
         self._batch = bytearray(_HEADER)  # of the datagram that is still open
         self._batched = 0
-        self._messages = 0  # waiting here, those of the open batch included
-        self._bytes = 0  # of the queue
+        self._sealed = 0  # sent but for the open batch
         self._large: bytearray | None = None  # the message of which parts are coming
         self._size = 0
         self._filled = 0
+
+    @property
+    def sent(self) -> int:
+        return self._sealed + self._batched
 
     def is_full(self) -> bool:
         return self._messages >= MAX_QUEUE_MESSAGES or self._bytes >= MAX_QUEUE_BYTES
 
     def is_flushed(self) -> bool:
-        return not self._messages
+        return not self._queue and not self._batched
 
     # ---- sending ----------------------------------------------------------------------------------------------------
 
@@ -78,45 +82,42 @@ class Channel:
         encoded = self._buffers.encoded
         _encode_into(message, encoded)
         size = len(encoded)
-        if self._batched == BATCH_MESSAGES or (self._batched and len(self._batch) + size > _BATCH_END):
+        if len(self._batch) + size > _BATCH_END and self._batched:
             self._seal()
         if size > WHOLE_BYTES:
             self._queue_parts(memoryview(encoded))
-        else:
-            self._batch += encoded
-            self._batched += 1
-        self._messages += 1
-        self.sent += 1
+            return
+        self._batch += encoded
+        self._batched += 1
+        if self._batched == BATCH_MESSAGES:
+            self._seal()
 
     def send_now(self, message: Message) -> bool:
         """:meth:`post` and :meth:`flush`, short when nothing waits; True when nothing is left."""
-        if self._messages or self.sock is None:
+        if self._queue or self._batched or self.sock is None:
             self.post(message)
             return self.flush()
         encoded = self._buffers.encoded
         _encode_into([message], encoded)
         if len(encoded) > WHOLE_BYTES:
             self._queue_parts(memoryview(encoded)[1:])  # without the header of a list of one
-            self._messages += 1
-            self.sent += 1
             return self.flush()
-        self.sent += 1
         try:
             self.sock.send(encoded, SEND_FLAGS)
         except BlockingIOError:
             self._enqueue(bytes(encoded), 1)
-            self._messages += 1
             return False
         except DEAD:  # noticed where it is read
-            return True
+            pass
+        self._sealed += 1
         return True
 
     def flush(self) -> bool:
         """Send what the socket takes; True when nothing is left. After the peer's death the queue vanishes."""
         if self.sock is None:
-            return not self._messages
+            return self.is_flushed()
         queue = self._queue
-        while self._messages:
+        while queue or self._batched:
             if not queue:
                 self._seal()
             data, messages = queue[0]
@@ -136,12 +137,15 @@ class Channel:
     def drop_queue(self) -> None:
         """Nobody will read it."""
         self._queue.clear()
+        self._sealed += self._batched
         self._batch = bytearray(_HEADER)
         self._batched = self._messages = self._bytes = 0
 
     def _enqueue(self, data: bytes | bytearray | memoryview, messages: int) -> None:
         self._queue.append((data, messages))
         self._bytes += len(data)
+        self._messages += messages
+        self._sealed += messages
 
     def _seal(self) -> None:
         """The open batch becomes a datagram."""
@@ -151,8 +155,8 @@ class Channel:
             del batch[:2]
         else:
             batch[2] = count
-        self._enqueue(batch, count)
         self._batch, self._batched = bytearray(_HEADER), 0
+        self._enqueue(batch, count)
 
     def _queue_parts(self, message: memoryview) -> None:
         """Queue views of ``message``, which is all or the end of what has just been encoded."""

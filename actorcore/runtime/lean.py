@@ -136,16 +136,19 @@ def serve(process: Process, server: GenServer) -> Reason:
 
 def loop(process: Process, rules: Rules) -> None:
     """Until ``rules.stop``: the continuation, else the next message, else the inactivity timeout."""
-    status = process.status
+    status, mailbox = process.status, process.mailbox
     while rules.stop is None:
-        todo = rules.continuation()
-        if todo is None:
-            deadline_s = None if rules.timeout_s is None else monotonic_s() + rules.timeout_s
-            item = process.next_item(deadline_s) or Timeout()
-            status.busy(monotonic_ns(), len(process.mailbox.items))
+        if rules.then is None:
+            if mailbox.items:
+                item: Item | Timeout = mailbox.items.popleft()
+            else:
+                deadline_s = None if rules.timeout_s is None else monotonic_s() + rules.timeout_s
+                item = process.next_item(deadline_s) or Timeout()
+            status.busy(monotonic_ns(), len(mailbox.items))
             todo = decode(process, rules, item)
         else:
-            status.busy(monotonic_ns(), len(process.mailbox.items))
+            status.busy(monotonic_ns(), len(mailbox.items))
+            todo = rules.continuation()
         if todo is not None:
             function, arguments, frm = todo
             rules.conclude(function(*arguments), frm)

@@ -72,7 +72,7 @@ class Messaging(NodeRequests):
         self._post(frm.pid.serial, Reply(frm.number, error=(code, detail)))
 
     def _post_to(self, to: Pid | str, message: Cast | Info) -> None:
-        peer = self._resolve(to)
+        peer = to.serial if type(to) is Pid and to.instance == self.self_pid.instance else self._resolve(to)
         if peer == self._serial:
             body = msgspec.Raw(frames.encoder.encode(message.body))
             self.mailbox.push(Raw(peer, type(message)(body)))
