@@ -16,14 +16,17 @@ from typing import TypeAlias, Union
 
 import msgspec
 
-from actorcore.errors import ProtocolError
+from actorcore import terms
+from actorcore.errors import ProtocolError, RequestError
 from actorcore.exit_reason import Reason, Term
 from actorcore.pids import EXT_PID, Pid, pack_pid, unpack_pid
-from actorcore.signals import Booted, Born, Delivery, Refused, Request, Word
+from actorcore.signals import Booted, Born, Delivery, Refused, Request, SendExit, Spawn, Word
 
 PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 1 << 20
-"""A client's frame; a larger length is refused before anything is allocated."""
+"""What the node sends to a client; a larger length is refused before anything is allocated."""
+MAX_REQUEST_BYTES = 56 << 10
+"""What a process or client says to the node at once: a Begin, Exit or Down made of it still fits into a datagram."""
 MAX_DATAGRAM_BYTES = 64 << 10
 """A datagram of ours; larger messages on a channel go in parts."""
 BATCH_MESSAGES = 64
@@ -117,29 +120,84 @@ def _encode_hook(value: object) -> msgspec.msgpack.Ext:
     raise NotImplementedError(f"{type(value).__name__} is not plain data")
 
 
-def _decode_ext(code: int, data: memoryview) -> Pid:
+def decode_ext(code: int, data: memoryview) -> Pid:
+    """msgspec's hook for the one extension there is."""
     if code != EXT_PID:
         raise ValueError(f"unknown extension {code}")
     return unpack_pid(data)
 
 
 encoder = msgspec.msgpack.Encoder(enc_hook=_encode_hook)
-down_decoder = msgspec.msgpack.Decoder(list[Downlink], ext_hook=_decode_ext)
-up_decoder = msgspec.msgpack.Decoder(list[Uplink], ext_hook=_decode_ext)
-channel_decoder: msgspec.msgpack.Decoder[Said] = msgspec.msgpack.Decoder(Said, ext_hook=_decode_ext)
-message_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message, ext_hook=_decode_ext)
-term_decoder: msgspec.msgpack.Decoder[Term] = msgspec.msgpack.Decoder(ext_hook=_decode_ext)
+down_decoder = msgspec.msgpack.Decoder(list[Downlink], ext_hook=decode_ext)
+up_decoder = msgspec.msgpack.Decoder(list[Uplink], ext_hook=decode_ext)
+channel_decoder: msgspec.msgpack.Decoder[Said] = msgspec.msgpack.Decoder(Said, ext_hook=decode_ext)
+message_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message, ext_hook=decode_ext)
+term_decoder: msgspec.msgpack.Decoder[Term] = msgspec.msgpack.Decoder(ext_hook=decode_ext)
+
+_hello_decoder = msgspec.msgpack.Decoder(Hello)
 
 # msgspec raises four families on hostile bytes (RELIABILITY F11).
 DECODE_ERRORS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError, OverflowError)
+ENCODE_ERRORS = (TypeError, NotImplementedError, RecursionError, ValueError, OverflowError)
+
+
+def encode_request(number: int, body: Request) -> bytes:
+    """A frame with request ``number``, as :func:`decode_up` takes it.
+
+    :raises RequestError: ``invalid_message``, it is no plain data; ``value_too_long``.
+    """
+    data = b"\x91" + encode(Numbered(number, body))
+    if len(data) > MAX_REQUEST_BYTES:
+        raise RequestError("value_too_long", f"a request of {len(data)} bytes, at most {MAX_REQUEST_BYTES}")
+    if isinstance(body, (Spawn, SendExit)):
+        try:
+            decode_up(data)
+        except ProtocolError as error:
+            raise RequestError("invalid_message", str(error)) from None
+    return data
+
+
+def encode(value: object) -> bytes:
+    """``value`` as msgpack; raises RequestError ``invalid_message`` for what is no plain data."""
+    try:
+        return encoder.encode(value)
+    except ENCODE_ERRORS as error:
+        raise RequestError("invalid_message", _short(error)) from None
+
+
+def decode_hello(data: bytes) -> Hello:
+    """The first frame of a client; raises ProtocolError on anything else."""
+    try:
+        return _hello_decoder.decode(data)
+    except DECODE_ERRORS as error:
+        raise ProtocolError(_short(error)) from None
 
 
 def decode_up(data: bytes | memoryview) -> list[Uplink]:
-    """What a process or client said; raises ProtocolError on anything else."""
+    """What a process or client said; raises ProtocolError on anything else, and on terms that would cost the node time."""
+    if len(data) > MAX_REQUEST_BYTES:
+        raise ProtocolError(f"{len(data)} bytes at once")
     try:
-        return up_decoder.decode(data)
+        said = up_decoder.decode(data)
     except DECODE_ERRORS as error:
         raise ProtocolError(_short(error)) from None
+    for message in said:
+        kind = type(message)
+        if kind is Numbered:
+            body = message.body  # type: ignore[union-attr]
+            if type(body) is Spawn:
+                _check(body.spec.args)
+            elif type(body) is SendExit:
+                _check(body.reason)
+        elif kind is Refused:
+            _check(message.reason)  # type: ignore[union-attr]
+    return said
+
+
+def _check(term: object) -> None:
+    trouble = terms.trouble_with(term)
+    if trouble is not None:
+        raise ProtocolError(trouble)
 
 
 def decode_down(data: bytes | memoryview) -> list[Downlink]:

@@ -8,7 +8,9 @@ from typing import Literal, TypeAlias, Union
 
 import msgspec
 
+from actorcore import terms
 from actorcore.exit_reason import Reason, is_abnormal
+from actorcore.frames import encoder
 from actorcore.signals import ProcessSpec
 from supervisors.backoff import MAX_DELAY_S, MIN_STEP_S, is_limit_reachable, shortest_time_to_limit_s
 
@@ -19,7 +21,6 @@ MAX_INTENSITY = 1000
 """Each counted restart is a time in the snapshot."""
 MAX_SPEC_BYTES = 32 << 10
 """A spec must fit into the one datagram that tells a child what to become, and stays in the snapshot."""
-MAX_SPEC_DEPTH = 32
 
 ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -65,21 +66,10 @@ def _trouble_with_size(spec: ChildSpec) -> str | None:
     if not ID.fullmatch(spec.id):
         return "id: must match [a-z0-9][a-z0-9._-]{0,63}"
     # First of all: encoding, here or in a snapshot, raises for what is nested too deeply.
-    if not _is_plain(spec.process.args, MAX_SPEC_DEPTH):
-        return f"process.args: not plain data, or nested deeper than {MAX_SPEC_DEPTH}"
-    size_bytes = len(msgspec.msgpack.encode(spec))
+    if (trouble := terms.trouble_with(spec.process.args)) is not None:
+        return f"process.args: {trouble}"
+    size_bytes = len(encoder.encode(spec))
     return f"process: {size_bytes} bytes encoded, at most {MAX_SPEC_BYTES}" if size_bytes > MAX_SPEC_BYTES else None
-
-
-def _is_plain(term: object, depth: int) -> bool:
-    """Whether ``term`` is a Term of at most ``depth`` levels; msgpack also knows other keys and extensions."""
-    if term is None or isinstance(term, (bool, int, float, str, bytes)):
-        return True
-    if depth == 0:
-        return False
-    if isinstance(term, dict):
-        return all(isinstance(key, str) and _is_plain(value, depth - 1) for key, value in term.items())
-    return isinstance(term, list) and all(_is_plain(item, depth - 1) for item in term)
 
 
 def _trouble_with_numbers(spec: ChildSpec) -> str | None:

@@ -55,7 +55,7 @@ def request(core: ClientCore, body: Request) -> Steps[Term]:
 
 def ask(core: ClientCore, name: str, body: object) -> Steps[Term]:
     """A call to resident ``name`` in its own vocabulary."""
-    raw = msgspec.Raw(frames.encoder.encode(body))
+    raw = msgspec.Raw(frames.encode(body))
     if name not in core.residents:  # a resident lives as long as the daemon
         core.residents[name] = yield from _serial(core, name)
     return (yield from request(core, Ask(core.residents[name], raw)))
@@ -79,7 +79,7 @@ def call(core: ClientCore, to: Target, body: object) -> Steps[Term]:
     """A call over the direct channel, or to a resident by name."""
     if isinstance(to, str) and to.startswith(RESIDENT_PREFIX):
         return (yield from ask(core, to, body))
-    raw = msgspec.Raw(frames.encoder.encode(body))
+    raw = msgspec.Raw(frames.encode(body))
     channel = yield from _channel(core, to)
     yield from _room(core, channel)
     number = core.await_next(channel.peer)
@@ -90,7 +90,7 @@ def call(core: ClientCore, to: Target, body: object) -> Steps[Term]:
 
 def cast(core: ClientCore, to: Target, body: object) -> Steps[None]:
     """As OTP's cast: who is not there does not get it, and that is no error."""
-    raw = msgspec.Raw(frames.encoder.encode(body))
+    raw = msgspec.Raw(frames.encode(body))
     try:
         yield from _post(core, to, Cast(raw))
     except CallFailed as error:
@@ -99,7 +99,7 @@ def cast(core: ClientCore, to: Target, body: object) -> Steps[None]:
 
 def send(core: ClientCore, to: Target, body: object) -> Steps[None]:
     """As OTP's ``!``: to a dead Pid it vanishes, a name that nobody has is an error."""
-    raw = msgspec.Raw(frames.encoder.encode(body))
+    raw = msgspec.Raw(frames.encode(body))
     try:
         yield from _post(core, to, Info(raw))
     except CallFailed as error:

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, Union
 import msgspec
 
 from actorcore.exit_reason import Reason, Term, bounded_text
+from actorcore.frames import DECODE_ERRORS, decode_ext, encoder
 from actorcore.signals import Word
 from supervisors.child_spec import ChildSpec
 
@@ -91,14 +92,14 @@ SessionRequest: TypeAlias = Union[
 Refusal: TypeAlias = tuple[str, Term]
 """(code, detail) of an error answer."""
 
-_decoder = msgspec.msgpack.Decoder(SessionRequest)
+_decoder = msgspec.msgpack.Decoder(SessionRequest, ext_hook=decode_ext)
 
 
 def decode_request(body: msgspec.Raw) -> SessionRequest | Refusal:
     """The request in ``body``, or ``("invalid_message", why)``."""
     try:
         request: SessionRequest = _decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except DECODE_ERRORS as error:
         return ("invalid_message", bounded_text(str(error), 200))
     return request
 
@@ -178,7 +179,7 @@ def page(sessions: list[Session], limit: int) -> dict[str, Term]:
         if len(rows) == limit or size_bytes > PAGE_BYTES:
             return {"sessions": rows, "next": sessions[len(rows) - 1].number}
         rows.append(session.row())
-        size_bytes += len(msgspec.msgpack.encode(rows[-1]))
+        size_bytes += len(encoder.encode(rows[-1]))
     return {"sessions": rows, "next": None}
 
 
@@ -186,6 +187,6 @@ def short_reason(reason: Reason) -> Reason:
     """``reason``, or only its kind when it is too large to be kept."""
     if isinstance(reason, str):
         return bounded_text(reason, MAX_REASON_BYTES // 4)
-    if len(msgspec.msgpack.encode(reason)) <= MAX_REASON_BYTES:
+    if len(encoder.encode(reason)) <= MAX_REASON_BYTES:
         return reason
     return {bounded_text(key, 64): "truncated" for key in list(reason)[:1]}

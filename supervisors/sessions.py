@@ -16,6 +16,7 @@ from typing import assert_never
 import msgspec
 
 from actorcore.exit_reason import Term, bounded_text
+from actorcore.frames import decode_ext, encoder
 from actorcore.residents import AnswerTo, Leave, Order
 from actorcore.signals import NOBODY, Alarm, Answer, Asking, Begin, Channel, Delivery, Down, Exit, PeerDown, Started
 from supervisors.child_spec import ChildSpec, validate
@@ -42,7 +43,7 @@ from supervisors.session_vocabulary import (
 
 MAX_SESSIONS = 1000
 
-_decoder = msgspec.msgpack.Decoder(Memory)
+_decoder = msgspec.msgpack.Decoder(Memory, ext_hook=decode_ext)
 
 SHUTDOWN_GRACE_S = 5.0
 """For all sessions together when the daemon is told to end."""
@@ -83,7 +84,7 @@ class Sessions:
 
     def snapshot(self) -> bytes:
         """The whole state; equal states give equal bytes."""
-        return msgspec.msgpack.encode(self._lives.memory())
+        return encoder.encode(self._lives.memory())
 
     def restore(self, state: bytes) -> None:
         """Become what :meth:`snapshot` described; ``max_sessions`` stays."""

@@ -147,7 +147,7 @@ def test_arguments_nested_beyond_what_a_snapshot_can_hold_are_refused() -> None:
     for _ in range(200):
         deep = [deep]
     refusal = validate(ChildSpec("a", ProcessSpec("m:ok", args=deep)))  # type: ignore[arg-type]
-    assert refusal == ("invalid_spec", "process.args: not plain data, or nested deeper than 32")
+    assert refusal == ("invalid_spec", "process.args: nested deeper than 32")
 
 
 REASONS: list[tuple[Reason, bool]] = [

@@ -20,7 +20,7 @@ import msgspec
 
 from actorcore import frames
 from actorcore.errors import ProtocolError, RequestError
-from actorcore.frames import MAX_FRAME_BYTES, PROTOCOL_VERSION, Downlink, Farewell, Got, Hello, Numbered, Welcome
+from actorcore.frames import MAX_FRAME_BYTES, PROTOCOL_VERSION, Downlink, Farewell, Got, Hello, Welcome
 from actorcore.runtime.sockets import MAX_FDS, close_all
 from actorcore.signals import Answer, Channel, Delivery, Request
 
@@ -91,16 +91,12 @@ class ClientConnection:
     def submit(self, body: Request) -> int:
         """Queue a request and send what the socket takes; it is repeated to a new node until answered. Its number.
 
-        :raises RequestError: ``value_too_long`` above a frame, ``mailbox_full`` with too many unanswered; not queued.
-        :raises TypeError, NotImplementedError, OverflowError: the body is no plain data.
+        :raises RequestError: as frames.encode_request, and ``mailbox_full`` with too many unanswered; not queued.
         """
         if len(self._unanswered) >= MAX_UNANSWERED:
             raise RequestError("mailbox_full", f"{MAX_UNANSWERED} requests without an answer")
         number = self.next_number()
-        data = frames.encoder.encode([Numbered(number, body)])
-        if len(data) > MAX_FRAME_BYTES:
-            raise RequestError("value_too_long", f"a request of {len(data)} bytes")
-        self._unanswered[number] = _framed(data)
+        self._unanswered[number] = _framed(frames.encode_request(number, body))
         if self.state == "open":
             self._queue_got()
             self._out += self._unanswered[number]

@@ -11,7 +11,7 @@ from collections import deque
 
 from actorcore import frames
 from actorcore.errors import RequestError
-from actorcore.frames import Numbered, Uplink
+from actorcore.frames import Uplink
 from actorcore.runtime import sockets
 from actorcore.signals import Channel, Delivery, Request
 
@@ -33,12 +33,14 @@ class ControlLink:
     def request(self, body: Request) -> int:
         """Say ``body`` to the node under the next number, which its Answer will carry.
 
-        :raises RequestError: ``mailbox_full``, the node has taken nothing for thousands of requests.
+        :raises RequestError: as frames.encode_request, and ``mailbox_full``, the node has taken nothing for thousands of
+            requests.
         """
         if len(self._queue) >= MAX_QUEUE:
             raise RequestError("mailbox_full", "the node does not read")
+        data = frames.encode_request(self._number + 1, body)
         self._number += 1
-        self.say(Numbered(self._number, body))
+        self._send(data)
         return self._number
 
     def say(self, uplink: Uplink) -> None:
@@ -46,7 +48,10 @@ class ControlLink:
 
         :raises PeerGone: the guardian is gone.
         """
-        self._queue.append(frames.encoder.encode([uplink]))
+        self._send(frames.encoder.encode([uplink]))
+
+    def _send(self, data: bytes) -> None:
+        self._queue.append(data)
         self.flush()
 
     def flush(self) -> bool:

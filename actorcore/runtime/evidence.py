@@ -21,12 +21,14 @@ def is_abandoned(control: socket.socket) -> bool:
 
 
 def is_exiting(os_pid: int) -> bool:
-    """Whether the process is on its way out, dead or gone (proc(5), flags of ``stat``)."""
+    """Whether the process is known to be on its way out, dead or gone (proc(5), flags of ``stat``)."""
     try:
         with open(f"/proc/{os_pid}/stat") as file:
             return bool(int(file.read().rpartition(")")[2].split()[6]) & _PF_EXITING)
-    except (OSError, IndexError, ValueError):
+    except (FileNotFoundError, ProcessLookupError):
         return True
+    except OSError:  # EMFILE: nothing is known
+        return False
 
 
 def closed_it_alive(os_pid: int) -> bool:

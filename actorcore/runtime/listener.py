@@ -16,31 +16,32 @@ import struct
 from collections import deque
 from collections.abc import Callable
 
-import msgspec
-
 from actorcore.errors import ProtocolError
 from actorcore.frames import (
-    DECODE_ERRORS,
-    MAX_FRAME_BYTES,
+    MAX_REQUEST_BYTES,
     PROTOCOL_VERSION,
     Downlink,
     Farewell,
     Hello,
     Uplink,
     Welcome,
+    decode_hello,
     decode_up,
     encoder,
 )  # fmt: skip
-from actorcore.runtime import clock, evidence, log
+from actorcore.runtime import clock, descriptors, evidence, log
 
 HANDSHAKE_S = 1.0
 """From accept to a whole Hello."""
 MAX_CONNECTIONS = 4096
+ACCEPTS = 64
+"""Per turn, so that a flood of connections delays nobody."""
 MAX_UNSENT_BYTES = 16 << 20
 """A connection that reads so little is cut; its client finds everything again when it returns."""
 _RECV_BYTES = 256 << 10
 _SO_PEERPIDFD = 77
-_HELLO = msgspec.msgpack.Decoder(Hello)
+_STRANGER = Farewell("not_permitted", "this daemon serves another user")
+_TOO_MANY = Farewell("resource_exhausted", "too many connections")
 
 
 class Connection:
@@ -97,8 +98,8 @@ class Listener:
         self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def accept(self) -> None:
-        """Take every waiting connection; those of another uid and those too many are closed before a byte is read."""
-        for _ in range(64):
+        """Take every waiting connection; those of another uid and those too many are refused before a byte is read."""
+        for _ in range(ACCEPTS):
             try:
                 sock, _ = self.sock.accept()
             except BlockingIOError:
@@ -153,8 +154,12 @@ class Listener:
         except OSError:
             sock.close()
             return
-        if uid != os.geteuid() or len(self.by_fd) >= MAX_CONNECTIONS:
-            sock.close()
+        if uid != os.geteuid():
+            _refuse(sock, _STRANGER)
+            return
+        if len(self.by_fd) >= MAX_CONNECTIONS or descriptors.is_last(sock.fileno()):
+            log.report_seldom("connection_refused", 0, len(self.by_fd))
+            _refuse(sock, _TOO_MANY)
             return
         pidfd = -1
         with contextlib.suppress(OSError):
@@ -165,25 +170,32 @@ class Listener:
         self._poller.register(sock.fileno(), select.EPOLLIN)
 
     def _refuse_one(self) -> None:
-        """Out of descriptors: take one connection with the reserve and close it, so that nobody waits in the backlog."""
-        os.close(self._reserve)
+        """Out of descriptors: refuse one connection with the help of the reserve, so that nobody waits in the backlog."""
+        log.report_seldom("descriptors_exhausted", 0)
+        if self._reserve >= 0:
+            os.close(self._reserve)
+            self._reserve = -1
+        with contextlib.suppress(OSError):  # ENFILE, or a limit that was lowered: the next turn tries again
+            sock, _ = self.sock.accept()
+            _refuse(sock, _TOO_MANY)
         with contextlib.suppress(OSError):
-            self.sock.accept()[0].close()
-        self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        log.report("descriptors_exhausted", 0)
+            self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def _read(self, connection: Connection) -> None:
         try:
-            data = connection.sock.recv(_RECV_BYTES)
+            # Without room for them the kernel drops attached descriptors and says so (MSG_CTRUNC, recvmsg(2)).
+            data, _, flags, _ = connection.sock.recvmsg(_RECV_BYTES)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
+            data, flags = b"", 0
         if not data:
             self._drop(connection)
             return
         connection.inbox += data
         try:
+            if flags & socket.MSG_CTRUNC:
+                raise ProtocolError("descriptors attached")
             for body in _frames(connection.inbox):
                 if connection.serial == 0:
                     self._greet(connection, body)
@@ -193,14 +205,11 @@ class Listener:
                 if connection.sock.fileno() < 0:
                     return
         except ProtocolError as error:
-            log.report("protocol_error", connection.serial, str(error)[:200])
+            log.report_seldom("protocol_error", connection.serial, str(error)[:200])
             self._part(connection, Farewell("protocol_error", "not a frame of this protocol"))
 
     def _greet(self, connection: Connection, body: bytes) -> None:
-        try:
-            hello = _HELLO.decode(body)
-        except DECODE_ERRORS:
-            raise ProtocolError("no hello") from None
+        hello = decode_hello(body)
         if hello.version != PROTOCOL_VERSION:
             self._part(connection, Farewell("unsupported_version", f"this daemon speaks version {PROTOCOL_VERSION}"))
             return
@@ -268,9 +277,7 @@ class Listener:
     # ---- end ------------------------------------------------------------------------------------------------------
 
     def _part(self, connection: Connection, farewell: Farewell) -> None:
-        body = encoder.encode(farewell)
-        with contextlib.suppress(OSError):
-            connection.sock.send(len(body).to_bytes(4, "big") + body, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+        _say(connection.sock, farewell)
         self._drop(connection)
 
     def _drop(self, connection: Connection) -> None:
@@ -295,13 +302,24 @@ class Listener:
         connection.close()
 
 
+def _say(sock: socket.socket, farewell: Farewell) -> None:
+    body = encoder.encode(farewell)
+    with contextlib.suppress(OSError):
+        sock.send(len(body).to_bytes(4, "big") + body, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+
+
+def _refuse(sock: socket.socket, farewell: Farewell) -> None:
+    _say(sock, farewell)
+    sock.close()
+
+
 def _frames(inbox: bytearray) -> list[bytes]:
     """Cut whole frames off ``inbox``; raises ProtocolError for an empty or oversized one before it is stored."""
     found: list[bytes] = []
     at = 0
     while len(inbox) - at >= 4:
         length = int.from_bytes(inbox[at : at + 4], "big")
-        if length == 0 or length > MAX_FRAME_BYTES:
+        if length == 0 or length > MAX_REQUEST_BYTES:
             raise ProtocolError(f"frame of {length} bytes")
         if len(inbox) - at - 4 < length:
             break

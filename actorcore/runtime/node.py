@@ -17,7 +17,7 @@ import msgspec
 from actorcore import guardian_words as words
 from actorcore import migrations
 from actorcore.errors import ProtocolError
-from actorcore.frames import PROTOCOL_VERSION, Farewell, Got, Hello, Numbered, Uplink, Welcome, decode_up
+from actorcore.frames import PROTOCOL_VERSION, Farewell, Got, Hello, Numbered, Uplink, Welcome, decode_up, encoder
 from actorcore.kernel import Kernel
 from actorcore.ledger import LedgerFull
 from actorcore.registry_layout import RegistryWriter
@@ -58,7 +58,7 @@ DRAIN = 64
 """Datagrams read from one process per turn, so that a flooding one delays nobody."""
 HANDOVER_FDS = 250
 
-_encode = msgspec.msgpack.encode
+_encode = encoder.encode
 
 
 class Node:

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from actorcore.frames import decode_ext
 from actorcore.kernel import Kernel
 from actorcore.ledger import Ledger
 from actorcore.runtime import log
 from actorcore.signals import NOBODY, Effect, Event
 
-_decoder = msgspec.msgpack.Decoder(tuple[float, Event])
+_decoder = msgspec.msgpack.Decoder(tuple[float, Event], ext_hook=decode_ext)
 
 
 class Recovery(NamedTuple):

@@ -6,11 +6,10 @@ import heapq
 
 import msgspec
 
-from actorcore.frames import encoder
+from actorcore.frames import decode_ext, encoder
 from actorcore.links import Links
 from actorcore.monitors import Monitors
 from actorcore.names import Names
-from actorcore.pids import EXT_PID, Pid, unpack_pid
 from actorcore.table.entry import NO_PAGE, Entry, Kind, Phase, Row, Statistics
 from actorcore.timers import Deadlines
 
@@ -133,10 +132,4 @@ class State(msgspec.Struct):
         )
 
 
-def _decode_ext(code: int, data: memoryview) -> Pid:
-    if code != EXT_PID:
-        raise ValueError(f"unknown extension {code}")
-    return unpack_pid(data)
-
-
-_decoder = msgspec.msgpack.Decoder(State, ext_hook=_decode_ext)
+_decoder = msgspec.msgpack.Decoder(State, ext_hook=decode_ext)
