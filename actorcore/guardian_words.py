@@ -6,14 +6,18 @@ so a node that dies after reading a word loses nothing.
 
 from __future__ import annotations
 
-from typing import TypeAlias, Union
+from typing import Generic, TypeAlias, TypeVar, Union
 
 import msgspec
 
+from actorcore.errors import ProtocolError
+from actorcore.frames import DECODE_ERRORS
 from actorcore.signals import ReloadEnded, Word
 
 VERSION = 1
 """Of these words. A guardian lives as long as its sessions, so a change that it cannot follow needs a new daemon."""
+
+T = TypeVar("T")
 
 HELD_PER_DATAGRAM = 120
 """Items of one Held: at most two descriptors each, and SCM_RIGHTS carries no more than 253."""
@@ -50,6 +54,13 @@ class Adopted(Word, frozen=True, tag="adopted"):
     """Answer to Adopt, with the pidfd."""
 
     serial: int
+
+
+class Unheld(Word, frozen=True, tag="unheld"):
+    """Answer to Hold: the guardian can keep no more descriptors (errno's name), so this process cannot be."""
+
+    serial: int
+    errno_name: str
 
 
 class Died(Word, frozen=True, tag="died"):
@@ -125,7 +136,7 @@ class Halt(Word, frozen=True, tag="halt"):
     """All sessions are stopped: end everything."""
 
 
-ToNode: TypeAlias = Union[Held, Zygote, Take, Adopted, Died, Halted, Signalled, ReloadEnded, Yield]
+ToNode: TypeAlias = Union[Held, Zygote, Take, Adopted, Unheld, Died, Halted, Signalled, ReloadEnded, Yield]
 ToGuardian: TypeAlias = Union[Ready, Serving, Hold, Adopt, Drop, ReplaceZygote, Reload, Halt]
 
 TEMPLATES = ("lean",)
@@ -147,8 +158,22 @@ class ForkRefused(msgspec.Struct, frozen=True, array_like=True, gc=False):
     errno: int
 
 
+class Words(Generic[T]):
+    """A decoder of one vocabulary."""
+
+    def __init__(self, kind: object) -> None:
+        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind)
+
+    def decode(self, data: bytes) -> T:
+        """The word in ``data``; raises ProtocolError on anything else."""
+        try:
+            return self._decoder.decode(data)
+        except DECODE_ERRORS as error:
+            raise ProtocolError(str(error)[:200]) from None
+
+
 encoder = msgspec.msgpack.Encoder()
-to_node = msgspec.msgpack.Decoder(ToNode)
-to_guardian = msgspec.msgpack.Decoder(ToGuardian)
-fork_order = msgspec.msgpack.Decoder(ForkOrder)
-fork_refused = msgspec.msgpack.Decoder(ForkRefused)
+to_node: Words[ToNode] = Words(ToNode)
+to_guardian: Words[ToGuardian] = Words(ToGuardian)
+fork_order: Words[ForkOrder] = Words(ForkOrder)
+fork_refused: Words[ForkRefused] = Words(ForkRefused)

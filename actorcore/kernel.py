@@ -23,6 +23,7 @@ from actorcore.signals import (
     Effect,
     Event,
     Exit,
+    LogDropped,
     Operate,
     ReloadEnded,
     Report,
@@ -53,6 +54,9 @@ class Kernel:
             return [Report("node_took_over", NOBODY, event.generation)]
         if isinstance(event, ReloadEnded):
             return self._on_reload_ended(event, now)
+        if isinstance(event, LogDropped):
+            self._desk.log_dropped = event.count
+            return []
         if isinstance(event, ShutdownAsked):
             return self._shut_down(now)
         effects = self.table.handle(event, now)

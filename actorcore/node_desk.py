@@ -33,11 +33,13 @@ class NodeDesk:
 
     def __init__(self, statistics: Callable[[], msgspec.Struct]) -> None:
         self.statistics = statistics
+        self.log_dropped = 0
+        """Lines that this node has lost from its log; forgotten with the node, so in no snapshot."""
         self._state = DeskState()
 
     def took_over(self, event: TookOver) -> None:
         """A new node serves."""
-        self._state.node = event
+        self._state.node, self.log_dropped = event, 0
 
     def reload_ended(self, event: ReloadEnded) -> list[Order]:
         """Answer who waits, unless it was an earlier reload that ended: the guardian repeats it to every new node."""
@@ -68,7 +70,8 @@ class NodeDesk:
 
     def _status(self) -> Term:
         facts: dict[str, Term] = msgspec.to_builtins(self.statistics())
-        return {**facts, "node_os_pid": self._state.node.os_pid, "generation": self._state.node.generation}
+        node = self._state.node
+        return {**facts, "node_os_pid": node.os_pid, "generation": node.generation, "log_dropped": self.log_dropped}
 
     def snapshot(self) -> bytes:
         """See Resident."""

@@ -26,6 +26,7 @@ from actorcore.signals import (
     Exited,
     Forget,
     ForkFailed,
+    NotConnected,
     Received,
     Refill,
     Refused,
@@ -168,6 +169,8 @@ class ProcessTable:
                     turn.doom(culprit, {"error": {"type": "protocol_error", "text": detail}})
             case Refill():
                 births.refill(turn, event)
+            case NotConnected():
+                channels.not_connected(turn, event)
             case Ticked():
                 self._ticked(turn)
             case Exited():

@@ -12,111 +12,25 @@ from typing import TypeAlias, Union
 import msgspec
 
 from actorcore.exit_reason import Reason, Term
-from actorcore.words import ProcessSpec as ProcessSpec
-from actorcore.words import Word as Word
-
-NOBODY = 0
-
-
-# ---- requests -------------------------------------------------------------------------------------------------------
-
-
-class Spawn(Word, frozen=True, tag="spawn"):
-    """Start a process. ``wait_init``: answer when init has run (OTP's start), else at once (OTP's spawn).
-
-    ``monitor`` is a ref of the asker's, 0 for none; link and monitor are set atomically with the birth.
-    Answer: the serial, ``None`` when init said ignore, or an error ``start_failed`` with the reason.
-    """
-
-    spec: ProcessSpec
-    link: bool = False
-    monitor: int = 0
-    wait_init: bool = True
-
-
-class SendExit(Word, frozen=True, tag="send_exit"):
-    """``exit(Pid, Reason)``; reason ``"kill"`` cannot be trapped. Always answered True."""
-
-    to: int
-    reason: Reason
-    after: int = 0
-
-
-class Link(Word, frozen=True, tag="link"):
-    to: int
-
-
-class Unlink(Word, frozen=True, tag="unlink"):
-    to: int
-
-
-class Monitor(Word, frozen=True, tag="monitor"):
-    """``ref`` is chosen by the asker, unique among its refs. ``name`` is used when not empty, else ``to``."""
-
-    ref: int
-    to: int = NOBODY
-    name: str = ""
-
-
-class Demonitor(Word, frozen=True, tag="demonitor"):
-    """Answer: whether the monitor still existed."""
-
-    ref: int
-
-
-class TrapExit(Word, frozen=True, tag="trap_exit"):
-    """Answer: the previous flag."""
-
-    on: bool
-
-
-class Register(Word, frozen=True, tag="register"):
-    """Give ``who`` (0: the asker) a name. Errors: already_registered, invalid_key, reserved_key, process_not_alive."""
-
-    name: str
-    who: int = NOBODY
-
-
-class Unregister(Word, frozen=True, tag="unregister"):
-    """Only the owner or who registered it; errors: not_found, not_permitted."""
-
-    name: str
-
-
-class Whereis(Word, frozen=True, tag="whereis"):
-    """Answer: the serial or None."""
-
-    name: str
-
-
-class IsAlive(Word, frozen=True, tag="is_alive"):
-    who: int
-
-
-class Introduce(Word, frozen=True, tag="introduce"):
-    """Open the direct channel between the asker and ``to``; both get a Channel delivery. Error: process_not_alive."""
-
-    to: int
-
-
-class Ask(Word, frozen=True, tag="ask"):
-    """A call to a resident: ``body`` is msgpack of the resident's own vocabulary."""
-
-    to: int
-    body: msgspec.Raw
-
-
-class Processes(Word, frozen=True, tag="processes"):
-    """A page of the process table: at most ``limit`` rows with serial > ``after``."""
-
-    after: int = 0
-    limit: int = 500
-
-
-Request: TypeAlias = Union[
-    Spawn, SendExit, Link, Unlink, Monitor, Demonitor, TrapExit, Register, Unregister, Whereis, IsAlive, Introduce,
-    Ask, Processes,
-]  # fmt: skip
+from actorcore.requests import (
+    NOBODY as NOBODY,
+    Ask as Ask,
+    Demonitor as Demonitor,
+    Introduce as Introduce,
+    IsAlive as IsAlive,
+    Link as Link,
+    Monitor as Monitor,
+    Processes as Processes,
+    Register as Register,
+    Request as Request,
+    SendExit as SendExit,
+    Spawn as Spawn,
+    TrapExit as TrapExit,
+    Unlink as Unlink,
+    Unregister as Unregister,
+    Whereis as Whereis,
+)  # isort: skip # fmt: skip
+from actorcore.words import ProcessSpec as ProcessSpec, Word as Word
 
 # ---- deliveries: bodies of frames from the node to a process, client or resident ------------------------------------
 
@@ -225,10 +139,24 @@ class Refused(Word, frozen=True, tag="refused"):
 
 
 class ForkFailed(Word, frozen=True, tag="fork_failed"):
-    """The zygote could not fork: errno's name in lower case (``eagain``, ``enomem``)."""
+    """There is no fork: errno's name in lower case (``eagain``, ``enomem``)."""
 
     serial: int
     errno_name: str
+
+
+class NotConnected(Word, frozen=True, tag="not_connected"):
+    """A Connect could not be performed: the introduction of ``a`` and ``b`` has failed, and may be asked for again."""
+
+    a: int
+    b: int
+    errno_name: str
+
+
+class LogDropped(Word, frozen=True, tag="log_dropped"):
+    """So many lines of its log this node has lost since it took over."""
+
+    count: int
 
 
 class Exited(Word, frozen=True, tag="exited"):
@@ -322,7 +250,8 @@ class Ticked(Word, frozen=True, tag="ticked"):
 
 Event: TypeAlias = Union[
     Asked, Born, Booted, Refused, ForkFailed, Exited, Stopped, Continued, ClientAttached, ClientDetached, Received,
-    Undelivered, Writable, Refill, Violated, TookOver, ReloadEnded, ShutdownAsked, Ticked,
+    Undelivered, Writable, Refill, Violated, TookOver, ReloadEnded, ShutdownAsked, Ticked, NotConnected,
+    LogDropped,
 ]  # fmt: skip
 
 # ---- effects --------------------------------------------------------------------------------------------------------

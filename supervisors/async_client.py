@@ -16,8 +16,7 @@ from types import TracebackType
 from actorcore.exit_reason import Reason, Term
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
-from supervisors import client_kill, paths
-from supervisors import client_steps as steps
+from supervisors import client_kill, client_steps as steps, paths
 from supervisors.async_driver import AsyncDriver
 from supervisors.child_spec import ChildSpec
 from supervisors.client import NODE, PAGE_ROWS, SESSIONS

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, Union
 
 import msgspec
 
-from actorcore import terms
+from actorcore import process_spec, terms
 from actorcore.exit_reason import Reason, is_abnormal
 from actorcore.frames import encoder
 from actorcore.signals import ProcessSpec
@@ -68,6 +68,8 @@ def _trouble_with_size(spec: ChildSpec) -> str | None:
     # First of all: encoding, here or in a snapshot, raises for what is nested too deeply.
     if (trouble := terms.trouble_with(spec.process.args)) is not None:
         return f"process.args: {trouble}"
+    if (trouble := process_spec.trouble_with(spec.process)) is not None:
+        return f"process.{trouble}"
     size_bytes = len(encoder.encode(spec))
     return f"process: {size_bytes} bytes encoded, at most {MAX_SPEC_BYTES}" if size_bytes > MAX_SPEC_BYTES else None
 

@@ -18,8 +18,7 @@ from actorcore.exit_reason import Reason, Term
 from actorcore.pids import Pid
 from actorcore.runtime import clock
 from actorcore.signals import ProcessSpec
-from supervisors import client_kill, paths
-from supervisors import client_steps as steps
+from supervisors import client_kill, client_steps as steps, paths
 from supervisors.child_spec import ChildSpec
 from supervisors.client_driver import DEFAULT_TIMEOUT_S, Driver
 from supervisors.client_messages import DownMessage, Mail, Ref

@@ -22,8 +22,19 @@ from actorcore.runtime.buffers import Buffers
 from actorcore.runtime.channel import Channel
 from actorcore.runtime.client_connection import Arrival, ClientConnection
 from actorcore.runtime.sockets import PeerGone, close_all, enlarge
-from actorcore.signals import Alarm, Answer, Asking, Begin, Down, Exit, PeerDown, SendExit, Started, TrapExit
-from actorcore.signals import Channel as ChannelDelivery
+from actorcore.signals import (
+    Alarm,
+    Answer,
+    Asking,
+    Begin,
+    Channel as ChannelDelivery,
+    Down,
+    Exit,
+    PeerDown,
+    SendExit,
+    Started,
+    TrapExit,
+)
 from supervisors.client_messages import DownMessage, ExitMessage, InfoMessage, Mail, Ref
 
 CONTROL = 0

@@ -11,8 +11,7 @@ import pytest
 from actorcore import frames
 from actorcore.errors import ProtocolError, RequestError
 from actorcore.frames import Call, Cast, Info, Message, Reply
-from actorcore.runtime import channel as channel_module
-from actorcore.runtime import sockets
+from actorcore.runtime import channel as channel_module, sockets
 from actorcore.runtime.buffers import Buffers
 from actorcore.runtime.channel import MAX_QUEUE_MESSAGES, PART_BYTES, WHOLE_BYTES, Channel
 

@@ -20,6 +20,7 @@ from actorcore.runtime.channel import Channel
 from actorcore.runtime.sockets import PeerGone
 from actorcore.signals import (
     Ask,
+    Channel as ChannelDelivery,
     Demonitor,
     Down,
     Exit,
@@ -32,7 +33,6 @@ from actorcore.signals import (
     Spawn,
     Whereis,
 )
-from actorcore.signals import Channel as ChannelDelivery
 from supervisors import client_steps
 from supervisors.client import Client
 from supervisors.client_messages import DownMessage, ExitMessage, InfoMessage, Ref

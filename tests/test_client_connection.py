@@ -12,7 +12,17 @@ import pytest
 
 from actorcore import frames
 from actorcore.errors import RequestError
-from actorcore.frames import MAX_FRAME_BYTES, PROTOCOL_VERSION, Downlink, Farewell, Got, Hello, Numbered, Welcome
+from actorcore.frames import (
+    MAX_FRAME_BYTES,
+    MAX_REQUEST_BYTES,
+    PROTOCOL_VERSION,
+    Downlink,
+    Farewell,
+    Got,
+    Hello,
+    Numbered,
+    Welcome,
+)
 from actorcore.runtime.client_connection import MAX_DIALS, RETURN_WITHIN_S, Arrival, ClientConnection
 from actorcore.signals import Answer, Ask, Channel, Down, Whereis
 from tests.fake_node import INSTANCE, SECRET, SERIAL, WELCOME, Line
@@ -280,7 +290,7 @@ def test_a_channel_without_a_descriptor_is_junk(world: World) -> None:
 def test_a_request_beyond_a_frame_is_refused_and_leaves_no_trace(world: World) -> None:
     line = world.open()
     with pytest.raises(RequestError) as caught:
-        world.connection.submit(Ask(1, msgspec.Raw(frames.encoder.encode(b"x" * MAX_FRAME_BYTES))))
+        world.connection.submit(Ask(1, msgspec.Raw(frames.encoder.encode(b"x" * MAX_REQUEST_BYTES))))
     assert caught.value.code == "value_too_long"
     world.connection.submit(Whereis("a"))
     assert line.read() == [Numbered(2, Whereis("a"))]
@@ -288,8 +298,8 @@ def test_a_request_beyond_a_frame_is_refused_and_leaves_no_trace(world: World) -
 
 def test_what_the_socket_does_not_take_waits_and_is_sent_later(world: World) -> None:
     line = world.open()
-    body = msgspec.Raw(frames.encoder.encode(b"x" * (MAX_FRAME_BYTES // 2)))
-    numbers = [world.connection.submit(Ask(1, body)) for _ in range(8)]
+    body = msgspec.Raw(frames.encoder.encode(b"x" * (MAX_REQUEST_BYTES // 2)))
+    numbers = [world.connection.submit(Ask(1, body)) for _ in range(64)]
     assert world.connection.wants_write() is True
     data = b""
     while world.connection.wants_write():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from actorcore.errors import ProtocolError
 from actorcore.frames import Numbered, decode_channel, decode_down, decode_up, encoder, term_decoder

@@ -7,8 +7,7 @@ from fractions import Fraction
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from actorcore.exit_reason import Reason
 from actorcore.signals import ProcessSpec

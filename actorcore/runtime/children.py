@@ -10,8 +10,7 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Callable, Iterator
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterator, Set as AbstractSet
 from dataclasses import dataclass
 
 from actorcore.runtime import clock

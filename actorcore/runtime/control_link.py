@@ -13,7 +13,7 @@ from actorcore import frames
 from actorcore.errors import RequestError
 from actorcore.frames import Uplink
 from actorcore.runtime import sockets
-from actorcore.signals import Channel, Delivery, Request
+from actorcore.signals import Begin, Channel, Delivery, Request
 
 MAX_QUEUE = 4096
 
@@ -75,7 +75,8 @@ class ControlLink:
         new: list[tuple[Delivery, int]] = []
         try:
             for link in frames.decode_down(datagram.data):
-                if link.seq <= self._seq:  # repeated by the successor of a killed node
+                # Repeated by the successor of a killed node; Begin is what birth has read.
+                if link.seq <= self._seq or isinstance(link.body, Begin):
                     continue
                 self._seq = link.seq
                 new.append((link.body, fds.pop(0) if fds and isinstance(link.body, Channel) else -1))

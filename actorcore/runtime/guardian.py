@@ -12,11 +12,10 @@ import signal
 import socket
 from collections.abc import Callable
 
-import msgspec
-
 from actorcore import guardian_words as words
+from actorcore.errors import ProtocolError
 from actorcore.renewal import READY_S, Renewal
-from actorcore.runtime import children, clock, memory, sockets, syscalls
+from actorcore.runtime import children, clock, descriptors, log, memory, sockets, syscalls
 from actorcore.runtime.children import Death
 from actorcore.runtime.guardian_keep import Kept, Link, Mappings, say
 from actorcore.runtime.node_birth import become_node
@@ -73,6 +72,7 @@ class Guardian:
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         syscalls.set_process_name("actor-guardian")
+        log.open_stderr()
         self._signals = syscalls.signal_descriptor({int(s) for s in signals})
         for template in words.TEMPLATES:
             self._zygotes.start(template)
@@ -312,11 +312,11 @@ class Guardian:
 
     def _listen_to(self, link: Link) -> None:
         try:
-            while link in self._links() and (datagram := sockets.receive(link.sock)) is not None:
+            while link in self._links() and (datagram := link.receive()) is not None:
                 self._on_said(link, datagram.data, datagram.fds)
         except sockets.PeerGone:
             return
-        except msgspec.MsgspecError as error:
+        except ProtocolError as error:
             say(f"node {link.os_pid} said what is no word: {error}; killed")
             children.kill(link.os_pid)
 
@@ -329,7 +329,7 @@ class Guardian:
                 if self._renewal is not None and self._renewed is None:
                     self._on_renewed()
             case words.Hold(serial):
-                self._hold(serial, fds[0])
+                self._hold(link, serial, fds)
             case words.Adopt(serial, os_pid):
                 self._adopt(serial, os_pid)
             case words.Drop(serial):
@@ -352,11 +352,15 @@ class Guardian:
         elif link is self._renewed:
             self._node.say(words.Yield())
 
-    def _hold(self, serial: int, fd: int) -> None:
+    def _hold(self, link: Link, serial: int, fds: list[int]) -> None:
+        if not fds or descriptors.is_last(fds[0], len(self._kept) - len(self._serial_of)):
+            sockets.close_all(fds)
+            link.say(words.Unheld(serial, "emfile"))
+            return
         previous = self._kept.get(serial)
         if previous is not None:  # forked again: its first order had been lost with a zygote
             previous.close()
-        self._kept[serial] = Kept(socket.socket(fileno=fd))
+        self._kept[serial] = Kept(socket.socket(fileno=fds[0]))
 
     def _adopt(self, serial: int, os_pid: int) -> None:
         kept = self._kept.get(serial)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from actorcore.guardian_words import Died, ToNode, encoder
-from actorcore.runtime import children, sockets
+from actorcore.runtime import children, log, sockets
 
 
 @dataclass
@@ -62,6 +62,13 @@ class Link:
             self.waiting.clear()  # its death arrives by waitid; the successor is told everything again
 
 
+    def receive(self) -> sockets.Datagram | None:
+        """As sockets.receive; what came with descriptors when we can have no more comes without them."""
+        try:
+            return sockets.receive(self.sock)
+        except sockets.DescriptorsLost as lost:
+            return sockets.Datagram(lost.data)
+
     def dismiss(self) -> None:
         """End it, and have it gone."""
         children.end(self.os_pid)
@@ -69,5 +76,5 @@ class Link:
 
 
 def say(text: str) -> None:
-    """One line to the log; the guardian logs so rarely that it needs no more."""
-    os.write(2, f"guardian: {text}\n".encode())
+    """One record in the log."""
+    log.report("guardian", 0, text)

@@ -24,8 +24,7 @@ from actorcore.runtime.control_link import ControlLink
 from actorcore.runtime.peers import READABLE, Peers
 from actorcore.runtime.sockets import PeerGone
 from actorcore.runtime.status_page import StatusPage, fitting
-from actorcore.signals import Answer, Begin, Down, Exit, Introduce, PeerDown, Request, SendExit
-from actorcore.signals import Channel as ChannelDelivery
+from actorcore.signals import Answer, Begin, Channel as ChannelDelivery, Down, Exit, Introduce, PeerDown, Request, SendExit
 
 EPOLL_BATCH = 64
 FINISH_S = 1.0

@@ -14,22 +14,19 @@ import select
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
 
 from actorcore.errors import ProtocolError
 from actorcore.frames import (
     MAX_REQUEST_BYTES,
-    PROTOCOL_VERSION,
     Downlink,
     Farewell,
-    Hello,
-    Uplink,
     Welcome,
     decode_hello,
     decode_up,
     encoder,
 )  # fmt: skip
 from actorcore.runtime import clock, descriptors, evidence, log
+from actorcore.runtime.reception import Reception
 
 HANDSHAKE_S = 1.0
 """From accept to a whole Hello."""
@@ -78,19 +75,12 @@ class Connection:
 
 
 class Listener:
-    """``on_hello(connection, hello)`` returns the Welcome or Farewell; ``on_said`` gets each message in order."""
+    """Who may connect, and what every connection gets and says; what it means is for the ``reception``."""
 
-    def __init__(
-        self, sock: socket.socket, poller: select.epoll,
-        on_hello: Callable[[Connection, Hello], Welcome | Farewell],
-        on_said: Callable[[int, Uplink], None],
-        on_gone: Callable[[int, bool], None],
-    ) -> None:  # fmt: skip
+    def __init__(self, sock: socket.socket, poller: select.epoll, reception: Reception) -> None:
         self.sock = sock
         self._poller = poller
-        self._on_hello = on_hello
-        self._on_said = on_said
-        self._on_gone = on_gone
+        self._reception = reception
         self.by_fd: dict[int, Connection] = {}
         self._by_serial: dict[int, Connection] = {}
         self._greeting: dict[int, Connection] = {}
@@ -109,7 +99,7 @@ class Listener:
                     return
                 self._refuse_one()
                 return
-            self._admit(sock)
+            self._take(sock)
 
     def ready(self, fd: int, mask: int) -> None:
         """Read or write one connection."""
@@ -146,7 +136,7 @@ class Listener:
 
     # ---- in -------------------------------------------------------------------------------------------------------
 
-    def _admit(self, sock: socket.socket) -> None:
+    def _take(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         try:
             credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
@@ -201,7 +191,7 @@ class Listener:
                     self._greet(connection, body)
                 else:
                     for said in decode_up(body):
-                        self._on_said(connection.serial, said)
+                        self._reception.hear(connection.serial, said)
                 if connection.sock.fileno() < 0:
                     return
         except ProtocolError as error:
@@ -209,15 +199,11 @@ class Listener:
             self._part(connection, Farewell("protocol_error", "not a frame of this protocol"))
 
     def _greet(self, connection: Connection, body: bytes) -> None:
-        hello = decode_hello(body)
-        if hello.version != PROTOCOL_VERSION:
-            self._part(connection, Farewell("unsupported_version", f"this daemon speaks version {PROTOCOL_VERSION}"))
-            return
-        answer = self._on_hello(connection, hello)
-        if isinstance(answer, Farewell):
-            self._part(connection, answer)
+        farewell = self._reception.greet(decode_hello(body), connection.os_pid, lambda welcome: self._admit(connection, welcome))
+        if farewell is not None:
+            self._part(connection, farewell)
 
-    def welcome(self, connection: Connection, answer: Welcome) -> None:
+    def _admit(self, connection: Connection, answer: Welcome) -> None:
         """The connection belongs to client ``answer.serial`` from now on; an older one of that client is closed."""
         older = self._by_serial.get(answer.serial)
         if older is not None:
@@ -285,7 +271,7 @@ class Listener:
         dead = connection.is_owner_dead()
         if self._by_serial.get(serial) is connection:
             self._forget(connection)
-            self._on_gone(serial, dead)
+            self._reception.miss(serial, dead)
         else:
             self._forget(connection)
 

@@ -50,7 +50,8 @@ class Log:
 
     def report(self, kind: str, serial: int, detail: Term = None, suppressed: int = 0) -> None:
         """Write one record. JSON escapes control characters, so a record is a line whatever it quotes."""
-        record = {"at_s": round(clock.monotonic_s(), 6), "kind": kind, "serial": serial, "detail": detail, "dropped": self._untold}
+        at_s = round(clock.monotonic_s(), 6)
+        record = {"at_s": at_s, "kind": kind, "serial": serial, "detail": detail, "dropped": self._untold}
         if suppressed:
             record["suppressed"] = suppressed
         try:

@@ -12,27 +12,24 @@ import signal
 import socket
 from collections.abc import Callable
 
-import msgspec
-
-from actorcore import guardian_words as words
-from actorcore import migrations
+from actorcore import guardian_words as words, migrations
 from actorcore.errors import ProtocolError
-from actorcore.frames import PROTOCOL_VERSION, Farewell, Got, Hello, Numbered, Uplink, Welcome, decode_up, encoder
+from actorcore.frames import Got, Numbered, Uplink, decode_up, encoder
 from actorcore.kernel import Kernel
 from actorcore.ledger import LedgerFull
 from actorcore.registry_layout import RegistryWriter
 from actorcore.residents import Resident
 from actorcore.runtime import clock, log, sockets
 from actorcore.runtime.evidence import closed_it_alive, errno_name, is_abandoned
-from actorcore.runtime.listener import Connection, Listener
+from actorcore.runtime.listener import Listener
 from actorcore.runtime.performer import Handle, Performer
+from actorcore.runtime.reception import Reception
 from actorcore.runtime.recovery import recover
 from actorcore.runtime.status_page import PAGE_BYTES, declared_reason
 from actorcore.signals import (
     Asked,
     Booted,
     Born,
-    ClientAttached,
     ClientDetached,
     Continued,
     Effect,
@@ -40,6 +37,7 @@ from actorcore.signals import (
     Exited,
     Fork,
     ForkFailed,
+    LogDropped,
     Received,
     Refill,
     Refused,
@@ -57,6 +55,9 @@ SNAPSHOT_EVENTS = 1000
 DRAIN = 64
 """Datagrams read from one process per turn, so that a flooding one delays nobody."""
 HANDOVER_FDS = 250
+CLD_KILLED = 2
+REFILL_PAUSE_S = 1.0
+"""Without blanks, after a fork has failed: the pool must not take from the spawns what little there is."""
 
 _encode = encoder.encode
 
@@ -81,9 +82,13 @@ class Node:
         self._halted: list[words.Halted] = []
         self._ending = False
         self._yielding = False
+        self._refill_due_s = 0.0
+        self._log_due_s = 0.0
+        self._log_dropped = 0
 
     def run(self) -> None:
         """Say ready, wait for Take, restore, serve; returns when a successor of other code is ready, and leaves it a snapshot."""
+        log.open_stderr()
         sockets.send(self._control, _encode(words.Ready(migrations.SCHEMA, migrations.oldest(), words.VERSION)))
         take, listener_fd = self._await_turn()
         self._begin(take, listener_fd)
@@ -118,10 +123,9 @@ class Node:
     def _begin(self, take: words.Take, listener_fd: int) -> None:
         recovered = recover(self._ledger_memory, lambda: Kernel(take.instance, self._residents()))
         self._ledger, self._kernel = recovered.ledger, recovered.kernel
-        self._instance = take.instance
         listening = socket.socket(fileno=listener_fd)
         listening.setblocking(False)
-        self._listener = Listener(listening, self._epoll, self._on_hello, self._on_client_said, self._on_client_gone)
+        self._listener = Listener(listening, self._epoll, Reception(take.instance, self._kernel.table, self._commit))
         registry = RegistryWriter(self._registry_memory)
         self._performer = Performer(
             self._control, registry, self._status, self._listener, self._watch, self._unwatch, self._want_writable, self._commit
@@ -180,6 +184,9 @@ class Node:
         if due is not None and due <= now:
             self._commit(Ticked())
         self._listener.expire(now)
+        if log.dropped() != self._log_dropped and now >= self._log_due_s:
+            self._log_dropped, self._log_due_s = log.dropped(), now + log.SELDOM_S
+            self._commit(LogDropped(self._log_dropped))
         self._finish()
         self._refill()
         self._ledger.stamp(clock.monotonic_ns())
@@ -197,7 +204,7 @@ class Node:
 
     def _refill(self) -> None:
         """Top up the pools when nothing else waits: a fork costs the spawn that follows it more than it saves."""
-        if self._ending:
+        if self._ending or clock.monotonic_s() < self._refill_due_s:
             return
         blanks = self._kernel.table.blanks()
         for template, count in self._pool.items():
@@ -216,6 +223,8 @@ class Node:
             self._ledger.snapshot(self._kernel.snapshot())
             number = self._ledger.append(record)
         self._ledger.begin(number)
+        if type(event) is ForkFailed:
+            self._refill_due_s = now + REFILL_PAUSE_S
         effects: list[Effect] = self._kernel.handle(event, now)
         self._performer.perform(effects)
 
@@ -303,6 +312,8 @@ class Node:
                     self._on_died(died)
                 case words.Adopted(serial):
                     self._performer.adopted(serial, datagram.fds[0])
+                case words.Unheld(serial, name):
+                    self._on_unheld(serial, name)
                 case words.Halted() as halted:
                     self._on_halted(halted)
                 case words.Zygote(template):
@@ -331,6 +342,13 @@ class Node:
             declared = declared_reason(self._status[row.page * PAGE_BYTES : (row.page + 1) * PAGE_BYTES])
         self._commit(Exited(died.serial, died.code, died.status, declared))
 
+    def _on_unheld(self, serial: int, errno_name: str) -> None:
+        row = self._kernel.table.row(serial)
+        if row is None or not row.os_pid:
+            self._commit(ForkFailed(serial, errno_name))
+        else:  # born meanwhile: it ends as its control socket does, and nobody will tell of it
+            self._commit(Exited(serial, CLD_KILLED, signal.SIGKILL))
+
     def _on_halted(self, halted: words.Halted) -> None:
         self._commit(Stopped(halted.serial) if halted.stopped else Continued(halted.serial))
 
@@ -354,34 +372,3 @@ class Node:
             if self._performer.zygotes.get(template) is sock:
                 del self._performer.zygotes[template]
                 sock.close()
-
-    # ---- clients --------------------------------------------------------------------------------------------------
-
-    def _on_hello(self, connection: Connection, hello: Hello) -> Welcome | Farewell:
-        returning = hello.serial != 0
-        if returning and not self._kernel.table.client_known(hello.serial, hello.secret):
-            return Farewell("expired", "this client is not known any more")
-        secret = hello.secret if returning else os.urandom(16)
-        if returning:
-            serial = hello.serial
-            welcome = Welcome(PROTOCOL_VERSION, self._instance, serial, secret)
-            self._listener.welcome(connection, welcome)
-            self._commit(Received(serial, hello.acknowledged))
-            self._commit(ClientAttached(serial, secret, connection.os_pid))
-            return welcome
-        self._commit(ClientAttached(0, secret, connection.os_pid))
-        welcome = Welcome(PROTOCOL_VERSION, self._instance, self._kernel.table.last_client, secret)
-        self._listener.welcome(connection, welcome)
-        return welcome
-
-    def _on_client_said(self, serial: int, message: Uplink) -> None:
-        match message:
-            case Numbered(number, body):
-                self._commit(Asked(serial, number, body))
-            case Got(seq):
-                self._commit(Received(serial, seq))
-            case _:
-                raise ProtocolError(f"{type(message).__name__} from a client")
-
-    def _on_client_gone(self, serial: int, dead: bool) -> None:
-        self._commit(ClientDetached(serial, dead))

@@ -7,11 +7,14 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from typing import NoReturn
 
-from actorcore.runtime import syscalls
+from actorcore.runtime import log, syscalls
 from actorcore.runtime.guardian_keep import Mappings
 
+CRASH_CHARACTERS = 3000
+"""The end of a traceback, where the reason is; a record of the log has 4 KiB."""
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 """A node does not hear these: they are the guardian's, which passes them on as words."""
 
@@ -25,6 +28,7 @@ def become_node(entry: str, control: socket.socket, mappings: Mappings, guardian
     try:
         os.dup2(control.fileno(), 3, inheritable=False)
         syscalls.close_from(4)
+        log.open_stderr()
         control = socket.socket(fileno=3)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         for number in IGNORED:
@@ -39,8 +43,9 @@ def become_node(entry: str, control: socket.socket, mappings: Mappings, guardian
                 _forget_modules({"actorcore", module.partition(".")[0]})
             getattr(importlib.import_module(module), name)(control, mappings.ledger, mappings.registry, mappings.status)
             status = 0
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:
+        lines = "".join(traceback.format_exception(error))
+        log.report("node_crashed", 0, lines[-CRASH_CHARACTERS:])
     finally:
         os._exit(status)
 

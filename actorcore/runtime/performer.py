@@ -14,10 +14,9 @@ import socket
 from collections.abc import Callable
 
 from actorcore.frames import BATCH_MESSAGES, Downlink, encoder
-from actorcore.guardian_words import Adopt, Drop, ForkOrder, Halt, Hold, Reload, ToGuardian
-from actorcore.guardian_words import encoder as words
+from actorcore.guardian_words import Adopt, Drop, ForkOrder, Halt, Hold, Reload, ToGuardian, encoder as words
 from actorcore.registry_layout import RegistryWriter
-from actorcore.runtime import log, sockets
+from actorcore.runtime import descriptors, evidence, log, sockets
 from actorcore.runtime.listener import Listener
 from actorcore.signals import (
     Answer,
@@ -31,7 +30,9 @@ from actorcore.signals import (
     Exit,
     Forget,
     Fork,
+    ForkFailed,
     Kill,
+    NotConnected,
     Operate,
     Publish,
     Report,
@@ -78,6 +79,7 @@ class Performer:
         self.handles: dict[int, Handle] = {}
         self.zygotes: dict[str, socket.socket] = {}
         self._unsent: set[int] = set()
+        self._newborn: set[int] = set()
         self._signalled: set[int] = set()
         self._is_early = False
         self._parked: dict[tuple[int, int], int] = {}
@@ -144,6 +146,7 @@ class Performer:
             os.close(pidfd)
             return
         handle.pidfd = pidfd
+        self._newborn.discard(serial)
         if handle.kill_with:
             self.kill(serial, handle.kill_with)
 
@@ -222,7 +225,11 @@ class Performer:
                 os.close(fd)
 
     def _connect(self, effect: Connect) -> None:
-        for_a, for_b = sockets.pair()
+        try:
+            for_a, for_b = sockets.pair()
+        except OSError as error:
+            self._commit(NotConnected(effect.a, effect.b, evidence.errno_name(error.errno or 0)))
+            return
         self._channel(effect.a, effect.a_seq, effect.b, for_a)
         self._channel(effect.b, effect.b_seq, effect.a, for_b)
 
@@ -238,7 +245,16 @@ class Performer:
     def fork(self, order: Fork) -> None:
         """Order a fork, with a new control socket; also again, when nobody holds the other end of an earlier one."""
         serial = order.serial
-        parent_end, child_end = sockets.pair()
+        try:
+            parent_end, child_end = sockets.pair()
+        except OSError as error:
+            self._commit(ForkFailed(serial, evidence.errno_name(error.errno or 0)))
+            return
+        if descriptors.is_last(child_end.fileno(), len(self._newborn)):
+            parent_end.close()
+            child_end.close()
+            self._commit(ForkFailed(serial, "emfile"))
+            return
         # The guardian keeps our end before anybody can hold the other one.
         self.tell_guardian(Hold(serial), (parent_end.fileno(),))
         old = self.handles.pop(serial, None)
@@ -246,6 +262,7 @@ class Performer:
             self._unwatch(old)
             old.close()
         handle = self.handles[serial] = Handle(parent_end)
+        self._newborn.add(serial)
         self._watch(serial, handle)
         zygote = self.zygotes.get(order.template)
         data = words.encode(ForkOrder(serial, order.page, order.blank))
@@ -256,6 +273,7 @@ class Performer:
                         select.select([], [zygote], [], 1.0)
 
     def _forget(self, serial: int, page: int) -> None:
+        self._newborn.discard(serial)
         handle = self.handles.pop(serial, None)
         if handle is not None:
             self._unwatch(handle)

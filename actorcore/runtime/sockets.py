@@ -35,6 +35,14 @@ class PeerGone(ActorError):
     """The other end is closed and everything that it sent has been read (or, sending, nothing can reach it)."""
 
 
+class DescriptorsLost(ProtocolError):
+    """A datagram came without its descriptors, for this process can have no more (EMFILE): ``data`` is the rest of it."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__("descriptors lost")
+        self.data = data
+
+
 class Datagram(msgspec.Struct, frozen=True):
     """One datagram; the receiver owns ``fds`` (close-on-exec) and closes what it does not keep."""
 
@@ -85,7 +93,7 @@ def receive(sock: socket.socket, peek: bool = False, max_fds: int = MAX_FDS) -> 
     """The next datagram, or None when there is none now. ``peek`` leaves it queued, and its ``fds`` are copies.
 
     :raises PeerGone: the end, after everything that had been sent.
-    :raises ProtocolError: the datagram was too large or lost descriptors (also by our own EMFILE); it is consumed.
+    :raises ProtocolError: the datagram was too large; it is consumed. DescriptorsLost: so were its descriptors.
     """
     flags = _FLAGS | _PEEK if peek else _FLAGS
     try:
@@ -102,7 +110,7 @@ def receive(sock: socket.socket, peek: bool = False, max_fds: int = MAX_FDS) -> 
             fds.extend(whole)
     if seen & _LOST:
         close_all(fds)
-        raise ProtocolError("datagram truncated" if seen & socket.MSG_TRUNC else "descriptors lost")
+        raise ProtocolError("datagram truncated") if seen & socket.MSG_TRUNC else DescriptorsLost(data)
     if not data:
         close_all(fds)
         raise PeerGone("the other end is closed")

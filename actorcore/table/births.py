@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actorcore import process_spec
 from actorcore.exit_reason import KILLED, Reason
 from actorcore.names import key_error
 from actorcore.signals import Begin, Fork, ForkFailed, Kill, ProcessSpec, Refill, Spawn
@@ -19,6 +20,9 @@ def spawn(turn: Turn, asker: Entry, number: int, body: Spawn) -> None:
     state, spec, starter = turn.state, body.spec, Starter(asker.serial, number)
     if asker.spec is not None and not asker.spec.may_spawn:
         return turn.fail_start(starter, "not_permitted", "may_spawn")
+    trouble = process_spec.trouble_with(spec)
+    if trouble is not None:
+        return turn.fail_start(starter, "invalid_spec", trouble)
     if body.monitor and state.monitors.has(asker.serial, body.monitor):
         return turn.fail_start(starter, "already_exists", "ref")
     error = None if spec.name is None else _name_error(turn, spec.name)

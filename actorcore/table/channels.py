@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from actorcore.exit_reason import NOPROC
 from actorcore.frames import failure
+from actorcore.signals import NotConnected, PeerDown
 from actorcore.table.entry import Entry, Introduction, Kind
 from actorcore.table.turn import Turn
 
@@ -40,6 +41,14 @@ def introduce(turn: Turn, wanted: Introduction) -> None:
     else:
         turn.connect(asker, peer)
         turn.answer(wanted.asker, wanted.number, True)
+
+
+def not_connected(turn: Turn, fact: NotConnected) -> None:
+    """Both learn that what waited for the channel has failed; a later introduction starts afresh."""
+    for serial, peer in ((fact.a, fact.b), (fact.b, fact.a)):
+        entry = turn.state.alive(serial)
+        if entry is not None and entry.channels.pop(peer, None) is not None:
+            turn.deliver(entry, PeerDown(peer, {"resource_exhausted": fact.errno_name}))
 
 
 def _wait_for(turn: Turn, end: Entry, wanted: Introduction) -> None:

@@ -195,14 +195,16 @@ def test_E12_a_peer_that_shuts_its_writing_side_is_let_go(desk: Desk) -> None:
         assert until_eof(sock) == b""
 
 
-def test_E14_descriptors_that_nobody_wants_are_not_kept(desk: Desk) -> None:
+@pytest.mark.parametrize("count", [1, 253])
+@pytest.mark.parametrize("is_greeted", [False, True], ids=["with the hello", "with a request"])
+def test_E14_descriptors_that_nobody_wants_are_closed_and_the_connection_too(desk: Desk, count: int, is_greeted: bool) -> None:
     before = descriptors_beyond(desk)
     with dialled(desk) as sock:
-        rights = struct.pack("100i", *[sock.fileno()] * 100)
-        sock.sendmsg([hello()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-        assert isinstance(ANSWERS.decode(frame_of(sock)), Welcome)
-        sock.shutdown(socket.SHUT_WR)
-        assert until_eof(sock) == b""
+        if is_greeted:
+            greeted(sock)
+        rights = struct.pack(f"{count}i", *[sock.fileno()] * count)
+        sock.sendmsg([whereis(1, "ada") if is_greeted else hello()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        assert farewell_of(sock) == REFUSED
     assert descriptors_beyond(desk) == before
 
 

@@ -1,0 +1,110 @@
+"""Requests: what a process or client may ask of the node; each is answered once. Part of the vocabulary of signals.py."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, Union
+
+import msgspec
+
+from actorcore.exit_reason import Reason
+from actorcore.words import ProcessSpec, Word
+
+NOBODY = 0
+
+
+class Spawn(Word, frozen=True, tag="spawn"):
+    """Start a process. ``wait_init``: answer when init has run (OTP's start), else at once (OTP's spawn).
+
+    ``monitor`` is a ref of the asker's, 0 for none; link and monitor are set atomically with the birth.
+    Answer: the serial, ``None`` when init said ignore, or an error ``start_failed`` with the reason.
+    """
+
+    spec: ProcessSpec
+    link: bool = False
+    monitor: int = 0
+    wait_init: bool = True
+
+
+class SendExit(Word, frozen=True, tag="send_exit"):
+    """``exit(Pid, Reason)``; reason ``"kill"`` cannot be trapped. Always answered True."""
+
+    to: int
+    reason: Reason
+    after: int = 0
+
+
+class Link(Word, frozen=True, tag="link"):
+    to: int
+
+
+class Unlink(Word, frozen=True, tag="unlink"):
+    to: int
+
+
+class Monitor(Word, frozen=True, tag="monitor"):
+    """``ref`` is chosen by the asker, unique among its refs. ``name`` is used when not empty, else ``to``."""
+
+    ref: int
+    to: int = NOBODY
+    name: str = ""
+
+
+class Demonitor(Word, frozen=True, tag="demonitor"):
+    """Answer: whether the monitor still existed."""
+
+    ref: int
+
+
+class TrapExit(Word, frozen=True, tag="trap_exit"):
+    """Answer: the previous flag."""
+
+    on: bool
+
+
+class Register(Word, frozen=True, tag="register"):
+    """Give ``who`` (0: the asker) a name. Errors: already_registered, invalid_key, reserved_key, process_not_alive."""
+
+    name: str
+    who: int = NOBODY
+
+
+class Unregister(Word, frozen=True, tag="unregister"):
+    """Only the owner or who registered it; errors: not_found, not_permitted."""
+
+    name: str
+
+
+class Whereis(Word, frozen=True, tag="whereis"):
+    """Answer: the serial or None."""
+
+    name: str
+
+
+class IsAlive(Word, frozen=True, tag="is_alive"):
+    who: int
+
+
+class Introduce(Word, frozen=True, tag="introduce"):
+    """Open the direct channel between the asker and ``to``; both get a Channel delivery. Error: process_not_alive."""
+
+    to: int
+
+
+class Ask(Word, frozen=True, tag="ask"):
+    """A call to a resident: ``body`` is msgpack of the resident's own vocabulary."""
+
+    to: int
+    body: msgspec.Raw
+
+
+class Processes(Word, frozen=True, tag="processes"):
+    """A page of the process table: at most ``limit`` rows with serial > ``after``."""
+
+    after: int = 0
+    limit: int = 500
+
+
+Request: TypeAlias = Union[
+    Spawn, SendExit, Link, Unlink, Monitor, Demonitor, TrapExit, Register, Unregister, Whereis, IsAlive, Introduce,
+    Ask, Processes,
+]  # fmt: skip

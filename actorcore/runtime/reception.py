@@ -1,0 +1,50 @@
+"""Reception: what clients do becomes events of the table; who says hello learns who it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from actorcore.errors import ProtocolError
+from actorcore.frames import PROTOCOL_VERSION, Farewell, Got, Hello, Numbered, Uplink, Welcome
+from actorcore.process_table import ProcessTable
+from actorcore.signals import Asked, ClientAttached, ClientDetached, Event, Received
+
+
+class Reception:
+    """``commit`` feeds an event to the kernel of which ``table`` is a part."""
+
+    def __init__(self, instance: int, table: ProcessTable, commit: Callable[[Event], None]) -> None:
+        self._instance = instance
+        self._table = table
+        self._commit = commit
+
+    def greet(self, hello: Hello, os_pid: int, admit: Callable[[Welcome], None]) -> Farewell | None:
+        """Call ``admit`` before anything is delivered to the client, or return why it is not admitted."""
+        if hello.version != PROTOCOL_VERSION:
+            return Farewell("unsupported_version", f"this daemon speaks version {PROTOCOL_VERSION}")
+        if hello.serial == 0:
+            secret = os.urandom(16)
+            self._commit(ClientAttached(0, secret, os_pid))
+            admit(Welcome(PROTOCOL_VERSION, self._instance, self._table.last_client, secret))
+            return None
+        if not self._table.client_known(hello.serial, hello.secret):
+            return Farewell("expired", "this client is not known any more")
+        admit(Welcome(PROTOCOL_VERSION, self._instance, hello.serial, hello.secret))
+        self._commit(Received(hello.serial, hello.acknowledged))
+        self._commit(ClientAttached(hello.serial, hello.secret, os_pid))
+        return None
+
+    def hear(self, serial: int, message: Uplink) -> None:
+        """Client ``serial`` said something; raises ProtocolError for what only processes say."""
+        match message:
+            case Numbered(number, body):
+                self._commit(Asked(serial, number, body))
+            case Got(seq):
+                self._commit(Received(serial, seq))
+            case _:
+                raise ProtocolError(f"{type(message).__name__} from a client")
+
+    def miss(self, serial: int, is_dead: bool) -> None:
+        """The connection of client ``serial`` has ended; ``is_dead``: its process too."""
+        self._commit(ClientDetached(serial, is_dead))
