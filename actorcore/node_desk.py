@@ -69,9 +69,8 @@ class NodeDesk:
         return [AnswerTo(body.frm, body.number, error=("unknown_request", "status, reload or down"))]
 
     def _status(self) -> Term:
-        facts: dict[str, Term] = msgspec.to_builtins(self.statistics())
-        node = self._state.node
-        return {**facts, "node_os_pid": node.os_pid, "generation": node.generation, "log_dropped": self.log_dropped}
+        facts: dict[str, Term] = msgspec.to_builtins(self.statistics()) | {"log_dropped": self.log_dropped}
+        return {**facts, "node_os_pid": self._state.node.os_pid, "generation": self._state.node.generation}
 
     def snapshot(self) -> bytes:
         """See Resident."""
