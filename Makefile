@@ -10,6 +10,7 @@ HASH := $(shell sha256sum pyproject.toml | cut -c1-16)
 HAVE := .venv/.have-$(HASH)
 MODE ?= core
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -24,8 +25,8 @@ lint: $(HAVE)-test  ## ruff, strict mypy
 	$(PY) -m ruff check .
 	$(PY) -m mypy --strict actorcore supervisors
 
-bench: $(HAVE)-bench  ## every benchmark, each with its floor
-	for file in benchmarks/[a-z]*.py; do $(PY) -m "benchmarks.$$(basename "$$file" .py)"; done
+bench: $(HAVE)-bench  ## every benchmark, each with its floor: BENCH_ARGS="--only P7,P10 --quick --json FILE"
+	$(PY) -m benchmarks $(BENCH_ARGS)
 
 vectors: $(HAVE)  ## replay recorded OTP vectors: DIR=<vectors> MODE=core|processes
 	@test -n "$(DIR)" || { echo "usage: make vectors DIR=<directory of vectors> [MODE=core|processes]" >&2; exit 2; }

@@ -5,11 +5,20 @@ A benchmark is a module with ``run() -> list[Row]``; run as a program it prints 
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
+
+QUICK = "ACTORCORE_BENCH_QUICK"
+"""In the environment: a short run is wanted."""
+
+
+def few(many: int, quick: int) -> int:
+    """How many rounds: ``many``, or ``quick`` in a short run."""
+    return quick if QUICK in os.environ else many
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,10 +69,7 @@ def table(rows: Iterable[Row]) -> str:
     lines: list[tuple[str, ...]] = [_HEAD]
     notes: dict[int, str] = {}
     for row in rows:
-        met = {None: "", True: "met", False: "NOT MET"}[row.met]
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        figures = (_number(value) for value in (row.figure, row.p99, row.least, row.floor))
-        lines.append((row.number, f"{row.what}, {row.unit}", *figures, ratio, row.goal, met))
+        lines.append(columns(row))
         if row.note:
             notes[len(lines) - 1] = row.note
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
@@ -77,6 +83,14 @@ def table(rows: Iterable[Row]) -> str:
         if at in notes:
             printed.append(" " * (widths[0] + 4) + notes[at])
     return "\n".join(printed)
+
+
+def columns(row: Row) -> tuple[str, ...]:
+    """The columns of a row, as text."""
+    met = {None: "", True: "met", False: "NOT MET"}[row.met]
+    ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+    figures = (_number(value) for value in (row.figure, row.p99, row.least, row.floor))
+    return (row.number, f"{row.what}, {row.unit}", *figures, ratio, row.goal, met)
 
 
 def _number(value: float | None) -> str:
