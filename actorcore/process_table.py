@@ -26,6 +26,7 @@ from actorcore.signals import (
     Exited,
     Forget,
     ForkFailed,
+    Looked,
     NotConnected,
     Received,
     Refill,
@@ -36,7 +37,7 @@ from actorcore.signals import (
     Violated,
     Writable,
 )
-from actorcore.table import births, channels, clients, deaths, invariants, requests
+from actorcore.table import births, channels, clients, deaths, hangs, invariants, requests
 from actorcore.table.entry import NO_PAGE, Entry, Kind, Phase, Row, Statistics
 from actorcore.table.state import State
 from actorcore.table.turn import Turn
@@ -130,7 +131,8 @@ class ProcessTable:
 
     def next_deadline(self) -> float | None:
         """When Ticked is due (monotonic seconds)."""
-        return self._state.deadlines.earliest()
+        times = (self._state.deadlines.earliest(), self._state.hangs.earliest())
+        return min((at for at in times if at is not None), default=None)
 
     def statistics(self) -> Statistics:
         return self._state.statistics()
@@ -173,6 +175,8 @@ class ProcessTable:
                 channels.not_connected(turn, event)
             case Ticked():
                 self._ticked(turn)
+            case Looked():
+                hangs.looked(turn, event)
             case Exited():
                 self._exited(turn, event)
             case Received(serial) | Undelivered(serial) | Writable(serial) | Born(serial) | Booted(serial):
@@ -206,6 +210,7 @@ class ProcessTable:
                 turn.doom(entry, NOCONNECTION)
             else:
                 births.overdue(turn, entry)
+        hangs.due(turn)
 
     def _with_entry(self, turn: Turn, serial: int, event: Event) -> None:
         """Facts about one incarnation: of a serial that is gone they are stale, whoever came after it."""
@@ -229,9 +234,10 @@ class ProcessTable:
                 births.refused(turn, entry, reason)
             case (ForkFailed(), Kind.PROCESS):
                 births.fork_failed(turn, entry, event)
-            case (Stopped() | Continued(), Kind.PROCESS):
-                entry.stopped = isinstance(event, Stopped)
-                turn.report("process_stopped" if entry.stopped else "process_continued", serial)
+            case (Stopped(), Kind.PROCESS):
+                hangs.stopped(turn, entry)
+            case (Continued(), Kind.PROCESS):
+                hangs.continued(turn, entry)
             case _:
                 turn.report("stale", serial, type(event).__name__.lower())
         return None

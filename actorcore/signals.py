@@ -105,7 +105,14 @@ class Started(Word, frozen=True, tag="started"):
     ignored: bool = False
 
 
-Delivery: TypeAlias = Union[Answer, Down, Exit, Channel, PeerDown, Begin, Asking, Alarm, Started]
+class Hung(Word, frozen=True, tag="hung"):
+    """To the resident that spawned ``serial``: it hangs, being ``why`` = ``stopped`` or ``busy``; empty: it goes on."""
+
+    serial: int
+    why: str
+
+
+Delivery: TypeAlias = Union[Answer, Down, Exit, Channel, PeerDown, Begin, Asking, Alarm, Started, Hung]
 
 # ---- events: requests with their sender, and facts ------------------------------------------------------------------
 
@@ -176,13 +183,19 @@ class Violated(Word, frozen=True, tag="violated"):
 
 
 class Stopped(Word, frozen=True, tag="stopped"):
-    """Job control stopped it (``WSTOPPED``)."""
+    """Job control stopped it (``WSTOPPED`` of waitid(2))."""
 
     serial: int
 
 
 class Continued(Word, frozen=True, tag="continued"):
     serial: int
+
+
+class Looked(Word, frozen=True, tag="looked"):
+    """Answer to Look: since when (seconds, 0.0: idle) each serial is busy with its message, by its own status page."""
+
+    busy: dict[int, float]
 
 
 class ClientAttached(Word, frozen=True, tag="client_attached"):
@@ -249,8 +262,8 @@ class Ticked(Word, frozen=True, tag="ticked"):
 
 
 Event: TypeAlias = Union[
-    Asked, Born, Booted, Refused, ForkFailed, Exited, Stopped, Continued, ClientAttached, ClientDetached, Received,
-    Undelivered, Writable, Refill, Violated, TookOver, ReloadEnded, ShutdownAsked, Ticked, NotConnected,
+    Asked, Born, Booted, Refused, ForkFailed, Exited, Stopped, Continued, Looked, ClientAttached, ClientDetached,
+    Received, Undelivered, Writable, Refill, Violated, TookOver, ReloadEnded, ShutdownAsked, Ticked, NotConnected,
     LogDropped,
 ]  # fmt: skip
 
@@ -308,6 +321,12 @@ class Forget(Word, frozen=True, tag="forget"):
     page: int
 
 
+class Look(Word, frozen=True, tag="look"):
+    """Read the status pages of these processes (serial → page) and say Looked."""
+
+    pages: dict[int, int]
+
+
 class Report(Word, frozen=True, tag="report"):
     """Telemetry: something worth a line in the log; ``kind`` names it."""
 
@@ -323,4 +342,4 @@ class Operate(Word, frozen=True, tag="operate"):
     number: int = 0
 
 
-Effect: TypeAlias = Union[Deliver, Fork, Kill, Connect, Publish, Retract, Forget, Report, Operate]
+Effect: TypeAlias = Union[Deliver, Fork, Kill, Connect, Publish, Retract, Forget, Look, Report, Operate]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from actorcore.exit_reason import Term
@@ -15,9 +17,12 @@ class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to run: ``start`` is ``module:name`` (a function or an actor class), ``args`` its arguments.
 
     ``path`` is a folder to import from first; ``env`` is added to the allow-listed environment; ``limits`` maps an RLIMIT
-    name (``"NOFILE"``) to its soft and hard value; ``init_timeout_s``
-    bounds ``init``. ``busy_timeout_s`` is to bound one message; it is carried and not enforced yet. The only ``template``
-    that is served is ``lean``.
+    name (``"NOFILE"``) to its soft and hard value; ``init_timeout_s`` bounds ``init``. The only ``template`` that is served
+    is ``lean``.
+
+    A process *hangs* when it has been stopped (SIGSTOP) for 1.5 s, or busy with one message for ``busy_timeout_s`` (None:
+    no bound; of a plain function: with what lies between two receives). ``when_hung`` is ``report``: it is listed as
+    ``unresponsive`` until it goes on; or ``kill``: it also dies of ``{"killed": "unresponsive"}``.
     """
 
     start: str
@@ -30,4 +35,5 @@ class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: dict[str, int] = {}
     init_timeout_s: float = 10.0
     busy_timeout_s: float | None = None
+    when_hung: Literal["report", "kill"] = "report"
     may_spawn: bool = True

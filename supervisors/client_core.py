@@ -30,6 +30,7 @@ from actorcore.signals import (
     Channel as ChannelDelivery,
     Down,
     Exit,
+    Hung,
     PeerDown,
     SendExit,
     Started,
@@ -222,7 +223,7 @@ class ClientCore:
                 if (channel := self.channels.get(peer)) is not None:
                     self._end(channel)
                 self._fail(peer, CallFailed(reason))
-            case Begin() | Asking() | Alarm() | Started():
+            case Begin() | Asking() | Alarm() | Started() | Hung():
                 self.give_up(RequestError("protocol_error", "a delivery that is not for clients"))
             case _:
                 assert_never(arrival.body)

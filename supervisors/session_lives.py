@@ -62,7 +62,7 @@ class SessionLives:
     def restart(self, asker: Asker, session: Session) -> None:
         """A new incarnation that costs no budget; one that is already on its way is joined."""
         session.starters.append(asker)
-        if session.state == "active":
+        if session.state in ("active", "unresponsive"):
             session.comes_back = True
             self._set_state_stopping(session)
         elif session.state == "gave_up":
@@ -109,6 +109,18 @@ class SessionLives:
             self._spawn(session, "restarting")
         else:
             self._remove(session)
+
+    def on_hung(self, serial: int, why: str) -> None:
+        """It hangs, or goes on (``why`` is empty). Whether it dies of it is said in its spec and told by its death."""
+        session = self._by_serial.get(serial)
+        if session is None:
+            return
+        if why and session.state == "active":
+            session.state = "unresponsive"
+            self._tell("session_hung", session, serial, why=why)
+        elif not why and session.state == "unresponsive":
+            session.state = "active"
+            self._tell("session_recovered", session, serial)
 
     def on_alarm(self, key: str) -> None:
         if key == CLOSING and self.closing is not None:

@@ -109,10 +109,11 @@ def decode_request(body: msgspec.Raw) -> SessionRequest | Refusal:
 Asker: TypeAlias = tuple[int, int]
 """(frm, number) of an Asking that is still to be answered."""
 
-State: TypeAlias = Literal["starting", "active", "restarting", "stopping", "gave_up", "stopped"]
-"""``stopped`` is seen in the last answer only. In ``restarting`` either ``spawn`` or ``alarm`` is set."""
+State: TypeAlias = Literal["starting", "active", "unresponsive", "restarting", "stopping", "gave_up", "stopped"]
+"""``stopped`` is seen in the last answer only. In ``restarting`` either ``spawn`` or ``alarm`` is set. ``unresponsive``:
+active, and its process hangs (see ProcessSpec)."""
 
-STATES: tuple[State, ...] = ("starting", "active", "restarting", "stopping", "gave_up")
+STATES: tuple[State, ...] = ("starting", "active", "unresponsive", "restarting", "stopping", "gave_up")
 
 
 class Session(msgspec.Struct):

@@ -4,8 +4,8 @@ A start waits for nobody's init and no session can use up another's restart budg
 process is spawned with a link and a resident traps; an Exit of a serial that is not the current one of a session
 means nothing here, be it a stranger's or a late one (acceptance 67, RELIABILITY D6).
 
-Telemetry: session_started, session_crashed, session_restarted, session_gave_up, session_stopped. A session that was
-announced by the first is off the list with the last, whatever happened between.
+Telemetry: session_started, session_hung, session_recovered, session_crashed, session_restarted, session_gave_up,
+session_stopped. A session that was announced by the first is off the list with the last, whatever happened between.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from actorcore.exit_reason import Term, bounded_text
 from actorcore.frames import decode_ext, encoder
 from actorcore.residents import AnswerTo, Leave, Order
-from actorcore.signals import NOBODY, Alarm, Answer, Asking, Begin, Channel, Delivery, Down, Exit, PeerDown, Started
+from actorcore.signals import NOBODY, Alarm, Answer, Asking, Begin, Channel, Delivery, Down, Exit, Hung, PeerDown, Started
 from supervisors.child_spec import ChildSpec, validate
 from supervisors.session_lives import SessionLives
 from supervisors.session_vocabulary import (
@@ -75,6 +75,8 @@ class Sessions:
                 lives.on_exit(body.frm, body.reason)
             case Alarm():
                 lives.on_alarm(body.key)
+            case Hung():
+                lives.on_hung(body.serial, body.why)
             case Down() | Channel() | PeerDown() | Begin():
                 pass  # it monitors nobody and has no channel
             case _:

@@ -248,9 +248,13 @@ class Desk:
 
     def loop(self, session: str, fifo: Path) -> None:
         """Send ``session`` into an endless loop; it is there when this returns."""
+        self.hang(session, fifo, "loop")
+
+    def hang(self, session: str, fifo: Path, how: str) -> None:
+        """Have ``session`` stand still as fault.actors says; it does when this returns."""
         if not fifo.exists():
             os.mkfifo(fifo)
-        self.client.cast(session, ["loop", str(fifo)])
+        self.client.cast(session, [how, str(fifo)])
         fifo.read_bytes()
 
     def row(self, session: str) -> dict[str, Any]:

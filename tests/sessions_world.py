@@ -213,7 +213,7 @@ class World:
         assert sorted(reserved) == sorted(self.resident._lives.names), "names in specs are reserved while listed"
         assert len(listed) <= self.max_sessions
         for session in listed.values():
-            waits = session.state in ("active", "gave_up")
+            waits = session.state in ("active", "unresponsive", "gave_up")
             assert not (waits and (session.starters or session.stoppers)), f"{session} leaves somebody waiting"
             is_under_way = bool(session.serial or session.spawn or session.alarm)
             assert is_under_way == (session.state != "gave_up"), f"{session} is stuck"

@@ -38,6 +38,7 @@ from actorcore.signals import (
     IsAlive,
     Kill,
     Link,
+    Looked,
     Monitor,
     ProcessSpec,
     Publish,
@@ -129,7 +130,8 @@ class Simulation:
         self.ref += 1
         spec = ProcessSpec(
             "m:f", template=name[:1], trap_exit=bool(self.choose(2)), name=name if self.choose(3) == 0 else None,
-            init_timeout_s=float(self.choose(9)),
+            init_timeout_s=float(self.choose(9)), busy_timeout_s=[None, 1.0, 3.0][self.choose(3)],
+            when_hung="kill" if self.choose(2) else "report",
         )  # fmt: skip
         requests: list[Request] = [
             Spawn(spec, bool(self.choose(2)), self.ref * self.choose(2), bool(self.choose(2))),
@@ -150,6 +152,7 @@ class Simulation:
             ClientAttached(0, b"s", 1), ClientAttached(client, b"s", 1), ClientDetached(client, bool(self.choose(2))),
             Received(client, self.seqs.get(client, 0)), Writable(serial), Writable(client),
             Refill(NAMES[self.choose(3)], self.choose(3)), Ticked(), self.undelivered(),
+            Looked({serial: self.now - self.choose(4), client: 1.0}),
         ]  # fmt: skip
         return facts[self.choose(len(facts))]
 

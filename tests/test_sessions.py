@@ -6,7 +6,7 @@ import pytest
 
 from actorcore.exit_reason import Reason
 from actorcore.residents import Leave
-from actorcore.signals import Answer, Down, Exit, Started
+from actorcore.signals import Answer, Down, Exit, Hung, Started
 from supervisors.child_spec import RestartType
 from supervisors.session_vocabulary import (
     RemoveSession,
@@ -245,3 +245,48 @@ def test_told_to_end_by_its_parent_it_stops_all_sessions_and_leaves(world: World
     assert Leave("shutdown") not in world.resident.handle(Exit(0, "shutdown"), world.now)
     serial = world.serial("a")
     assert Leave("shutdown") in world.resident.handle(Exit(serial, "shutdown"), world.now)
+
+
+def test_a_session_that_hangs_is_listed_so_until_it_goes_on_acceptance_59(world: World) -> None:
+    serial = world.start("a")
+    world.deliver(Hung(serial, "stopped"))
+    assert (world.state("a"), world.tells[-1].detail) == ("unresponsive", {"id": "a", "why": "stopped"})
+    world.deliver(Hung(serial, ""))
+    assert (world.state("a"), world.kinds("a")) == ("active", ["session_started", "session_hung", "session_recovered"])
+
+
+def test_a_hanging_session_is_restarted_on_demand_acceptance_59(world: World) -> None:
+    serial = world.start("a")
+    world.deliver(Hung(serial, "busy"))
+    row = world.value(RestartSession("a"))
+    assert (row["state"], row["restarts"]) == ("active", 0)
+    assert row["serial"] != serial
+
+
+def test_a_hanging_session_that_ignores_the_end_is_killed_in_its_time_acceptance_59(world: World) -> None:
+    serial = world.start("a", "stubborn", shutdown_s=2.0)
+    world.deliver(Hung(serial, "stopped"))
+    asked = world.ask(StopSession("a"))
+    assert world.state("a") == "stopping"
+    world.advance(2.0)
+    answer = world.answers[asked].value
+    assert isinstance(answer, dict)
+    assert (answer["state"], answer["reason"]) == ("stopped", "killed")
+
+
+def test_a_session_that_dies_of_its_hang_is_restarted_within_its_budget(world: World) -> None:
+    serial = world.start("a", backoff_step_s=0.0)
+    world.deliver(Hung(serial, "busy"))
+    world.die(serial, {"killed": "unresponsive"})
+    assert (world.state("a"), world.row("a")["restarts"]) == ("active", 1)
+    assert world.kinds("a") == ["session_started", "session_hung", "session_crashed", "session_restarted"]
+
+
+def test_a_hang_of_a_former_process_or_in_a_stop_changes_nothing(world: World) -> None:
+    old = world.start("a", "stubborn", backoff_step_s=0.0)
+    world.die(old, SEGV)
+    told = len(world.tells)
+    world.deliver(Hung(old, "busy"))
+    world.ask(StopSession("a"))
+    world.deliver(Hung(world.serial("a"), "busy"))
+    assert (world.state("a"), world.tells[told:]) == ("stopping", [])

@@ -54,6 +54,7 @@ async def _live(process: AsyncProcess, start: Callable[..., object]) -> Reason:
 
 async def _call(process: AsyncProcess, start: Callable[..., object]) -> Reason:
     process._control.say(Booted(process.begin.serial))
+    process.status.busy(monotonic_ns(), 0)
     try:
         await _result(start(process, *process.begin.spec.args))
     except BaseException as error:
@@ -77,6 +78,7 @@ async def _serve(process: AsyncProcess, server: GenServer) -> Reason:
         reason = process.doomed() or rules.stop or NORMAL
     except BaseException as error:
         reason = process.doomed() or crash(error)
+    process.status.busy(monotonic_ns(), len(process.mailbox.items))
     try:
         await _result(server.terminate(reason))
     except BaseException as error:  # reported; the first reason stands

@@ -19,7 +19,7 @@ from actorcore.frames import Call, Cast, Info, Message, Reply
 from actorcore.gen_server import invalid_message
 from actorcore.mailbox import Dead, DownMessage, Event, From, Item, Raw, Refusal, Waiting
 from actorcore.pids import Pid
-from actorcore.runtime.clock import monotonic_s
+from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.intake import FINISH_S, ExitSelf, Intake, running
 from actorcore.runtime.messaging import QUEUE_WAIT_S, Batch, value_of
 from actorcore.runtime.node_requests import REQUEST_WAIT_S, spec_of, value_of_answer
@@ -135,7 +135,13 @@ class AsyncProcess(Intake):
 
     async def receive(self, timeout_s: float | None = None) -> Event | None:
         """The next event of a plain function process; None after ``timeout_s``. Undecodable messages are refused."""
-        deadline_s = _deadline(timeout_s)
+        self.status.pause()
+        try:
+            return await self._next_event(_deadline(timeout_s))
+        finally:
+            self.status.busy(monotonic_ns(), len(self.mailbox.items))
+
+    async def _next_event(self, deadline_s: float | None) -> Event | None:
         while (item := await self.next_item(deadline_s)) is not None:
             event = self.event_of(item)
             if event is not None:

@@ -76,6 +76,7 @@ def live(process: Process, start: Start | Reason) -> Reason:
     if server is not None:
         return serve(process, server)
     process._control.say(Booted(process.begin.serial))
+    process.status.busy(monotonic_ns(), 0)
     try:
         start(process, *process.begin.spec.args)
     except BaseException as error:
@@ -127,6 +128,7 @@ def serve(process: Process, server: GenServer) -> Reason:
         reason: Reason = NORMAL if rules.stop is None else rules.stop
     except BaseException as error:
         reason = crash(error)
+    process.status.busy(monotonic_ns(), len(process.mailbox.items))
     try:
         server.terminate(reason)
     except BaseException as error:  # reported; the first reason stands

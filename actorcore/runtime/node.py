@@ -38,6 +38,7 @@ from actorcore.signals import (
     Fork,
     ForkFailed,
     LogDropped,
+    Looked,
     Received,
     Refill,
     Refused,
@@ -79,7 +80,7 @@ class Node:
         self._sources: dict[int, Callable[[int], None]] = {}
         self._handles: dict[int, Handle] = {}
         self._zygotes: dict[str, socket.socket] = {}
-        self._halted: list[words.Halted] = []
+        self._halted: set[int] = set()
         self._ending = False
         self._yielding = False
         self._refill_due_s = 0.0
@@ -109,7 +110,7 @@ class Node:
                         control = socket.socket(fileno=next(fds))
                         self._handles[item.serial] = Handle(control, next(fds) if item.os_pid else -1)
                         if item.stopped:
-                            self._halted.append(words.Halted(item.serial, True))
+                            self._halted.add(item.serial)
                 case words.Zygote(template):
                     self._zygotes[template] = socket.socket(fileno=next(fds))
                 case words.Take() as take:
@@ -140,8 +141,6 @@ class Node:
         self._performer.perform(recovered.unfinished)
         self._reconcile(registry)
         self._commit(TookOver(os.getpid(), take.generation))
-        for halted in self._halted:
-            self._on_halted(halted)
         self._performer.tell_guardian(words.Serving())
         self._turn(0.0)
 
@@ -167,8 +166,8 @@ class Node:
                 self._performer.adopt(row.serial, row.os_pid)
             if row.backlog and row.phase != "forking":
                 self._want_writable(row.serial)
-            if row.stopped and words.Halted(row.serial, True) not in self._halted:
-                self._commit(Continued(row.serial))
+            if row.stopped != (row.serial in self._halted):
+                self._commit(Continued(row.serial) if row.stopped else Stopped(row.serial))
 
     # ---- one turn -------------------------------------------------------------------------------------------------
 
@@ -183,6 +182,9 @@ class Node:
         due = self._kernel.next_deadline()
         if due is not None and due <= now:
             self._commit(Ticked())
+        if self._performer.looked:
+            looked, self._performer.looked = self._performer.looked, {}
+            self._commit(Looked(looked))
         self._listener.expire(now)
         if log.dropped() != self._log_dropped and now >= self._log_due_s:
             self._log_dropped, self._log_due_s = log.dropped(), now + log.SELDOM_S
@@ -314,8 +316,8 @@ class Node:
                     self._performer.adopted(serial, datagram.fds[0])
                 case words.Unheld(serial, name):
                     self._on_unheld(serial, name)
-                case words.Halted() as halted:
-                    self._on_halted(halted)
+                case words.Halted(serial, stopped):
+                    self._commit(Stopped(serial) if stopped else Continued(serial))
                 case words.Zygote(template):
                     self._add_zygote(template, socket.socket(fileno=datagram.fds[0]))
                     for row in self._kernel.table.rows(0, 1 << 30):
@@ -348,9 +350,6 @@ class Node:
             self._commit(ForkFailed(serial, errno_name))
         else:  # born meanwhile: it ends as its control socket does, and nobody will tell of it
             self._commit(Exited(serial, CLD_KILLED, signal.SIGKILL))
-
-    def _on_halted(self, halted: words.Halted) -> None:
-        self._commit(Stopped(halted.serial) if halted.stopped else Continued(halted.serial))
 
     def _add_zygote(self, template: str, sock: socket.socket) -> None:
         old = self._performer.zygotes.get(template)

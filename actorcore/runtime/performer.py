@@ -18,6 +18,7 @@ from actorcore.guardian_words import Adopt, Drop, ForkOrder, Halt, Hold, Reload,
 from actorcore.registry_layout import RegistryWriter
 from actorcore.runtime import descriptors, evidence, log, sockets
 from actorcore.runtime.listener import Listener
+from actorcore.runtime.status_page import PAGE_BYTES, read_status
 from actorcore.signals import (
     Answer,
     Begin,
@@ -32,6 +33,7 @@ from actorcore.signals import (
     Fork,
     ForkFailed,
     Kill,
+    Look,
     NotConnected,
     Operate,
     Publish,
@@ -83,6 +85,7 @@ class Performer:
         self._signalled: set[int] = set()
         self._is_early = False
         self._parked: dict[tuple[int, int], int] = {}
+        self.looked: dict[int, float] = {}
 
     def perform(self, effects: list[Effect]) -> None:
         """Do all of it; frames wait for :meth:`flush`."""
@@ -103,6 +106,8 @@ class Performer:
                     self._registry.retract(name)
                 case Forget(serial, page):
                     self._forget(serial, page)
+                case Look(pages):
+                    self._look(pages)
                 case Report(kind, serial, detail):
                     log.report(kind, serial, detail)
                 case Operate(verb, number):
@@ -282,8 +287,15 @@ class Performer:
         for key in [key for key in self._parked if key[0] == serial]:
             os.close(self._parked.pop(key))
         if page >= 0:
-            size = 4096
-            self._status[page * size : page * size + size] = bytes(size)
+            self._page(page)[:] = bytes(PAGE_BYTES)
         self.tell_guardian(Drop(serial))
+
+    def _look(self, pages: dict[int, int]) -> None:
+        # Told at the end of the turn: an event handled among the effects of another would number its frames too early.
+        for serial, page in pages.items():
+            self.looked[serial] = read_status(self._page(page)).busy_since_ns / 1e9
+
+    def _page(self, page: int) -> memoryview:
+        return self._status[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actorcore.gen_server import invalid_message
 from actorcore.mailbox import Event, Item, Raw
-from actorcore.runtime.clock import monotonic_s
+from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.intake import FINISH_S, running
 from actorcore.runtime.messaging import Messaging
 
@@ -24,6 +24,13 @@ class Process(Messaging):
     def receive(self, timeout_s: float | None = None) -> Event | None:
         """The next event of a plain function process; None after ``timeout_s``. Undecodable messages are refused."""
         deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
+        self.status.pause()
+        try:
+            return self._next_event(deadline_s)
+        finally:
+            self.status.busy(monotonic_ns(), len(self.mailbox.items))
+
+    def _next_event(self, deadline_s: float | None) -> Event | None:
         while (item := self.next_item(deadline_s)) is not None:
             event = self.event_of(item)
             if event is not None:

@@ -57,6 +57,10 @@ class StatusPage:
         self._words[_HANDLED] = self.handled
         self._words[_BUSY] = 0
 
+    def pause(self) -> None:
+        """It waits for the next message, none being done: so waits who has no callbacks."""
+        self._words[_BUSY] = 0
+
     def declare(self, reason: object) -> Reason:
         """Commit the exit reason, cut to what fits; the first one stays. Returns what was written."""
         fit = fitting(reason)

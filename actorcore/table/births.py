@@ -6,7 +6,7 @@ from actorcore import process_spec
 from actorcore.exit_reason import KILLED, Reason
 from actorcore.names import key_error
 from actorcore.signals import Begin, Fork, ForkFailed, Kill, ProcessSpec, Refill, Spawn
-from actorcore.table import deaths
+from actorcore.table import deaths, hangs
 from actorcore.table.channels import become_writable
 from actorcore.table.entry import Entry, Phase, Starter
 from actorcore.table.turn import Turn
@@ -78,6 +78,7 @@ def booted(turn: Turn, entry: Entry) -> None:
         return turn.report("stale", entry.serial, "booted")
     entry.phase = Phase.RUNNING
     turn.state.deadlines.cancel(entry.serial)
+    hangs.watch(turn, entry)
     turn.publish(entry)
     turn.report("process_started", entry.serial, entry.spec.start)
     starter, entry.starter = entry.starter, None

@@ -52,6 +52,7 @@ class Entry(msgspec.Struct):
 
     ``backlog`` holds numbered deliveries: of a process those it was not sent yet, of a client those it has not
     acknowledged; all above ``sent`` are still to be sent. ``channels`` maps a peer to the seq of the Channel frame.
+    ``hung``: why it hangs, ``stopped`` or ``busy``; empty when it does not.
     """
 
     serial: int
@@ -64,6 +65,7 @@ class Entry(msgspec.Struct):
     spec: ProcessSpec | None = None
     trap_exit: bool = False
     stopped: bool = False
+    hung: str = ""
     starter: Starter | None = None
     ordered: Reason | None = None
     last_number: int = 0
@@ -94,7 +96,7 @@ class Entry(msgspec.Struct):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One line of the process listing."""
+    """One line of the process listing; ``phase`` is ``unresponsive`` for one that hangs."""
 
     serial: int
     kind: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actorcore.table import hangs
 from actorcore.table.entry import NO_PAGE, Kind, Phase
 from actorcore.table.state import State
 from actorcore.table.turn import MAX_BACKLOG, MAX_UNACKNOWLEDGED
@@ -15,6 +16,7 @@ def check(state: State) -> None:
     _channels(state)
     _names(state)
     _deadlines(state)
+    _hangs(state)
 
 
 def _require(holds: bool, *what: object) -> None:
@@ -97,3 +99,16 @@ def _deadlines(state: State) -> None:
         if waiting or (entry.kind is Kind.CLIENT and not entry.attached):
             due.add(entry.serial)
     _require(due == set(state.deadlines.live), "deadlines are of those who wait", sorted(due), state.deadlines.live)
+
+
+def _hangs(state: State) -> None:
+    due: set[int] = set()
+    for entry in state.entries.values():
+        if entry.kind is not Kind.PROCESS or entry.phase is Phase.DYING:
+            continue
+        if entry.stopped:
+            _require(not entry.is_blank(), "no blank is stopped", entry.serial)
+            due.update(() if entry.hung == "stopped" else (entry.serial,))
+        elif hangs.busy_timeout_s(entry) is not None:
+            due.add(entry.serial)
+    _require(due == set(state.hangs.live), "hangs are looked for where they can be", sorted(due), state.hangs.live)

@@ -15,7 +15,9 @@ from actorcore.timers import Deadlines
 
 
 class State(msgspec.Struct):
-    """All entries by serial, and the relations between them. ``blanks`` are by template, oldest first."""
+    """All entries by serial, and the relations between them. ``blanks`` are by template, oldest first; ``hangs``: when a
+    stopped process is taken to hang, or the status page of a running one is to be looked at.
+    """
 
     instance: int
     pages: int
@@ -30,6 +32,7 @@ class State(msgspec.Struct):
     asks: Monitors = msgspec.field(default_factory=Monitors)
     names: Names = msgspec.field(default_factory=Names)
     deadlines: Deadlines[int] = msgspec.field(default_factory=Deadlines)
+    hangs: Deadlines[int] = msgspec.field(default_factory=Deadlines)
 
     def alive(self, serial: int) -> Entry | None:
         """The entry that signals reach; None for the dead, the dying, blanks and strangers."""
@@ -62,6 +65,7 @@ class State(msgspec.Struct):
         """Take the entry out of the table and free its page; the relations are the caller's."""
         del self.entries[entry.serial]
         self.deadlines.cancel(entry.serial)
+        self.hangs.cancel(entry.serial)
         if entry.page != NO_PAGE:
             heapq.heappush(self.pages_freed, entry.page)
 
@@ -119,7 +123,7 @@ class State(msgspec.Struct):
         return Row(
             serial=entry.serial,
             kind=entry.kind.value,
-            phase=entry.phase.value,
+            phase="unresponsive" if entry.hung and entry.phase is not Phase.DYING else entry.phase.value,
             os_pid=entry.os_pid,
             name=self.names.held.get(entry.serial),
             start="" if entry.spec is None else entry.spec.start,

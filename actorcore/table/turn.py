@@ -115,6 +115,7 @@ class Turn:
         entry.phase, entry.ordered = Phase.DYING, reason
         entry.backlog.clear()
         self.state.deadlines.cancel(entry.serial)
+        self.state.hangs.cancel(entry.serial)
         if entry.kind is Kind.PROCESS:
             self.effects.append(Kill(entry.serial))
         else:

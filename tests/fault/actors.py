@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 from pathlib import Path
+from typing import NoReturn
 
 from actorcore.gen_server import Continue, GenServer, Ok, Reply, Stop
 from actorcore.mailbox import ExitMessage, From
@@ -20,6 +21,7 @@ class Witness(GenServer):
 
     def init(self, watcher: str | None = None, flaw: str | None = None) -> Ok:  # type: ignore[override]
         self.count = 0
+        self.hangs = False
         self.exits: list[object] = []
         self.watcher = watcher
         if flaw is not None and os.path.exists(flaw):
@@ -42,11 +44,17 @@ class Witness(GenServer):
             return Stop(argument)
         if verb == "raise":
             raise RuntimeError(argument)
-        if verb == "loop":  # after telling so through a FIFO
+        if verb in STANDSTILLS:  # after telling so through a FIFO
             Path(argument).write_bytes(b"1")
-            while True:
-                pass
+            stand_still(verb)
+        if verb == "hang_in_terminate":
+            self.hangs = True
+            return Stop()
         return None
+
+    def terminate(self, reason: object) -> None:
+        if self.hangs:
+            stand_still("sleep")
 
     def handle_info(self, info: object) -> None:
         if isinstance(info, ExitMessage):
@@ -96,6 +104,29 @@ class Witness(GenServer):
         Path(path).read_bytes()
         self.count += 1
         return Reply(self.count)
+
+
+STANDSTILLS = ("loop", "gil", "sleep")
+
+
+def stand_still(how: str) -> NoReturn:
+    """For ever: in Python, in C without letting go of the GIL, or asleep."""
+    if how == "gil":
+        sum(range(10**13))
+    while how == "sleep":
+        signal.pause()
+    while True:
+        pass
+
+
+class HangsInInit(GenServer):
+    def init(self, how: str) -> None:  # type: ignore[override]
+        stand_still(how)
+
+
+def stuck(process: Process) -> None:
+    """Takes no message, ever."""
+    stand_still("loop")
 
 
 class LastWords(GenServer):
