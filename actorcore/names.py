@@ -6,7 +6,9 @@ import re
 
 import msgspec
 
-MAX_NAMES = 65_536
+from actorcore.registry_layout import max_entries
+
+MAX_NAMES = max_entries()
 RESERVED_PREFIX = "system:"
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)

@@ -3,7 +3,7 @@
 What batch ``n`` of writer life ``g`` does is a function of (seed, g, n). So after each kill the parent knows, from the
 ``committed`` word alone, what the whole table must be, and compares it. Meanwhile readers in processes of their own check
 that ``committed`` never goes back, that a name never shows another's serial, an older one, or one of the future, and that
-the three names of a group, published and retracted together, are never seen half.
+the three names of a group, published and retracted together, are never seen half, nor a value that is not its serial's.
 
 Run ``python tests/registry_torture.py --kills 20000``; it prints ``N kills, 0 violations``.
 """
@@ -20,15 +20,17 @@ from dataclasses import dataclass
 from time import monotonic
 
 from actorcore.errors import RequestError
-from actorcore.registry_layout import RegistryReader, RegistryWriter
+from actorcore.registry_layout import COUNT, SECOND, SLOT_BYTES
+from actorcore.registry_reader import RegistryReader
+from actorcore.registry_writer import RegistryWriter
 from actorcore.runtime.memory import create_memfd, map_shared, unmap
 from actorcore.runtime.shared_registry import AttachedRegistry, SharedRegistry
 
 SLOTS = 64
 GROUPS = [[f"group-{g}.{part}" for part in "abc"] for g in range(10)]
 SINGLES = [f"single-{s}" for s in range(20)]
-STOP, LOOKUPS, BUSY = 0, 8, 9
-"""Words of the control page: stop; per reader, eight words apart, what it did."""
+STOP, DONE, LOOKUPS, BUSY = 0, 1, 8, 9
+"""Words of the control page: stop; the last batch that a writer has finished; per reader, eight words apart, what it did."""
 READERS = 2
 PATIENCE_S = 30.0
 """A writer that commits nothing for so long, or a reader that does not stop, is a violation."""
@@ -59,11 +61,20 @@ def batch(seed: int, life: int, number: int) -> list[tuple[str, int]]:
     return [(SINGLES[at], number << 8 | 0x80 | at if kind < 0.9 else 0)]
 
 
-def write_for_ever(registry: SharedRegistry, writer_type: type[RegistryWriter], seed: int, life: int) -> None:
+def value_of(serial: int) -> bytes:
+    """The value of ``last`` while it has this serial: another length and other bytes in every batch."""
+    return serial.to_bytes(8, "little") * (serial * 37 % 257)
+
+
+def write_for_ever(
+    registry: SharedRegistry, writer_type: type[RegistryWriter], control: memoryview, seed: int, life: int
+) -> None:  # fmt: skip
     writer = writer_type(registry.memory)
     number = writer.committed + 1
     while True:
-        writer.apply([*batch(seed, life, number), ("last", number << 8 | 0xFF)])
+        last = number << 8 | 0xFF
+        writer.apply([*batch(seed, life, number), ("last", last)], {"last": value_of(last)})
+        control[DONE] = number
         number += 1
 
 
@@ -76,15 +87,17 @@ def read_until_stopped(reader: RegistryReader, control: memoryview, index: int, 
     os.nice(10)  # On few cores: the kills are what is scarce, not the lookups.
     while not control[STOP]:
         names, mark = chance.choice(asked)
-        before = reader.committed
+        before, done = reader.committed, control[DONE]
         if before < past:
             return f"committed went back from {past} to {before}"
         try:
             single = reader.lookup(names[0]) if lookups % 2 else reader.lookup_uncached(names[0])
-            serials = reader.lookup_many(names)
+            serials, found = reader.lookup_many(names), reader.lookup_value("last")
         except RequestError:
             busy += 1
             continue
+        if found is not None and found[1] != value_of(found[0]):
+            return f"the value of {found[0]:#x} is not its own: {found[1][:16]!r}, {len(found[1])} bytes"
         past = reader.committed
         if len(set(serials)) != 1:
             return f"half a batch: {names} are {serials} at {before}..{past}"
@@ -96,11 +109,18 @@ def read_until_stopped(reader: RegistryReader, control: memoryview, index: int, 
             if not newest[names[0]] <= serial >> 8 <= past:
                 return f"{names[0]} went from {newest[names[0]]} to {serial >> 8} at {past}"
             newest[names[0]] = serial >> 8
-        if "last" in names and not before <= (serials[0] or 0) >> 8 <= past:
-            return f"batch {before} was committed, yet the last is {serials[0]}"
+        if "last" in names and not done <= (serials[0] or 0) >> 8 <= past:
+            return f"batch {done} was finished, yet the last is {serials[0]}"
         lookups += 1 + len(names)
         control[LOOKUPS + 8 * index], control[BUSY + 8 * index] = lookups, busy
     return ""
+
+
+def is_torn(reader: RegistryReader) -> bool:
+    """Whether a dead writer has left copies of a batch that it did not commit."""
+    slots = [(reader._slots_at + slot * SLOT_BYTES) >> 3 for slot in reader._used()]
+    numbers = [reader._words[word] for at in slots for word in (at, at + SECOND)]
+    return max([*numbers, reader._words[COUNT], reader._words[COUNT + 2]]) > reader.committed
 
 
 def fork(act: Callable[[], str | None]) -> tuple[int, int]:
@@ -147,10 +167,11 @@ def torture(
     readers = [fork(lambda index=index: read(index)) for index in range(READERS)]  # type: ignore[misc]
     mine = RegistryReader(registry.memory)
     done = committed = 0
+    torn = False
     while done < kills and not violations and monotonic() - began < budget_s:
         done += 1
         with registry.inherited():
-            pid, pipe = fork(lambda life=done: write_for_ever(registry, writer_type, seed, life))  # type: ignore[misc]
+            pid, pipe = fork(lambda life=done: write_for_ever(registry, writer_type, control, seed, life))  # type: ignore[misc]
         deadline, goal = monotonic() + PATIENCE_S, committed + chance.randrange(12)
         while mine.committed < goal:
             if monotonic() > deadline:
@@ -161,9 +182,11 @@ def torture(
         os.kill(pid, signal.SIGKILL)
         if said := heard(pid, pipe):
             violations.append(f"writer {done}: {said}")
-        for number in range(committed + 1, mine.committed + 1):
+        # A torn batch keeps its number: a successor has committed it as one that changes nothing.
+        for number in range(committed + 1 + torn, mine.committed + 1):
             table.update([*batch(seed, done, number), ("last", number << 8 | 0xFF)])
         table, committed = {name: serial for name, serial in table.items() if serial}, mine.committed
+        torn = is_torn(mine)
         if mine.entries() != table or mine.count() != len(table):
             violations.append(f"after kill {done} at batch {committed}: {set(mine.entries().items()) ^ set(table.items())}")
     control[STOP] = 1

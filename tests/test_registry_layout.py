@@ -13,17 +13,28 @@ from zlib import crc32
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from actorcore import registry_layout
 from actorcore.errors import ProtocolError, RequestError
-from actorcore.registry_layout import KEY_BYTES, RegistryReader, RegistryWriter, format_registry, max_entries, registry_bytes
+from actorcore.registry_layout import (
+    COMMITTED,
+    KEY_BYTES,
+    SLOT_BYTES,
+    VALUE_BYTES,
+    blocks_of,
+    format_registry,
+    heap_blocks,
+    max_entries,
+    registry_bytes,
+)
+from actorcore.registry_reader import RegistryReader
+from actorcore.registry_writer import RegistryWriter
 
 Change = tuple[str, int]
-SOURCE = Path(registry_layout.__file__).name
+SOURCES = ("registry_layout.py", "registry_reader.py", "registry_writer.py", Path(__file__).name)
 
 
 def empty(slots: int = 16) -> memoryview:
     memory = memoryview(bytearray(registry_bytes(slots)))
-    format_registry(memory, instance=7)
+    format_registry(memory, 7, slots)
     return memory
 
 
@@ -40,25 +51,33 @@ def after(table: dict[str, int], changes: Iterable[Change]) -> dict[str, int]:
 
 NAMES = [f"n{i}" for i in range(10)] + colliding(6, 16)
 CHANGES = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 9)), max_size=6)
+VALUES = st.dictionaries(st.sampled_from(NAMES), st.sampled_from([b"", b"v", b"v" * 256, b"w" * 257, b"x" * VALUE_BYTES]))
 
 
 @settings(max_examples=300, deadline=None)
-@given(batches=st.lists(CHANGES, max_size=30), successor_every=st.integers(1, 10))
-def test_the_table_is_a_dict_that_outlives_its_writers(batches: list[list[Change]], successor_every: int) -> None:
+@given(batches=st.lists(st.tuples(CHANGES, VALUES), max_size=30), successor_every=st.integers(1, 10))
+def test_the_table_is_a_dict_that_outlives_its_writers(
+    batches: list[tuple[list[Change], dict[str, bytes]]], successor_every: int
+) -> None:  # fmt: skip
     memory = empty()
     model: dict[str, int] = {}
+    held: dict[str, bytes] = {}
     writer, reader = RegistryWriter(memory), RegistryReader(memory)
-    for turn, batch in enumerate(batches):
+    for turn, (batch, values) in enumerate(batches):
         if turn % successor_every == 0:
             writer = RegistryWriter(memory)
         wanted = after(model, batch)
-        if len(wanted) > max_entries(16):
+        kept = {name: values.get(name, b"") if name in dict(batch) else held[name] for name in wanted}
+        fresh = [kept[name] for name in wanted if (wanted[name], kept[name]) != (model.get(name), held.get(name))]
+        free = heap_blocks(16) - sum(blocks_of(len(value)) for value in held.values())
+        if len(wanted) > max_entries(16) or sum(blocks_of(len(value)) for value in fresh) > free:
             with pytest.raises(RequestError, match="registry_full"):
-                writer.apply(batch)
+                writer.apply(batch, values)
         else:
-            writer.apply(batch)
-            model = wanted
+            writer.apply(batch, values)
+            model, held = wanted, kept
         assert writer.entries() == reader.entries() == RegistryReader(memory).entries() == model
+        assert {name: reader.lookup_value(name) for name in model} == {name: (model[name], held[name]) for name in model}
         assert reader.count() == len(model)
         assert {name: reader.lookup(name) for name in NAMES} == {name: model.get(name) for name in NAMES}
         assert reader.lookup_many(NAMES) == [RegistryReader(memory).lookup_uncached(name) for name in NAMES]
@@ -80,7 +99,7 @@ def test_names_that_come_and_go_leave_no_trace_that_slows_a_miss() -> None:
         writer.publish(f"one-of-many-{serial}", serial)
         writer.retract(f"one-of-many-{serial}")
     reader = RegistryReader(memory)
-    assert reader._visible(reader.committed) == []
+    assert (reader._used(), reader.count()) == ([], 0)
 
 
 # ---- refusals ----
@@ -140,7 +159,7 @@ def test_a_reader_that_is_always_overtaken_gives_up_with_busy() -> None:
             self.words = words
 
         def __getitem__(self, word: Any) -> Any:
-            self.words[8] += 1
+            self.words[COMMITTED] += 1
             return self.words[word]
 
     overtaken = RegistryReader(memory)
@@ -149,6 +168,7 @@ def test_a_reader_that_is_always_overtaken_gives_up_with_busy() -> None:
         lambda: overtaken.lookup("n"),
         lambda: overtaken.lookup("x"),
         lambda: overtaken.lookup_many(["n"]),
+        lambda: overtaken.lookup_value("n"),
         overtaken.entries,
         overtaken.count,
     ]
@@ -171,7 +191,7 @@ def die_at(point: int, act: Callable[[], object]) -> bool:
 
     def trace(frame: FrameType, event: str, arg: Any) -> Any:
         nonlocal left
-        if not frame.f_code.co_filename.endswith((SOURCE, Path(__file__).name)) or frame.f_code is die_at.__code__:
+        if not frame.f_code.co_filename.endswith(SOURCES) or frame.f_code is die_at.__code__:
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":
@@ -190,37 +210,64 @@ def die_at(point: int, act: Callable[[], object]) -> bool:
     return False
 
 
+def content(memory: memoryview) -> dict[str, tuple[int, bytes] | None]:
+    """What a fresh reader finds."""
+    reader = RegistryReader(memory)
+    found = reader.entries()
+    assert reader.count() == len(found), "wrong count after a death"
+    return {name: reader.lookup_value(name) for name in found}
+
+
+def with_values(table: dict[str, int], values: dict[str, bytes]) -> dict[str, tuple[int, bytes] | None]:
+    return {name: (serial, values.get(name, b"")) for name, serial in table.items()}
+
+
 def assert_survives_every_death(writer_type: type[RegistryWriter], changes: list[Change]) -> int:
     """After each death: old or new for readers and successors, the redo works, and so does another batch instead."""
     first, *rest = colliding(4, 8)
     old = {first: 1, **dict.fromkeys(rest[:2], 2), "x": 3}
     new = after(old, changes)
+    # Six of the eight blocks; the largest batch takes the other two, and those that it frees only when it is committed.
+    old_values = {first: b"1" * 300, rest[0]: b"2" * 512, rest[1]: b"3" * 256, "x": b"4"}
+    new_values = {name: name[:1].encode() * 256 for name, _ in changes}
+    before, then = with_values(old, old_values), with_values(new, old_values | new_values)
     memory = empty(8)
     setup = RegistryWriter(memory)
     setup.apply([(name, 99) for name in old])
-    setup.apply(old.items())
+    setup.apply(old.items(), old_values)
     image, point, seen = bytes(memory), 0, []
     while True:
         memory[:] = image
-        writer = writer_type(memory)
-        if not die_at(point, partial(writer.apply, changes)):
+        writer, watching = writer_type(memory), RegistryReader(memory)
+        assert {name: watching.lookup(name) for name in old} == old
+        if not die_at(point, partial(writer.apply, changes, new_values)):
             break
-        table = RegistryReader(memory).entries()
-        assert table in (old, new), f"half a batch after death {point}"
-        assert RegistryReader(memory).count() == len(table), f"wrong count after death {point}"
+        table = content(memory)
+        assert table in (before, then), f"half a batch after death {point}"
         seen.append(table)
+        serials = {name: entry[0] for name, entry in table.items() if entry}
+        assert {name: watching.lookup(name) for name in new | old} == {name: serials.get(name) for name in new | old}
         dead = bytes(memory)
         for batch in (changes, [("other", 5)], [("other", 5), (first, 0)]):
             memory[:] = dead
             successor = writer_type(memory)
-            assert successor.entries() == table == RegistryReader(memory).entries(), f"recovery changed the table, death {point}"
+            assert successor._entries() == table == content(memory), f"recovery changed the table, death {point}"
             successor.apply(batch)
-            assert successor.entries() == after(table, batch), f"lost by the successor of death {point}"
-            assert RegistryReader(memory).entries() == after(table, batch), f"the dead one's batch came back, death {point}"
-            assert RegistryReader(memory).count() == len(after(table, batch))
+            wanted = after(serials, batch)
+            assert successor.entries() == wanted, f"lost by the successor of death {point}"
+            kept = {name: b"" if name in dict(batch) else entry[1] for name, entry in table.items() if entry}
+            assert content(memory) == with_values(wanted, kept), f"the dead one's batch came back, death {point}"
+            taken = [block for slot in successor._used() for block in blocks_in(successor, slot)]
+            assert sorted(taken + successor._free) == list(range(heap_blocks(8))), f"a block lost or doubled, death {point}"
         point += 1
-    assert old in seen and (new in seen or new == old)
+    assert before in seen and (then in seen or then == before)
     return point
+
+
+def blocks_in(table: RegistryWriter, slot: int) -> tuple[int, ...]:
+    at = table._slots_at + slot * SLOT_BYTES
+    copy, serial, _ = table._read(at, table.committed)
+    return table._blocks(at, copy) if serial else ()
 
 
 FIRST = colliding(1, 8)[0]
@@ -233,7 +280,7 @@ OPERATIONS = {
 
 
 @pytest.mark.parametrize("changes", OPERATIONS.values(), ids=OPERATIONS.keys())
-def test_acceptance_29_a_death_at_any_bytecode_of_a_write_leaves_the_old_or_the_new_table(changes: list[Change]) -> None:
+def test_acceptance_29_36_a_death_at_any_bytecode_of_a_write_leaves_the_old_or_the_new_table(changes: list[Change]) -> None:
     points = assert_survives_every_death(RegistryWriter, changes)
     assert points > 300
 
@@ -242,7 +289,7 @@ def test_B6_a_successor_that_dies_at_any_bytecode_of_its_recovery_is_recovered_t
     memory = empty(8)
     RegistryWriter(memory).apply([(FIRST, 1), ("x", 3)])
     writer = RegistryWriter(memory)
-    writer._words[8] -= 1  # What is left if death came just before the commit of the first batch.
+    writer._words[COMMITTED] -= 1  # What is left if death came just before the commit of the first batch.
     image, point = bytes(memory), 0
     while True:
         memory[:] = image
@@ -271,37 +318,27 @@ def test_a_writer_interrupted_by_an_exception_takes_its_half_batch_back_itself()
 
 
 class InPlace(RegistryWriter):
-    """One copy of each entry, written where it is read."""
+    """Each entry written where it is read."""
 
-    def _write(self, touched: set[int], count: int) -> None:
-        words, batch = self._words, self._words[8] + 1
-        for slot in touched:
-            copy = self._newer(512 + slot * 32, 512 + slot * 32 + 3, batch)
-            key_at = (512 + slot * 32 + (8 if copy % 32 == 0 else 18)) * 8
-            key, serial = self._content.get(slot, (b"", 0))
-            words[copy], words[copy + 1], words[copy + 2] = batch, serial, crc32(key) << 8 | len(key)
-            self._bytes[key_at : key_at + len(key)] = key
-        words[16 if words[16] > words[18] else 18] = batch
-        words[17 if words[16] > words[18] else 19] = count
-        words[8] = batch
+    def _write(self, at: int, key: bytes, serial: int, size_bytes: int, blocks: bytes, batch: int) -> None:
+        copy, *_ = self._read(at, batch)
+        self._words[(at >> 3) + copy + 1] = serial
+        super()._write(at, key, serial, size_bytes, blocks, batch)
 
 
 class Forgetful(RegistryWriter):
     """A successor that does not take the dead one's batch back."""
 
-    def recover(self) -> None:
-        committed = self._words[8]
-        self._content = {slot: (key, serial) for slot, key, serial in self._visible(committed)}
-        self._where = {key: slot for slot, (key, _) in self._content.items()}
-        self._is_open = False
+    def _copy(self, at: int, visible: int) -> None:
+        pass
 
 
 class BatchPerSlot(RegistryWriter):
     """A batch that commits once per slot."""
 
-    def _write(self, touched: set[int], count: int) -> None:
-        for slot in touched:
-            super()._write({slot}, count)
+    def _write(self, at: int, key: bytes, serial: int, size_bytes: int, blocks: bytes, batch: int) -> None:
+        super()._write(at, key, serial, size_bytes, blocks, batch)
+        self._words[COMMITTED] = batch
 
 
 @pytest.mark.parametrize("planted", [InPlace, Forgetful, BatchPerSlot])

@@ -17,7 +17,7 @@ from actorcore.errors import ProtocolError
 from actorcore.frames import Got, Numbered, Uplink, decode_up, encoder
 from actorcore.kernel import Kernel
 from actorcore.ledger import LedgerFull
-from actorcore.registry_layout import RegistryWriter
+from actorcore.registry_writer import RegistryWriter
 from actorcore.residents import Resident
 from actorcore.runtime import clock, log, sockets
 from actorcore.runtime.evidence import closed_it_alive, errno_name, is_abandoned
@@ -128,6 +128,8 @@ class Node:
         listening.setblocking(False)
         self._listener = Listener(listening, self._epoll, Reception(take.instance, self._kernel.table, self._commit))
         registry = RegistryWriter(self._registry_memory)
+        # Before anybody is told anything; the unfinished effects, which may be older, leave the names alone.
+        registry.reconcile(self._kernel.table.published())
         self._performer = Performer(
             self._control, registry, self._status, self._listener, self._watch, self._unwatch, self._want_writable, self._commit
         )
@@ -139,19 +141,13 @@ class Node:
         self._add(self._control.fileno(), self._on_guardian)
         self._add(listening.fileno(), lambda _: self._listener.accept())
         self._performer.perform(recovered.unfinished)
-        self._reconcile(registry)
+        self._reconcile()
         self._commit(TookOver(os.getpid(), take.generation))
         self._performer.tell_guardian(words.Serving())
         self._turn(0.0)
 
-    def _reconcile(self, registry: RegistryWriter) -> None:
-        """Bring the world to what the table says: names, kills that waited for a pidfd, forks that were lost."""
-        names = self._kernel.table.published()
-        known = registry.entries()
-        changes = [(name, 0) for name in known if name not in names]
-        changes += [(name, serial) for name, serial in names.items() if known.get(name) != serial]
-        if changes:
-            registry.apply(changes)
+    def _reconcile(self) -> None:
+        """Bring the world to what the table says: kills that waited for a pidfd, forks that were lost."""
         for row in self._kernel.table.rows(0, 1 << 30):
             if row.kind == "client":  # its connection died with the predecessor: nothing may be sent until it returns
                 self._commit(ClientDetached(row.serial, False))

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from actorcore.frames import BATCH_MESSAGES, Downlink, encoder
 from actorcore.guardian_words import Adopt, Drop, ForkOrder, Halt, Hold, Reload, ToGuardian, encoder as words
-from actorcore.registry_layout import RegistryWriter
+from actorcore.registry_writer import RegistryWriter
 from actorcore.runtime import descriptors, evidence, log, sockets
 from actorcore.runtime.listener import Listener
 from actorcore.runtime.status_page import PAGE_BYTES, read_status

@@ -11,13 +11,17 @@ from actorcore.frames import decode_ext
 from actorcore.kernel import Kernel
 from actorcore.ledger import Ledger
 from actorcore.runtime import log
-from actorcore.signals import NOBODY, Effect, Event
+from actorcore.signals import NOBODY, Effect, Event, Publish, Retract
 
 _decoder = msgspec.msgpack.Decoder(tuple[float, Event], ext_hook=decode_ext)
 
 
 class Recovery(NamedTuple):
-    """``unfinished``: the effects of events that were committed and not marked as performed."""
+    """``unfinished``: the effects of events that were committed and not marked as performed.
+
+    Without those on the shared registry: repeated one by one, they would show names of the dead once more. The successor
+    compares it with the kernel's table instead, before it performs anything.
+    """
 
     ledger: Ledger
     kernel: Kernel
@@ -45,5 +49,5 @@ def recover(memory: memoryview, fresh: Callable[[], Kernel]) -> Recovery:
             ledger.begin(record.number)
         effects = kernel.skip(event, now) if record.skipped else kernel.handle(event, now)
         if record.number > left.performed:
-            unfinished += effects
+            unfinished += [effect for effect in effects if not isinstance(effect, (Publish, Retract))]
     return Recovery(ledger, kernel, unfinished)

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from actorcore.errors import ProtocolError
-from actorcore.registry_layout import SLOTS, RegistryReader, RegistryWriter, format_registry, registry_bytes
+from actorcore.registry_layout import SLOTS, format_registry, registry_bytes
+from actorcore.registry_reader import RegistryReader
+from actorcore.registry_writer import RegistryWriter
 from actorcore.runtime.memory import PAGE_BYTES, create_memfd, map_shared, reopen_read_only, seal, set_inherited, unmap
 
 
@@ -31,7 +33,7 @@ class SharedRegistry:
             self._memory = map_shared(made, size_bytes, writable=True)
             try:
                 set_inherited(self._memory, False)
-                format_registry(self._memory, instance)
+                format_registry(self._memory, instance, slots)
                 seal(made, future_write=True)
                 self.fd = reopen_read_only(made)
             except BaseException:
