@@ -110,7 +110,6 @@ class Driver:
         core, now = self.core, clock.monotonic_s()
         if core.connection.state == "lost" and not self._dial(now):
             return True
-        core.connection.acknowledge()
         core.watch_control()
         until = deadline
         if core.connection.state == "greeting":

@@ -23,6 +23,7 @@ from actorcore.runtime import clock, log, sockets
 from actorcore.runtime.evidence import closed_it_alive, errno_name, is_abandoned
 from actorcore.runtime.listener import Listener
 from actorcore.runtime.performer import Handle, Performer
+from actorcore.runtime.pools import Pools
 from actorcore.runtime.reception import Reception
 from actorcore.runtime.recovery import recover
 from actorcore.runtime.status_page import PAGE_BYTES, declared_reason
@@ -40,7 +41,6 @@ from actorcore.signals import (
     LogDropped,
     Looked,
     Received,
-    Refill,
     Refused,
     ReloadEnded,
     ShutdownAsked,
@@ -57,8 +57,6 @@ DRAIN = 64
 """Datagrams read from one process per turn, so that a flooding one delays nobody."""
 HANDOVER_FDS = 250
 CLD_KILLED = 2
-REFILL_PAUSE_S = 1.0
-"""Without blanks, after a fork has failed: the pool must not take from the spawns what little there is."""
 
 _encode = encoder.encode
 
@@ -75,7 +73,7 @@ class Node:
         self._registry_memory = registry
         self._status = status
         self._residents = residents
-        self._pool = pool
+        self._pools = Pools(pool)
         self._epoll = select.epoll()
         self._sources: dict[int, Callable[[int], None]] = {}
         self._handles: dict[int, Handle] = {}
@@ -83,7 +81,6 @@ class Node:
         self._halted: set[int] = set()
         self._ending = False
         self._yielding = False
-        self._refill_due_s = 0.0
         self._log_due_s = 0.0
         self._log_dropped = 0
 
@@ -168,7 +165,8 @@ class Node:
     # ---- one turn -------------------------------------------------------------------------------------------------
 
     def _turn(self, patience_s: float | None = None) -> None:
-        for fd, mask in self._epoll.poll(self._patience_s() if patience_s is None else patience_s):
+        events = self._epoll.poll(self._patience_s() if patience_s is None else patience_s)
+        for fd, mask in events:
             source = self._sources.get(fd)
             if source is not None:
                 source(mask)
@@ -186,29 +184,25 @@ class Node:
             self._log_dropped, self._log_due_s = log.dropped(), now + log.SELDOM_S
             self._commit(LogDropped(self._log_dropped))
         self._finish()
-        self._refill()
+        if events:
+            self._pools.disturb(now)
+        if not self._ending:
+            for refill in self._pools.refills(self._kernel.table.blanks(), now):
+                self._commit(refill)
+                self._finish()
         self._ledger.stamp(clock.monotonic_ns())
 
     def _finish(self) -> None:
+        """Send, then mark as performed: a successor of one killed here does all of it again."""
         self._performer.flush()
         self._ledger.mark_performed(self._ledger.last)
         if self._ledger.needs_snapshot(SNAPSHOT_BYTES, SNAPSHOT_EVENTS):
             self._ledger.snapshot(self._kernel.snapshot())
 
     def _patience_s(self) -> float:
-        times = [self._kernel.next_deadline(), self._listener.next_deadline()]
+        times = [self._kernel.next_deadline(), self._listener.next_deadline(), self._pools.deadline()]
         now = clock.monotonic_s()
         return max(0.0, min([clock.NODE_STAMP_PERIOD_S, *(at - now for at in times if at is not None)]))
-
-    def _refill(self) -> None:
-        """Top up the pools when nothing else waits: a fork costs the spawn that follows it more than it saves."""
-        if self._ending or clock.monotonic_s() < self._refill_due_s:
-            return
-        blanks = self._kernel.table.blanks()
-        for template, count in self._pool.items():
-            if blanks.get(template, 0) < count and not self._epoll.poll(0):
-                self._commit(Refill(template, min(count, blanks.get(template, 0) + 4)))
-                self._finish()
 
     def _commit(self, event: Event) -> None:
         """The only way in: append, handle, perform."""
@@ -222,7 +216,7 @@ class Node:
             number = self._ledger.append(record)
         self._ledger.begin(number)
         if type(event) is ForkFailed:
-            self._refill_due_s = now + REFILL_PAUSE_S
+            self._pools.rest(now)
         effects: list[Effect] = self._kernel.handle(event, now)
         self._performer.perform(effects)
 

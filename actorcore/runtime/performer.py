@@ -83,12 +83,13 @@ class Performer:
         self._unsent: set[int] = set()
         self._newborn: set[int] = set()
         self._signalled: set[int] = set()
+        self._reports: list[Report] = []
         self._is_early = False
         self._parked: dict[tuple[int, int], int] = {}
         self.looked: dict[int, float] = {}
 
     def perform(self, effects: list[Effect]) -> None:
-        """Do all of it; frames wait for :meth:`flush`."""
+        """Do all of it; frames and records of the log wait for :meth:`flush`."""
         for effect in effects:
             match effect:
                 case Deliver(to, seq, body):
@@ -108,8 +109,8 @@ class Performer:
                     self._forget(serial, page)
                 case Look(pages):
                     self._look(pages)
-                case Report(kind, serial, detail):
-                    log.report(kind, serial, detail)
+                case Report():
+                    self._reports.append(effect)
                 case Operate(verb, number):
                     self.flush()  # who asked for the end hears that it was heard
                     self.tell_guardian(Reload(number) if verb == "reload" else Halt())
@@ -126,6 +127,9 @@ class Performer:
                 frames, handle.outbox = handle.outbox, []
                 self._send_all(serial, handle, frames)
         self._listener.flush()
+        for report in self._reports:  # behind the frames, which somebody waits for
+            log.report(report.kind, report.serial, report.detail)
+        self._reports.clear()
 
     def tell_guardian(self, word: ToGuardian, fds: tuple[int, ...] = ()) -> None:
         """Say a word to the guardian; it always listens, so a full socket is waited for."""
