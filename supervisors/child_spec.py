@@ -77,8 +77,6 @@ def _trouble_with_size(spec: ChildSpec) -> str | None:
 def _trouble_with_numbers(spec: ChildSpec) -> str | None:
     if not isinstance(spec.shutdown_s, str) and not 0 <= spec.shutdown_s < math.inf:
         return "shutdown_s: must be seconds, brutal_kill or infinity"
-    if spec.process.busy_timeout_s is not None and not 0 < spec.process.busy_timeout_s < math.inf:
-        return "process.busy_timeout_s: must be seconds, more than 0"
     if not 0 <= spec.intensity <= MAX_INTENSITY:
         return f"intensity: must be 0 to {MAX_INTENSITY}"
     if not 0 < spec.period_s < math.inf:

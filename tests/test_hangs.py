@@ -151,7 +151,7 @@ def test_a_long_message_that_ends_makes_it_responsive_again() -> None:
     world = World()
     serial = world.start(ProcessSpec("m:f", busy_timeout_s=1.0))
     world.busy[serial] = world.now
-    assert world.run(1.25) == hung(serial, "busy", world)
+    assert world.run(1.2) == hung(serial, "busy", world)
     world.busy[serial] = world.now  # the next message
     assert world.run(0.9) == recovered(serial, world)
     world.busy[serial] = 0.0
@@ -173,7 +173,7 @@ def test_only_processes_with_a_timeout_are_looked_at_once_in_that_time() -> None
         world.start(ProcessSpec("m:f", busy_timeout_s=10.0))
         world.now += 0.001
     world.run(1000.0)
-    assert world.looks <= 200  # in two groups, as they were started on both sides of a grain
+    assert world.looks <= 200  # in no more than two groups, as they were started on both sides of a multiple
 
 
 def test_processes_that_work_are_no_hang_however_long_they_do() -> None:
@@ -203,12 +203,14 @@ def test_a_claim_that_no_message_can_have_made_is_none(claim: float) -> None:
     assert 75 <= world.looks <= 101
 
 
-@pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("nan"), float("inf"), 1e300])
-def test_a_timeout_that_is_none_bounds_nothing(timeout_s: float) -> None:
+@pytest.mark.parametrize("timeout_s", [1e-300, 1e-6, 1e300, 1.7e308])
+def test_timeouts_may_be_of_any_length(timeout_s: float) -> None:
     world = World()
-    world.check = False  # a twin with NaN in its spec is never equal
-    world.start(ProcessSpec("m:f", busy_timeout_s=timeout_s))
-    assert world.table.next_deadline() is None
+    serial = world.start(ProcessSpec("m:f", busy_timeout_s=timeout_s))
+    world.busy[serial] = world.now
+    assert world.table.next_deadline() is not None
+    assert world.run(1.0) == (hung(serial, "busy", world) if timeout_s < 1.0 else [])
+    assert world.looks <= 11
 
 
 def test_an_answer_about_the_dead_or_the_stopped_changes_nothing() -> None:

@@ -6,26 +6,20 @@ a ``busy_timeout_s`` have looked at, at the earliest moment at which they can ha
 
 from __future__ import annotations
 
-import math
-
 from actorcore.exit_reason import KILLED, Reason
 from actorcore.signals import Hung, Look, Looked
 from actorcore.table.entry import Entry, Kind, Phase
 from actorcore.table.turn import Turn
 
 STOPPED_LIMIT_S = 1.5
-MAX_TIMEOUT_S = 1e9
-GRAIN_S = 0.25
-"""Looks fall on multiples of this (of a quarter of the timeout, when that is less), so that many cost one event."""
+GRAIN_S = 0.1
+"""Looks fall on multiples of this: those at many processes cost one event, and short timeouts no more than long ones."""
 UNRESPONSIVE: Reason = {"killed": "unresponsive"}
 
 
 def busy_timeout_s(entry: Entry) -> float | None:
     """For how long one message of the process may take now; None: without bound."""
-    if entry.spec is None or entry.phase is not Phase.RUNNING:
-        return None
-    timeout_s = entry.spec.busy_timeout_s
-    return timeout_s if timeout_s is not None and 0 < timeout_s <= MAX_TIMEOUT_S else None
+    return None if entry.spec is None or entry.phase is not Phase.RUNNING else entry.spec.busy_timeout_s
 
 
 def watch(turn: Turn, entry: Entry) -> None:
@@ -88,8 +82,8 @@ def _look_later(turn: Turn, entry: Entry, since_s: float) -> None:
     """When one message that is handled since ``since_s`` takes too long."""
     timeout_s = busy_timeout_s(entry)
     if timeout_s is not None:
-        grain_s = min(GRAIN_S, timeout_s / 4)
-        turn.state.hangs.set(entry.serial, math.ceil((since_s + timeout_s) / grain_s) * grain_s)
+        at = max(since_s + timeout_s, turn.now + GRAIN_S / 2)  # what rounding takes away is less
+        turn.state.hangs.set(entry.serial, at + GRAIN_S - at % GRAIN_S)
 
 
 def _hang(turn: Turn, entry: Entry, why: str) -> None:
