@@ -1,0 +1,131 @@
+"""RELIABILITY B5, C21, C22: half messages, readers that do not read, floods; nobody else notices and memory is bounded."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from actorcore.errors import RequestError
+from actorcore.frames import Numbered, encoder
+from actorcore.pids import Pid
+from actorcore.runtime.channel import MAX_QUEUE_MESSAGES
+from actorcore.runtime.sockets import SEND_BUFFER_BYTES
+from actorcore.signals import Monitor, ProcessSpec
+from actorcore.table.turn import MAX_UNACKNOWLEDGED
+from supervisors.child_spec import ChildSpec
+from tests.daemon_fixture import WAIT_S, Desk, send_signal
+from tests.fault.test_wire import dialled, framed, greeted, send
+
+TALKER = "tests.fault.floods:Talker"
+MIB = 1 << 20
+NOBODY_EVER = 1 << 40
+MOST = MAX_QUEUE_MESSAGES + 2 * SEND_BUFFER_BYTES // 256
+"""Messages that a queue and a socket hold; the kernel doubles what it is asked for and charges 256 bytes at least."""
+
+
+def talker(desk: Desk, name: str) -> int:
+    """A session of Talker; its OS pid."""
+    desk.started.append(name)
+    desk.client.start_session(ChildSpec(id=name, process=ProcessSpec(TALKER, [desk.name], name=name), restart="temporary"))
+    return desk.await_up(name)
+
+
+def said(desk: Desk) -> object:
+    """What a talker has told the desk."""
+    return desk.client.receive(WAIT_S).body  # type: ignore[union-attr]
+
+
+def resident_kib(os_pid: int) -> int:
+    """VmRSS of proc(5)."""
+    return int(Path(f"/proc/{os_pid}/status").read_text().partition("VmRSS:")[2].split()[0])
+
+
+def pids_of_daemon(desk: Desk) -> tuple[int, int]:
+    return desk.daemon.guardian_pid, desk.node_os_pid()
+
+
+def test_B5_half_a_message_of_a_killed_sender_is_dropped_and_its_down_comes(desk: Desk) -> None:
+    hearer, sender = talker(desk, "hearer"), talker(desk, "sender")
+    desk.client.call("hearer", ["watch", "sender"])
+    desk.client.cast("sender", ["pour", ["hearer", 10]])
+    desk.client.call("sender", ["state", None])
+    desk.client.call("hearer", ["heard", None])
+    before = resident_kib(hearer)
+    send_signal(hearer, signal.SIGSTOP)
+    desk.client.cast("sender", ["pour", ["hearer", 32 * MIB]])
+    desk.client.call("sender", ["state", None], WAIT_S)  # the socket is full with the first parts
+    assert desk.signal("sender", sender, signal.SIGKILL).reason == "killed"
+    send_signal(hearer, signal.SIGCONT)
+    assert said(desk) == ["down", "killed"]
+    assert desk.client.call("hearer", ["heard", None]) == [10, ["down", "killed"]]
+    assert resident_kib(hearer) - before < 2048
+
+
+def test_B5_a_call_ends_with_the_reason_of_a_callee_killed_in_the_middle_of_its_answer(desk: Desk, tmp_path) -> None:
+    caller, callee = talker(desk, "caller"), talker(desk, "callee")
+    desk.client.cast("caller", ["ask", ["callee", ["give", 10]]])
+    assert said(desk) == ["answered", 10]
+    os.mkfifo(tmp_path / "gate")
+    desk.client.cast("caller", ["ask", ["callee", ["give_when", [str(tmp_path / "gate"), 32 * MIB]]]])
+    with open(tmp_path / "gate", "wb"):  # waits for its reader, who has the call by then
+        send_signal(caller, signal.SIGSTOP)
+    desk.client.call("callee", ["state", None], WAIT_S)
+    assert desk.signal("callee", callee, signal.SIGKILL).reason == "killed"
+    send_signal(caller, signal.SIGCONT)
+    assert said(desk) == ["failed", "killed"]
+
+
+def test_C22_a_flood_to_who_does_not_read_is_refused_after_five_seconds_and_takes_no_memory(desk: Desk) -> None:
+    reader, sender = talker(desk, "reader"), talker(desk, "sender")
+    guardian, node = pids_of_daemon(desk)
+    before = [resident_kib(os_pid) for os_pid in (sender, guardian, node)]
+    send_signal(reader, signal.SIGSTOP)
+    taken, refusal, waited_s = desk.client.call("sender", ["flood", ["reader", 1_000_000]], WAIT_S)  # type: ignore[misc]
+    grown = [resident_kib(os_pid) - kib for os_pid, kib in zip((sender, guardian, node), before, strict=True)]
+    assert refusal == "mailbox_full"
+    assert 5.0 <= waited_s < 10.0
+    assert MAX_QUEUE_MESSAGES <= taken < MOST
+    assert [kib for kib in grown if kib > 8192] == [], grown
+    send_signal(reader, signal.SIGCONT)
+    assert desk.client.call("sender", ["state", None], WAIT_S) == [sender, 0]
+    while desk.client.call("reader", ["count", None], WAIT_S) < taken:
+        pass
+    assert desk.client.call("reader", ["in_order", taken], WAIT_S) is True
+
+
+def test_C22_a_client_that_floods_is_refused_as_well(desk: Desk) -> None:
+    reader = talker(desk, "reader")
+    guardian, node = pids_of_daemon(desk)
+    before = [resident_kib(os_pid) for os_pid in (guardian, node)]
+    send_signal(reader, signal.SIGSTOP)
+    sent = itertools.count()
+    with pytest.raises(RequestError, match="mailbox_full"):
+        while True:
+            desk.client.send("reader", next(sent))
+    taken = next(sent) - 1
+    grown = [resident_kib(os_pid) - kib for os_pid, kib in zip((guardian, node), before, strict=True)]
+    assert MAX_QUEUE_MESSAGES <= taken < MOST
+    assert [kib for kib in grown if kib > 8192] == [], grown
+    send_signal(reader, signal.SIGCONT)
+    assert desk.client.call("reader", ["in_order", taken], WAIT_S) is True
+
+
+def test_C21_a_client_that_reads_nothing_is_ended_and_the_daemon_keeps_no_memory_of_it(desk: Desk) -> None:
+    """Each request has two deliveries, an answer and the DOWN of a monitor of nobody; no delivery is ever acknowledged."""
+    node = desk.node_os_pid()
+    resident = [resident_kib(node)]
+    for _ in range(2):
+        with dialled(desk) as sock:
+            welcome = greeted(sock)
+            ref = desk.client.monitor(Pid(welcome.instance, welcome.serial))
+            for first in range(1, MAX_UNACKNOWLEDGED, 1000):
+                send(sock, framed(encoder.encode([Numbered(n, Monitor(n, NOBODY_EVER)) for n in range(first, first + 1000)])))
+            assert desk.client.wait_down(ref, WAIT_S).reason == {"killed": "mailbox_full"}
+        desk.client.node("status", WAIT_S)
+        resident.append(resident_kib(node))
+    assert resident[1] - resident[0] < 65536, resident
+    assert resident[2] - resident[1] < 2048, resident
