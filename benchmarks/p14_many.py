@@ -1,0 +1,102 @@
+"""P14: many live processes on one machine; the medians of a call and of a spawn beside those among a hundred.
+
+Plain processes, each with a status page, a control socket and a pidfd in guardian and node; the sessions resident allows
+1,000. Rungs beyond what descriptors allow are left out, and that is said. The memory that the last rung needs is touched
+before the first one, for a guest's first use of a page is slow. ``python -m benchmarks.p14_many [--json]``
+"""
+
+from __future__ import annotations
+
+import mmap
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+from actorcore.pids import Pid
+from benchmarks.rows import Row, command, few, measured
+from supervisors.client import Client
+from supervisors.demo import private_daemon
+
+ACTOR = "supervisors.demo_actors:Counter"
+RUNGS = (100, 1_000, 3_000, 6_000, 9_000)
+FDS_EACH = 2
+"""In the guardian, and in the node: a control socket and a pidfd."""
+FDS_BESIDE = 200
+BYTES_EACH = 1 << 20
+SAMPLES = 60
+CALLS = 1_000
+
+
+def run() -> list[Row]:
+    most_fds = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    reachable = [rung for rung in RUNGS if rung * FDS_EACH + FDS_BESIDE <= most_fds][: few(len(RUNGS), 2)]
+    touch(reachable[-1] * BYTES_EACH)
+    note = f"memory touched before; {most_fds} fds"
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        private_daemon(Path(folder) / "run"),
+        Client.connect(Path(folder) / "run") as client,
+    ):
+        idle = [client.spawn(ACTOR) for _ in range(10)]
+        count, figures = len(idle), list[tuple[int, list[float], list[float]]]()
+        for rung in reachable:
+            count += fill(client, rung - count)
+            figures.append((rung, calls_us(client, idle), spawns_us(client)))
+        live = sum(row["kind"] == "process" and row["phase"] == "running" for row in client.processes())
+    _, first_calls, first_spawns = figures[0]
+    floor_call, floor_spawn = middle(first_calls), middle(first_spawns)
+    rows = []
+    for rung, calls, spawns in figures:
+        is_last = rung == RUNGS[-1]
+        rows.append(measured("P14", f"call among {rung:,}", "µs", calls, floor_call, goal="≤ 2 × at 100",
+                             at_most=2 * floor_call if is_last else None, note=note if rung == reachable[0] else ""))  # fmt: skip
+        rows.append(measured("P14", f"spawn → ready among {rung:,}", "µs", spawns, floor_spawn, goal="≤ 3 × at 100",
+                             at_most=3 * floor_spawn if is_last else None))  # fmt: skip
+    is_goal_tried = reachable[-1] == RUNGS[-1]
+    return [*rows, Row(number="P14", what="live processes at the end", unit="", figure=live, goal=f"≥ {RUNGS[-1]:,}",
+                       met=live >= RUNGS[-1] if is_goal_tried else None)]  # fmt: skip
+
+
+def touch(size_bytes: int) -> None:
+    """Have the machine give this much memory once, and give it back."""
+    with mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE):
+        pass
+
+
+def fill(client: Client, count: int) -> int:
+    """Spawn so many processes more."""
+    for _ in range(count):
+        client.spawn(ACTOR)
+    return count
+
+
+def calls_us(client: Client, idle: list[Pid]) -> list[float]:
+    """Calls to a few of all, one after the other."""
+    times = []
+    for at in range(CALLS):
+        started = time.perf_counter_ns()
+        client.call(idle[at % len(idle)], "add")
+        times.append((time.perf_counter_ns() - started) / 1e3)
+    return times
+
+
+def spawns_us(client: Client) -> list[float]:
+    """Spawns at the pace of the pool's refill; what was spawned is ended."""
+    times = []
+    for _ in range(SAMPLES):
+        started = time.perf_counter_ns()
+        pid = client.spawn(ACTOR)
+        times.append((time.perf_counter_ns() - started) / 1e3)
+        ref = client.monitor(pid)
+        client.exit(pid, "kill")
+        client.wait_down(ref)
+    return times
+
+
+def middle(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+if __name__ == "__main__":
+    command(run)
