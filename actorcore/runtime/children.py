@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable, Iterator, Set as AbstractSet
 from dataclasses import dataclass
 
-from actorcore.runtime import clock
+from actorcore.runtime import clock, syscalls
 
 NEWBORN_COMM = "actor-zygote"
 """The name that children of a zygote bear until they are adopted: they are nobody's orphans."""
@@ -91,8 +91,7 @@ def sweep_orphans(ours: Callable[[], AbstractSet[int]], refresh: Callable[[], No
 
 def children_of_self() -> list[int]:
     """The pids of all children, also of zombies (proc(5), ``children``)."""
-    with open(f"/proc/self/task/{os.getpid()}/children") as file:
-        return [int(word) for word in file.read().split()]
+    return [int(word) for word in syscalls.read_proc(f"self/task/{os.getpid()}/children").split()]
 
 
 def kill(os_pid: int) -> None:
@@ -134,7 +133,6 @@ def spawn_program(argv: list[str], fds: list[int]) -> int:
 
 def _comm(os_pid: int) -> str:
     try:
-        with open(f"/proc/{os_pid}/comm") as file:
-            return file.read().rstrip("\n")
+        return syscalls.read_proc(f"{os_pid}/comm").decode(errors="replace").rstrip("\n")
     except OSError:
         return ""

@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 
-from actorcore.runtime import sockets
+from actorcore.runtime import sockets, syscalls
 
 _PF_EXITING = 0x4
 
@@ -23,8 +23,7 @@ def is_abandoned(control: socket.socket) -> bool:
 def is_exiting(os_pid: int) -> bool:
     """Whether the process is known to be on its way out, dead or gone (proc(5), flags of ``stat``)."""
     try:
-        with open(f"/proc/{os_pid}/stat") as file:
-            return bool(int(file.read().rpartition(")")[2].split()[6]) & _PF_EXITING)
+        return bool(int(syscalls.read_proc(f"{os_pid}/stat").rpartition(b")")[2].split()[6]) & _PF_EXITING)
     except (FileNotFoundError, ProcessLookupError):
         return True
     except OSError:  # EMFILE: nothing is known

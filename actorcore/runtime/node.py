@@ -326,7 +326,7 @@ class Node:
 
     def _on_died(self, died: words.Died) -> None:
         handle = self._performer.handles.get(died.serial)
-        if handle is not None:  # what it said before its end comes first
+        if handle is not None and handle.control.fileno() in self._sources:  # what it said before its end comes first
             self._on_process(died.serial, handle, select.EPOLLIN)
         row = self._kernel.table.row(died.serial)
         declared = None

@@ -84,12 +84,13 @@ class Performer:
         self._newborn: set[int] = set()
         self._signalled: set[int] = set()
         self._reports: list[Report] = []
+        self._forgotten: list[tuple[int, Handle | None]] = []
         self._is_early = False
         self._parked: dict[tuple[int, int], int] = {}
         self.looked: dict[int, float] = {}
 
     def perform(self, effects: list[Effect]) -> None:
-        """Do all of it; frames and records of the log wait for :meth:`flush`."""
+        """Do all of it; frames, records of the log and goodbyes to the dead wait for :meth:`flush`."""
         for effect in effects:
             match effect:
                 case Deliver(to, seq, body):
@@ -127,7 +128,14 @@ class Performer:
                 frames, handle.outbox = handle.outbox, []
                 self._send_all(serial, handle, frames)
         self._listener.flush()
-        for report in self._reports:  # behind the frames, which somebody waits for
+        # Behind the frames, which somebody waits for.
+        for serial, handle in self._forgotten:
+            if handle is not None:
+                self._unwatch(handle)
+                handle.close()
+            self.tell_guardian(Drop(serial))
+        self._forgotten.clear()
+        for report in self._reports:
             log.report(report.kind, report.serial, report.detail)
         self._reports.clear()
 
@@ -285,14 +293,12 @@ class Performer:
         self._newborn.discard(serial)
         handle = self.handles.pop(serial, None)
         if handle is not None:
-            self._unwatch(handle)
             self._unpark(serial, handle.outbox)
-            handle.close()
         for key in [key for key in self._parked if key[0] == serial]:
             os.close(self._parked.pop(key))
-        if page >= 0:
+        if page >= 0:  # at once: a fork of this very turn may have it again
             self._page(page)[:] = bytes(PAGE_BYTES)
-        self.tell_guardian(Drop(serial))
+        self._forgotten.append((serial, handle))
 
     def _look(self, pages: dict[int, int]) -> None:
         # Told at the end of the turn: an event handled among the effects of another would number its frames too early.
