@@ -5,7 +5,8 @@ One SEQPACKET datagram carries a list of messages; a descriptor travels only wit
 - *down*: node → process, ``[[seq, delivery], …]``; ``seq`` rises by one per receiver, a repeat is dropped.
 - *up*: process → node, ``[said, …]``; requests carry the sender's rising number, a repeat is dropped.
 - *channel*: process ↔ process, ``[message, …]``; bodies stay raw until their addressee decodes them. A number instead
-  of a list: one message of so many bytes follows, in datagrams of nothing but its bytes.
+  of a list: one message of so many bytes follows, in datagrams of nothing but its bytes. ``[]`` opens the channel. A
+  negative number is a mark: the sender's exit signal of that number, which goes through the node, comes before the rest.
 
 Clients speak *up* and *down* with the same bytes behind a 4-byte big-endian length, after a hello.
 """

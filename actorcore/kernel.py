@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from actorcore import migrations
+from actorcore.effects import Deliver, Effect, Operate, Report
 from actorcore.exit_reason import Reason, Term
 from actorcore.migrations import KernelState
 from actorcore.node_desk import NodeDesk
@@ -18,19 +19,15 @@ from actorcore.signals import (
     NOBODY,
     Alarm,
     Asked,
-    Deliver,
     Delivery,
-    Effect,
     Event,
     Exit,
     LogDropped,
-    Operate,
     ReloadEnded,
-    Report,
     ShutdownAsked,
     Ticked,
     TookOver,
-)  # fmt: skip
+)
 from actorcore.timers import Deadlines
 
 _encode = msgspec.msgpack.encode

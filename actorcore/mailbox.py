@@ -140,8 +140,12 @@ class Mailbox:
         waiting.settle(reply)
         return True
 
-    def fail_peer(self, peer: int, outcome: Refusal | Dead) -> None:
-        """Every call to ``peer`` that has no answer yet ends with ``outcome``."""
-        for waiting in self._calls.values():
-            if waiting.peer == peer and waiting.outcome is None:
+    def fail_peer(self, peer: int, outcome: Refusal | Dead, up_to: int | None = None) -> None:
+        """Every call to ``peer`` (with a number ``up_to``) that has no answer yet ends with ``outcome``."""
+        for number, waiting in self._calls.items():
+            if waiting.peer == peer and waiting.outcome is None and (up_to is None or number <= up_to):
                 waiting.settle(outcome)
+
+    def last_call(self, peer: int) -> int:
+        """The highest number of a call that waits for ``peer``, 0 for none."""
+        return max((number for number, waiting in self._calls.items() if waiting.peer == peer), default=0)

@@ -12,6 +12,7 @@ on it. Order of the effects of a death: Retract, then Down, Exit, PeerDown, then
 
 from __future__ import annotations
 
+from actorcore.effects import Effect, Forget
 from actorcore.exit_reason import NOCONNECTION, Reason, Term, reason_of_status
 from actorcore.names import key_error
 from actorcore.signals import (
@@ -21,10 +22,8 @@ from actorcore.signals import (
     ClientAttached,
     ClientDetached,
     Continued,
-    Effect,
     Event,
     Exited,
-    Forget,
     ForkFailed,
     Looked,
     NotConnected,

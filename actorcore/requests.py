@@ -10,6 +10,8 @@ from actorcore.exit_reason import Reason
 from actorcore.words import ProcessSpec, Word
 
 NOBODY = 0
+EVERYTHING = -1
+"""Instead of a count of messages: all that a dead process has sent."""
 
 
 class Spawn(Word, frozen=True, tag="spawn"):
@@ -26,11 +28,16 @@ class Spawn(Word, frozen=True, tag="spawn"):
 
 
 class SendExit(Word, frozen=True, tag="send_exit"):
-    """``exit(Pid, Reason)``; reason ``"kill"`` cannot be trapped. Always answered True."""
+    """``exit(Pid, Reason)``; ``"kill"`` cannot be trapped. Answer: whether it is a message to ``to``, which traps exits;
+    then the asker puts a mark with this request's number into its channel.
+
+    ``after``: messages sent before, over the channel that came with frame ``channel`` (0: it is in introduction).
+    """
 
     to: int
     reason: Reason
     after: int = 0
+    channel: int = 0
 
 
 class Link(Word, frozen=True, tag="link"):
@@ -85,9 +92,11 @@ class IsAlive(Word, frozen=True, tag="is_alive"):
 
 
 class Introduce(Word, frozen=True, tag="introduce"):
-    """Open the direct channel between the asker and ``to``; both get a Channel delivery. Error: process_not_alive."""
+    """A channel between the asker and ``to``, in place of the one that came with frame ``lost``; both get a Channel
+    delivery. Error: process_not_alive."""
 
     to: int
+    lost: int = 0
 
 
 class Ask(Word, frozen=True, tag="ask"):

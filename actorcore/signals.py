@@ -1,7 +1,7 @@
-"""The closed vocabulary: everything that crosses a boundary of the node, as frozen structs.
+"""The closed vocabulary of what comes in: everything that crosses a boundary of the node, as frozen structs.
 
 *Requests* come from a process or client, *facts* from the operating system, both wrapped as *events*; the process
-table answers each event with *effects*, and *deliveries* are the bodies of frames to a process. ``serial`` is
+table answers each event with :mod:`actorcore.effects`, and *deliveries* are the bodies of frames to a process. ``serial`` is
 ``Pid.serial`` within this guardian's instance; 0 is nobody. Times are seconds of the monotonic clock.
 """
 
@@ -13,6 +13,7 @@ import msgspec
 
 from actorcore.exit_reason import Reason, Term
 from actorcore.requests import (
+    EVERYTHING as EVERYTHING,
     NOBODY as NOBODY,
     Ask as Ask,
     Demonitor as Demonitor,
@@ -52,17 +53,26 @@ class Down(Word, frozen=True, tag="down"):
 
 
 class Exit(Word, frozen=True, tag="exit"):
-    """An exit signal that a trapping process gets as a message. ``after``: frames of ``frm`` to be read before."""
+    """An exit signal that a trapping process gets as a message, ``after`` so many messages of ``frm`` (or EVERYTHING).
+
+    ``number`` is that of its SendExit: what follows the mark with that number in the channel comes after it.
+    """
 
     frm: int
     reason: Reason
     after: int = 0
+    number: int = 0
 
 
 class Channel(Word, frozen=True, tag="channel"):
-    """A direct channel to ``peer``; its descriptor travels with the frame."""
+    """A direct channel to ``peer``; its descriptor travels with the frame.
+
+    The end that ``opens`` it sends first. A repeated frame brings an end of another pair: the opener keeps what it has,
+    the other waits which of its pairs is opened. So whoever sends knows that the other end has arrived.
+    """
 
     peer: int
+    opens: bool
 
 
 class PeerDown(Word, frozen=True, tag="peer_down"):
@@ -266,80 +276,3 @@ Event: TypeAlias = Union[
     Received, Undelivered, Writable, Refill, Violated, TookOver, ReloadEnded, ShutdownAsked, Ticked, NotConnected,
     LogDropped,
 ]  # fmt: skip
-
-# ---- effects --------------------------------------------------------------------------------------------------------
-
-
-class Deliver(Word, frozen=True, tag="deliver"):
-    """Send ``body`` to process or client ``to`` as its frame ``seq``; the receiver drops a repeated ``seq``."""
-
-    to: int
-    seq: int
-    body: Delivery
-
-
-class Fork(Word, frozen=True, tag="fork"):
-    """Have the template's zygote fork process ``serial`` with status page ``page``; a ``blank`` one will wait for its spec."""
-
-    serial: int
-    template: str
-    page: int
-    blank: bool = False
-
-
-class Kill(Word, frozen=True, tag="kill"):
-    """Send ``signum`` through the pidfd; as soon as there is one."""
-
-    serial: int
-    signum: int = 9
-
-
-class Connect(Word, frozen=True, tag="connect"):
-    """Make a socketpair and send its ends along with Channel frames ``a_seq`` and ``b_seq``."""
-
-    a: int
-    a_seq: int
-    b: int
-    b_seq: int
-
-
-class Publish(Word, frozen=True, tag="publish"):
-    """The shared registry maps ``name`` to ``serial`` from now on."""
-
-    name: str
-    serial: int
-
-
-class Retract(Word, frozen=True, tag="retract"):
-    name: str
-
-
-class Forget(Word, frozen=True, tag="forget"):
-    """The last effect of a death: acknowledge it to the guardian, close the process's descriptors, free ``page``."""
-
-    serial: int
-    page: int
-
-
-class Look(Word, frozen=True, tag="look"):
-    """Read the status pages of these processes (serial → page) and say Looked."""
-
-    pages: dict[int, int]
-
-
-class Report(Word, frozen=True, tag="report"):
-    """Telemetry: something worth a line in the log; ``kind`` names it."""
-
-    kind: str
-    serial: int
-    detail: Term = None
-
-
-class Operate(Word, frozen=True, tag="operate"):
-    """To the shell itself: ``"reload"`` (its ``number``) or ``"halt"``."""
-
-    verb: str
-    number: int = 0
-
-
-Effect: TypeAlias = Union[Deliver, Fork, Kill, Connect, Publish, Retract, Forget, Look, Report, Operate]

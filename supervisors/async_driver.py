@@ -38,10 +38,13 @@ class AsyncDriver:
 
     # ---- the core's Watcher -----------------------------------------------------------------------------------------
 
-    def watch(self, fd: int, key: int, write: bool) -> None:
-        self._loop.add_reader(fd, self._on_ready, key, True, False)
+    def watch(self, fd: int, read: bool, write: bool) -> None:
+        if read:
+            self._loop.add_reader(fd, self._on_ready, fd, True, False)
+        else:
+            self._loop.remove_reader(fd)
         if write:
-            self._loop.add_writer(fd, self._on_ready, key, False, True)
+            self._loop.add_writer(fd, self._on_ready, fd, False, True)
             self._writing.add(fd)
         elif fd in self._writing:
             self._loop.remove_writer(fd)
@@ -53,8 +56,8 @@ class AsyncDriver:
             self._loop.remove_writer(fd)
             self._writing.discard(fd)
 
-    def _on_ready(self, key: int, readable: bool, writable: bool) -> None:
-        self.core.on_ready(key, readable, writable)
+    def _on_ready(self, fd: int, readable: bool, writable: bool) -> None:
+        self.core.on_ready(fd, readable, writable)
         self._settle()
 
     def _settle(self) -> None:

@@ -28,18 +28,18 @@ class _Poller:
 
     def __init__(self) -> None:
         self.epoll = select.epoll()
-        self.keys: dict[int, int] = {}
+        self._known: set[int] = set()
 
-    def watch(self, fd: int, key: int, write: bool) -> None:
-        mask = select.EPOLLIN | (select.EPOLLOUT if write else 0)
-        if fd in self.keys:
+    def watch(self, fd: int, read: bool, write: bool) -> None:
+        mask = (select.EPOLLIN if read else 0) | (select.EPOLLOUT if write else 0)
+        if fd in self._known:
             self.epoll.modify(fd, mask)
         else:
             self.epoll.register(fd, mask)
-        self.keys[fd] = key
+        self._known.add(fd)
 
     def unwatch(self, fd: int) -> None:
-        del self.keys[fd]
+        self._known.discard(fd)
         try:
             self.epoll.unregister(fd)
         except OSError:  # closed already, which ended the watch
@@ -117,8 +117,7 @@ class Driver:
             until = hope if deadline is None else min(deadline, hope)
         events = self._poller.epoll.poll(None if until is None else max(0.0, until - now))
         for fd, mask in events:
-            if (key := self._poller.keys.get(fd)) is not None:
-                core.on_ready(key, bool(mask & ~select.EPOLLOUT), bool(mask & select.EPOLLOUT))
+            core.on_ready(fd, bool(mask & ~select.EPOLLOUT), bool(mask & select.EPOLLOUT))
         now = clock.monotonic_s()
         core.check_hope(now)
         return bool(events) or deadline is None or now < deadline

@@ -20,7 +20,6 @@ from actorcore.runtime.channel import Channel
 from actorcore.signals import (
     Ask,
     Demonitor,
-    Introduce,
     Link,
     Monitor,
     Processes,
@@ -47,8 +46,7 @@ def request(core: ClientCore, body: Request) -> Steps[Term]:
     """One request to the node; its answer."""
     if core.connection.state == "closed":
         raise core.no_connection()
-    number = core.connection.submit(body)
-    core.watch_control()
+    number = core.submit(body)
     core.awaited[number] = 0
     return (yield number)
 
@@ -81,7 +79,6 @@ def call(core: ClientCore, to: Target, body: object) -> Steps[Term]:
         return (yield from ask(core, to, body))
     raw = msgspec.Raw(frames.encode(body))
     channel = yield from _channel(core, to)
-    yield from _room(core, channel)
     number = core.await_next(channel.peer)
     channel.post(Call(number, raw))
     core.flush(channel)
@@ -113,8 +110,9 @@ def send_exit(core: ClientCore, to: Target, reason: Reason) -> Steps[None]:
     if isinstance(to, Pid) and to.instance != core.connection.instance:
         return
     serial = yield from _serial(core, to)
-    channel = core.channels.get(serial)
-    yield from request(core, SendExit(serial, reason, 0 if channel is None else channel.sent))
+    channel = core.find(serial)
+    sent = 0 if channel is None else channel.sent
+    yield from request(core, SendExit(serial, reason, sent, core.frame_of(serial)))
 
 
 def link(core: ClientCore, to: Target) -> Steps[None]:
@@ -192,32 +190,24 @@ def _serial(core: ClientCore, to: Target) -> Steps[int]:
 
 
 def _channel(core: ClientCore, to: Target) -> Steps[Channel]:
+    """The channel to ``to``, with room for a message."""
     serial = yield from _serial(core, to)
-    while serial not in core.channels:
-        if core.connection.state == "closed":
-            raise core.no_connection()
-        introduction = None if core.is_introducing(serial) else core.connection.submit(Introduce(serial))
-        core.watch_control()
-        yield core.await_channel(serial, introduction)
-    return core.channels[serial]
-
-
-def _room(core: ClientCore, channel: Channel) -> Steps[None]:
-    """Wait until the channel's queue takes a message."""
+    if core.connection.state == "closed":
+        raise core.no_connection()
     try:
-        while channel.is_full():
-            yield core.await_writable(channel.peer)
-            if core.channels.get(channel.peer) is not channel:
-                raise CallFailed(NOPROC)
+        while (channel := core.channel_to(serial)).is_full():
+            yield core.await_writable(serial)
     except CallTimeout:
         raise RequestError("mailbox_full", "the receiver does not read") from None
+    return channel
 
 
 def _post(core: ClientCore, to: Target, message: Cast | Info) -> Steps[None]:
     channel = yield from _channel(core, to)
-    yield from _room(core, channel)
     channel.post(message)
     core.flush(channel)
+    while channel.sock is None and not channel.ended:  # nobody drives a client that waits for nothing
+        yield core.await_writable(channel.peer)
 
 
 def _mail(core: ClientCore) -> int:

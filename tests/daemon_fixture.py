@@ -165,10 +165,10 @@ class Daemon:
 
     def zygote_pid(self) -> int:
         """The zygote is the guardian's only child that is a program of its own."""
-        (found,) = [p for p in descendants(self.guardian_pid) if b"actorcore.runtime.zygote" in _cmdline(p)
-                    and _comm(p) == "actor-zygote" and _stat(p)[1] == str(self.guardian_pid)
-                    and _session_leader_fd_is_zygote(p)]  # fmt: skip
-        return found
+        found = [p for p in descendants(self.guardian_pid) if b"actorcore.runtime.zygote" in _cmdline(p)
+                 and _comm(p) == "actor-zygote" and _stat(p)[1] == str(self.guardian_pid)
+                 and _session_leader_fd_is_zygote(p)]  # fmt: skip
+        return min(found, key=lambda p: int(_stat(p)[19]))  # a newborn has its descriptors for a moment
 
     def bystanders(self) -> None:
         """Start the sessions that no fault may touch, each with a count of its own."""

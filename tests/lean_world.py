@@ -6,6 +6,7 @@ asks for it. The test can be a peer too: ``world.peer(serial)`` gives it the oth
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import select
@@ -43,6 +44,7 @@ class World:
         self.actors = actors
         self.children: dict[int, Child] = {}
         self.dead: dict[int, Reason] = {}
+        self.introductions: list[Introduce] = []
         self._kept: list[socket.socket] = []
 
     def start(self, start: str, *args: Term, parent: int = 0, serial: int = 0, gate: bool = False) -> Child:
@@ -75,9 +77,15 @@ class World:
         assert sent
 
     def peer(self, child: Child, serial: int = TESTER) -> socket.socket:
-        """Introduce the test itself."""
+        """Introduce the test itself, which opens the channel."""
+        ours = self.announce(child, serial, opens=False)
+        say(ours)
+        return ours
+
+    def announce(self, child: Child, serial: int, opens: bool, seq: int | None = None) -> socket.socket:
+        """A Channel frame, and the other end; ``opens`` is whether the child has to."""
         ours, theirs = sockets.pair()
-        self.deliver(child, Channel(serial), theirs.fileno())
+        self.deliver(child, Channel(serial, opens), theirs.fileno(), seq)
         theirs.close()
         child.peers.add(serial)
         self._kept.append(ours)
@@ -101,19 +109,22 @@ class World:
         assert datagram is not None
         for said in frames.decode_up(datagram.data):
             if isinstance(said, Numbered) and isinstance(said.body, Introduce):
-                self._introduce(child, said.number, said.body.to)
+                with contextlib.suppress(PeerGone):  # it did not wait for the answer: its end is read in a later step
+                    self._introduce(child, said.number, said.body)
             else:
                 child.said.append(said)
 
-    def _introduce(self, child: Child, number: int, to: int) -> None:
+    def _introduce(self, child: Child, number: int, introduce: Introduce) -> None:
+        to = introduce.to
         other = self.children.get(to)
+        self.introductions.append(introduce)
         if to in self.dead or (other is None and to not in child.peers):
             self.deliver(child, Answer(number, error=frames.failure("noproc")))
             return
         if other is not None and to not in child.peers:
             a, b = sockets.pair()
-            self.deliver(child, Channel(to), a.fileno())
-            self.deliver(other, Channel(child.serial), b.fileno())
+            self.deliver(other, Channel(child.serial, False), b.fileno())
+            self.deliver(child, Channel(to, True), a.fileno())
             a.close()
             b.close()
             child.peers.add(to)
@@ -161,8 +172,16 @@ class World:
         while (data := sockets.receive_data(sock)) is None:
             self.step(also=sock)
         messages = frames.decode_channel(data)
-        assert isinstance(messages, list), "a large message"
+        assert isinstance(messages, list), "a mark or a large message"
         return messages
+
+    def read_mark(self, sock: socket.socket) -> int:
+        """As :meth:`read`, where a mark is next; its number."""
+        while (data := sockets.receive_data(sock)) is None:
+            self.step(also=sock)
+        number = frames.decode_channel(data)
+        assert isinstance(number, int)
+        return -number
 
     def close(self) -> None:
         for child in self.children.values():
@@ -176,6 +195,11 @@ class World:
 
 
 def say(sock: socket.socket, *messages: Message) -> None:
-    """Send as a peer."""
+    """Send as a peer; nothing opens the channel."""
     assert sockets.send(sock, frames.encoder.encode(list(messages)))
+
+
+def say_mark(sock: socket.socket, number: int) -> None:
+    """As a peer that has sent exit signal ``number``."""
+    assert sockets.send(sock, frames.encoder.encode(-number))
 

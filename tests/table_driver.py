@@ -5,24 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from actorcore.effects import Deliver, Effect, Fork
 from actorcore.exit_reason import Reason, Term
 from actorcore.process_table import ProcessTable
-from actorcore.signals import (
-    Answer,
-    Asked,
-    Booted,
-    Born,
-    ClientAttached,
-    Deliver,
-    Delivery,
-    Effect,
-    Event,
-    Exited,
-    Fork,
-    ProcessSpec,
-    Request,
-    Spawn,
-)
+from actorcore.signals import Answer, Asked, Booted, Born, ClientAttached, Delivery, Event, Exited, ProcessSpec, Request, Spawn
 
 D = TypeVar("D")
 EXITED, KILLED, SIGKILL = 1, 2, 9

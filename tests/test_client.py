@@ -79,7 +79,7 @@ class Peer:
         assert said.body == Introduce(PEER.serial)
         mine, theirs = sockets.pair()
         with theirs:
-            session.deliver(ChannelDelivery(PEER.serial), theirs.fileno())
+            session.deliver(ChannelDelivery(PEER.serial, True), theirs.fileno())
         session.answer(said)
         mine.setblocking(True)
         with mine:
@@ -376,7 +376,7 @@ def test_exit_says_how_many_messages_go_before_it(start: Start) -> None:
     client.cast(PEER, 1)
     client.cast(PEER, 2)
     client.exit(PEER, "shutdown")
-    assert node.requests[-1].body == SendExit(PEER.serial, "shutdown", 2)
+    assert node.requests[-1].body == SendExit(PEER.serial, "shutdown", 2, 2)
 
 
 # ---- mail -----------------------------------------------------------------------------------------------------------
@@ -499,7 +499,7 @@ def test_a_dead_peer_ends_its_channel(start: Start) -> None:
     client.call(PEER, 1)
     with pytest.raises(CallTimeout):
         client.receive(0.05)
-    assert client._core.channels == {}
+    assert client._core.find(PEER.serial) is None
     node_has_read(client, node)
 
 

@@ -4,25 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actorcore.signals import (
-    Booted,
-    Born,
-    Continued,
-    Deliver,
-    Effect,
-    Event,
-    Hung,
-    Kill,
-    Look,
-    Looked,
-    ProcessSpec,
-    Refill,
-    Report,
-    Spawn,
-    Started,
-    Stopped,
-    Ticked,
-)
+from actorcore.effects import Deliver, Effect, Kill, Look, Report
+from actorcore.signals import Booted, Born, Continued, Event, Hung, Looked, ProcessSpec, Refill, Spawn, Started, Stopped, Ticked
 from actorcore.table.hangs import STOPPED_LIMIT_S, UNRESPONSIVE
 from tests.table_driver import Driver, bodies, without_reports
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from actorcore.effects import Deliver
 from actorcore.kernel import Kernel
 from actorcore.signals import (
     Answer,
@@ -12,7 +13,6 @@ from actorcore.signals import (
     Booted,
     Born,
     ClientAttached,
-    Deliver,
     Event,
     Exit,
     Exited,

@@ -27,7 +27,7 @@ PURE_LAYERS = {0, 1, 3}
 # ``a.*`` names the direct children of a, ``a.**`` everything below it; an exact name goes first.
 LAYERS: dict[str, int] = {
     **dict.fromkeys((f"actorcore.{name}" for name in (
-        "words terms pids exit_reason requests signals errors telemetry faults"
+        "words terms pids exit_reason requests signals effects errors telemetry faults"
     ).split()), 0),
     "actorcore.*": 1,
     "actorcore.table": 1,

@@ -11,8 +11,9 @@ from typing import ClassVar, get_args
 import pytest
 
 from actorcore import signals
+from actorcore.effects import Effect, Report
 from actorcore.kernel import Kernel
-from actorcore.signals import Effect, Event, Report, Request
+from actorcore.signals import Event, Request
 from supervisors.sessions import Sessions
 from tests.lives.world import INSTANCE, MAX_SESSIONS, World, run
 

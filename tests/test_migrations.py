@@ -8,23 +8,9 @@ import msgspec
 import pytest
 
 from actorcore import migrations
+from actorcore.effects import Deliver, Effect, Fork, Operate, Report
 from actorcore.kernel import Kernel
-from actorcore.signals import (
-    Answer,
-    Ask,
-    Asked,
-    Booted,
-    Born,
-    Deliver,
-    Effect,
-    Exited,
-    Fork,
-    Operate,
-    ReloadEnded,
-    Report,
-    Ticked,
-    TookOver,
-)  # fmt: skip
+from actorcore.signals import Answer, Ask, Asked, Booted, Born, Exited, ReloadEnded, Ticked, TookOver
 from supervisors.sessions import Sessions
 
 RECORDED = Path(__file__).parent / "recorded"

@@ -7,8 +7,10 @@ from itertools import pairwise
 import msgspec
 import pytest
 
+from actorcore.effects import Connect, Deliver, Forget, Fork, Kill, Publish, Report, Retract
 from actorcore.process_table import ProcessTable
 from actorcore.signals import (
+    EVERYTHING,
     Answer,
     Ask,
     Asked,
@@ -19,30 +21,22 @@ from actorcore.signals import (
     Channel,
     ClientAttached,
     ClientDetached,
-    Connect,
-    Deliver,
     Demonitor,
     Down,
     Exit,
     Exited,
-    Forget,
-    Fork,
     ForkFailed,
     Introduce,
     IsAlive,
-    Kill,
     Link,
     Monitor,
     PeerDown,
     Processes,
     ProcessSpec,
-    Publish,
     Received,
     Refill,
     Refused,
     Register,
-    Report,
-    Retract,
     SendExit,
     Spawn,
     Started,
@@ -109,7 +103,7 @@ def test_a_blank_can_be_neither_signalled_nor_monitored() -> None:
     node = Driver()
     node.do(Refill("lean", 1))
     a = node.start(ProcessSpec("m:f", template="other"))
-    assert node.value(a, SendExit(2, "kill")) is True
+    assert node.value(a, SendExit(2, "kill")) is False
     assert bodies(node.ask(a, Monitor(1, 2)), a)[1] == Down([1], 2, "noproc")
     assert node.do(Asked(2, 1, IsAlive(2)))[0] == Report("unknown_sender", 2)
 
@@ -153,7 +147,7 @@ def test_B3_death_before_ready_answers_once_and_releases_the_name() -> None:
     node.do(Born(3, 1))
     effects = node.kill(3)
     assert bodies(effects, client) == [
-        Down([5], 3, "killed"), Exit(3, "killed"), Answer(1, None, ("start_failed", "killed")),
+        Down([5], 3, "killed"), Exit(3, "killed", EVERYTHING), Answer(1, None, ("start_failed", "killed")),
     ]  # fmt: skip
     assert Retract("db") not in effects
     assert effects[-1] == Forget(3, 0)
@@ -269,7 +263,7 @@ def test_a_death_retracts_then_tells_then_is_forgotten() -> None:
     effects = node.exit(a, {"error": "x"})
     assert without_reports(effects) == ["Retract", "Down", "Exit", "PeerDown", "Forget"]
     assert bodies(effects, watcher) == [Down([1, 2], a, {"error": "x"})]
-    assert bodies(effects, peer) == [Exit(a, {"error": "x"}), PeerDown(a, {"error": "x"})]
+    assert bodies(effects, peer) == [Exit(a, {"error": "x"}, EVERYTHING), PeerDown(a, {"error": "x"})]
     assert effects[-1] == Forget(a, 0)
 
 
@@ -464,7 +458,7 @@ def test_a_dead_client_ends_at_once() -> None:
     node = Driver()
     c = node.client()
     node.ask(node.root, Link(c))
-    assert deliveries(node.do(ClientDetached(c, True)), node.root, Exit) == [Exit(c, "noconnection")]
+    assert deliveries(node.do(ClientDetached(c, True)), node.root, Exit) == [Exit(c, "noconnection", EVERYTHING)]
 
 
 def test_a_client_that_does_not_trap_is_told_and_ended_by_a_link() -> None:
@@ -533,15 +527,55 @@ def test_a_channel_frame_that_was_refused_is_connected_again() -> None:
     node = Driver()
     a, b = node.start(), node.start()
     node.ask(a, Introduce(b))
-    node.do(Undelivered(b, 2, Channel(a)))
-    assert node.do(Writable(b)) == [Connect(b, 2, a, 2)]
+    node.do(Undelivered(b, 2, Channel(a, False)))
+    assert node.do(Writable(b)) == [Connect(a, 2, b, 2)]
+    node.do(Undelivered(a, 2, Channel(b, True)))
+    assert node.do(Writable(a)) == [Connect(a, 2, b, 2)]
+
+
+def test_a_lost_channel_is_replaced_once_whoever_asks_first() -> None:
+    node = Driver()
+    a, b = node.start(), node.start()
+    node.ask(a, Introduce(b))
+    assert node.ask(b, Introduce(a, lost=2)) == [Connect(b, 3, a, 4), Deliver(b, 4, Answer(1, True))]
+    assert node.ask(a, Introduce(b, lost=2)) == [Deliver(a, 5, Answer(2, True))]
+    node.do(Undelivered(b, 2, Channel(a, False)))  # the first one came back late
+    assert node.do(Writable(b)) == []
+
+
+def test_a_client_opens_its_channels() -> None:
+    node = Driver()
+    a, c = node.start(), node.client()
+    assert node.ask(a, Introduce(c))[0] == Connect(c, 1, a, 2)
+
+
+def test_an_exit_signal_waits_with_the_introduction_of_the_messages_before_it() -> None:
+    node = Driver()
+    a, b = node.start(), node.start(ProcessSpec("m:f", trap_exit=True))
+    node.do(Undelivered(b, 1, Answer(1)))
+    node.ask(a, Introduce(b))
+    assert node.ask(a, SendExit(b, "late", after=3)) == [Deliver(a, 2, Answer(2, True))]
+    assert without_reports(node.do(Writable(b))) == ["Answer", "Connect", "Answer", "Exit"]
+    assert bodies(node.ask(a, SendExit(b, "later", after=5, channel=3)), b) == [Exit(a, "later", 5, 3)]
+    assert bodies(node.ask(a, SendExit(b, "lost", after=5, channel=1)), b) == [Exit(a, "lost", 0, 4)]
+
+
+def test_an_exit_signal_that_waits_comes_before_the_death_of_its_sender() -> None:
+    node = Driver()
+    a, b = node.start(), node.start(ProcessSpec("m:f", trap_exit=True))
+    node.ask(b, Link(a))
+    node.do(Undelivered(b, 2, Answer(1)))
+    node.ask(a, Introduce(b))
+    node.ask(a, SendExit(b, "late", after=3))
+    node.kill(a)
+    assert bodies(node.do(Writable(b)), b) == [Answer(1), Exit(a, "late", 0, 2), Exit(a, "killed", EVERYTHING)]
 
 
 def test_a_channel_frame_to_the_dying_is_not_connected_again_and_peer_down_follows() -> None:
     node = Driver()
     a, b = node.start(), node.start()
     node.ask(a, Introduce(b))
-    node.do(Undelivered(b, 2, Channel(a)))
+    node.do(Undelivered(b, 2, Channel(a, False)))
     node.ask(node.root, SendExit(a, "kill"))
     assert node.do(Writable(b)) == []
     assert bodies(node.kill(a), b) == [PeerDown(a, "killed")]
@@ -565,7 +599,7 @@ def test_a_resident_traps_always_and_its_end_is_told_and_answers_who_waits() -> 
     node = Driver()
     service = node.table.add_resident("system:service")
     a, w = node.start(), node.start()
-    assert bodies(node.ask(a, SendExit(service, "boom")), service) == [Exit(a, "boom")]
+    assert bodies(node.ask(a, SendExit(service, "boom")), service) == [Exit(a, "boom", number=1)]
     node.ask(a, Ask(service, msgspec.Raw(b"\xc0")))
     node.ask(w, Monitor(1, service))
     effects = node.resident_exited(service, "shutdown")

@@ -11,6 +11,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from actorcore.effects import Connect, Deliver, Effect, Forget, Fork, Kill, Publish, Retract
 from actorcore.exit_reason import Reason
 from actorcore.links import Links
 from actorcore.monitors import Monitors
@@ -23,31 +24,23 @@ from actorcore.signals import (
     Born,
     ClientAttached,
     ClientDetached,
-    Connect,
     Continued,
-    Deliver,
     Demonitor,
     Down,
-    Effect,
     Event,
     Exited,
-    Forget,
-    Fork,
     ForkFailed,
     Introduce,
     IsAlive,
-    Kill,
     Link,
     Looked,
     Monitor,
     ProcessSpec,
-    Publish,
     Received,
     Refill,
     Refused,
     Register,
     Request,
-    Retract,
     SendExit,
     Spawn,
     Started,

@@ -91,11 +91,9 @@ class AsyncProcess(Intake):
         if self._peers.is_restricted:
             self._read()
 
-    def _on_answer(self, answer: Answer) -> None:
+    def _answered(self, answer: Answer) -> None:
         asked = self._asked.get(answer.number)
-        if asked is None:
-            super()._on_answer(answer)
-        elif not asked.done():
+        if asked is not None and not asked.done():
             asked.set_result(answer)
 
     async def _wait(self, future: asyncio.Future[Any], deadline_s: float | None) -> None:

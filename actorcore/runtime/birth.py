@@ -69,7 +69,7 @@ class Nursery:
             begin = _await_begin(control)
             _apply(begin, NEWBORN_COMM)
             process = Process(control, begin, StatusPage(memoryview(bytearray(PAGE_BYTES))), self._registry.lookup)
-            sockets.send(node, encoder.encode([Downlink(2, Channel(1))]), [channel.fileno()])
+            sockets.send(node, encoder.encode([Downlink(2, Channel(1, opens=False))]), [channel.fileno()])
             peer.send(encoder.encode([Call(1, _NOTHING), Call(2, _NOTHING)]))
             peer.send(encoder.encode([Cast(_NOTHING)]))
             lean.live(process, lean.load(spec.start))

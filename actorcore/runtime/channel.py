@@ -30,6 +30,7 @@ MAX_QUEUE_MESSAGES = 8192
 MAX_QUEUE_BYTES = 1 << 20
 """The queue is full above either; one message of any size still enters a queue that is not full."""
 
+_OPENING = b"\x90"
 _HEADER = b"\xdc\x00\x00"
 _BATCH_END = len(_HEADER) + BATCH_BYTES
 _encode = frames.encoder.encode
@@ -38,11 +39,14 @@ _decode = frames.channel_decoder.decode
 
 
 class Channel:
-    """The process's end of one channel; ``sent`` and ``received`` count messages since it was made."""
+    """The process's end of one channel; ``sent`` and ``received`` count messages since it was made.
+
+    ``mark`` is the number of the latest mark that was read.
+    """
 
     __slots__ = (
         "_batch", "_batched", "_buffers", "_bytes", "_filled", "_large", "_messages", "_queue", "_sealed", "_size",
-        "ended", "peer", "received", "sock",
+        "ended", "mark", "peer", "received", "sock",
     )  # fmt: skip
 
     def __init__(self, peer: int, buffers: Buffers, sock: socket.socket | None = None) -> None:
@@ -50,6 +54,7 @@ class Channel:
         self._buffers = buffers
         self.sock = sock
         self.received = 0
+        self.mark = 0
         self.ended = False
         self._queue: deque[tuple[bytes | bytearray | memoryview, int]] = deque()  # datagrams, messages that end in them
         self._messages = 0  # of the queue
@@ -111,6 +116,18 @@ class Channel:
             pass
         self._sealed += 1
         return True
+
+    def post_mark(self, number: int) -> None:
+        """Queue a mark, for which there is always room: the peer reads no further until our exit signal is there."""
+        if self._batched:
+            self._seal()
+        self._enqueue(_encode(-number), 0)
+
+    def open(self) -> bool:
+        """As :meth:`flush`; what leaves first, an empty batch if nothing waits, tells the peer that this end has arrived."""
+        if self.is_flushed():
+            self._enqueue(_OPENING, 0)
+        return self.flush()
 
     def flush(self) -> bool:
         """Send what the socket takes; True when nothing is left. After the peer's death the queue vanishes."""
@@ -189,6 +206,9 @@ class Channel:
             if isinstance(messages, list):
                 self.received += len(messages)
                 return messages
+            if messages < 0:
+                self.mark = -messages
+                return []
             self._expect_parts(messages)
         return self._read_parts(self.sock)
 

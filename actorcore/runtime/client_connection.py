@@ -43,10 +43,11 @@ State: TypeAlias = Literal["lost", "greeting", "open", "closed"]
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """One delivery; with a Channel its descriptor, which the receiver owns (None: lost, we have too many open)."""
+    """One delivery and its number; with a Channel its end (None: lost, we have no descriptor left)."""
 
+    seq: int
     body: Delivery
-    fd: int | None = None
+    sock: socket.socket | None = None
 
 
 class ClientConnection:
@@ -124,7 +125,7 @@ class ClientConnection:
             self._out.clear()  # what the node had said is still to be read; the end is found there
 
     def read(self, now: float) -> list[Arrival]:
-        """Everything that has arrived, each delivery once, in order. The state may be another afterwards."""
+        """Everything that has arrived in order, each once, but Channels also when repeated. The state may have changed."""
         arrivals: list[Arrival] = []
         try:
             while self._fill():
@@ -198,19 +199,16 @@ class ClientConnection:
             self._arrive(link, arrivals)
 
     def _arrive(self, link: Downlink, arrivals: list[Arrival]) -> None:
-        body = link.body
-        fd = None
+        seq, body = link.seq, link.body
         if isinstance(body, Channel):
             if not self._fds:
                 raise ProtocolError("a channel without its descriptor")
-            fd = self._fds.popleft()
-        if link.seq <= self._seen:  # the node could not know that it had arrived
-            close_all([] if fd is None else [fd])
-            return
-        self._seen = link.seq
+            arrivals.append(Arrival(seq, body, _socket(self._fds.popleft())))
+        elif seq > self._seen:  # else the node could not know that it had arrived
+            arrivals.append(Arrival(seq, body))
+        self._seen = max(self._seen, seq)
         if isinstance(body, Answer):
             self._unanswered.pop(body.number, None)
-        arrivals.append(Arrival(body, fd))
 
     def _greet(self, data: bytes) -> None:
         try:
@@ -252,6 +250,14 @@ class ClientConnection:
         if self._acknowledged < self._seen:
             self._acknowledged = self._seen
             self._out += _framed(frames.encoder.encode([Got(self._seen)]))
+
+
+def _socket(fd: int | None) -> socket.socket | None:
+    if fd is None:
+        return None
+    sock = socket.socket(fileno=fd)
+    sock.setblocking(False)
+    return sock
 
 
 def _framed(data: bytes) -> bytes:

@@ -62,24 +62,34 @@ class ControlLink:
             self._queue.popleft()
         return True
 
-    def read(self) -> list[tuple[Delivery, int]] | None:
-        """New deliveries of the next datagram, each with its descriptor or -1; None when there is none now.
+    def read(self) -> list[tuple[Delivery, int, socket.socket | None]] | None:
+        """New deliveries of the next datagram, each with its seq, and Channels also when repeated, with their end.
+
+        None when there is none now. An end is None when we have no descriptor left.
 
         :raises PeerGone: the guardian is gone.
         :raises ProtocolError: a delivery is lost; there is no way to go on.
         """
-        datagram = sockets.receive(self.sock)
+        datagram = sockets.receive(self.sock, may_lose_fds=True)
         if datagram is None:
             return None
         fds = datagram.fds
-        new: list[tuple[Delivery, int]] = []
+        new: list[tuple[Delivery, int, socket.socket | None]] = []
         try:
             for link in frames.decode_down(datagram.data):
-                # Repeated by the successor of a killed node; Begin is what birth has read.
-                if link.seq <= self._seq or isinstance(link.body, Begin):
-                    continue
-                self._seq = link.seq
-                new.append((link.body, fds.pop(0) if fds and isinstance(link.body, Channel) else -1))
+                seq, body = link.seq, link.body
+                if isinstance(body, Channel):
+                    new.append((body, seq, _nonblocking(fds.pop(0)) if fds else None))
+                # Else repeated by the successor of a killed node; Begin is what birth has read.
+                elif seq > self._seq and not isinstance(body, Begin):
+                    new.append((body, seq, None))
+                self._seq = max(seq, self._seq)
         finally:
             sockets.close_all(fds)
         return new
+
+
+def _nonblocking(fd: int) -> socket.socket:
+    sock = socket.socket(fileno=fd)
+    sock.setblocking(False)
+    return sock

@@ -21,7 +21,7 @@ from actorcore.mailbox import MAX_WAITING, CallMessage, Dead, Event, From, Item,
 from actorcore.pids import Pid
 from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.control_link import ControlLink
-from actorcore.runtime.peers import READABLE, Peers
+from actorcore.runtime.lean_peers import READABLE, WRITABLE, LeanPeers
 from actorcore.runtime.sockets import PeerGone
 from actorcore.runtime.status_page import StatusPage, fitting
 from actorcore.signals import Answer, Begin, Channel as ChannelDelivery, Down, Exit, Introduce, PeerDown, Request, SendExit
@@ -60,11 +60,11 @@ class Intake:
         self._control = ControlLink(control)
         self._control_fd = control.fileno()
         self._epoll.register(self._control_fd, select.EPOLLIN)
-        self._peers = Peers(begin.instance, self.mailbox, self._epoll, self._introduce)
+        self._peers = LeanPeers(begin.instance, self.mailbox, self._epoll, self._introduce)
         self._poll = self._epoll.poll
         self._ready = self._peers.ready
         self._introductions: dict[int, int] = {}
-        self._answers: dict[int, Answer | None] = {}
+        self._exits: dict[int, int] = {}
         self._ref = 0
         self._batching = False
 
@@ -82,11 +82,9 @@ class Intake:
             self._peers.read_only((awaited or 0) if full else None)
         timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - monotonic_s())
         events = self._poll(timeout_s, EPOLL_BATCH)
-        if len(events) > 1:  # the node's word first: an exit signal was said before what its sender sent next
-            events.sort(key=lambda event: event[0] != self._control_fd)
         for fd, mask in events:
             if fd != self._control_fd:
-                self._ready(fd, mask)
+                self._ready(fd, bool(mask & READABLE), bool(mask & WRITABLE))
             else:
                 self.on_control(mask)
         return bool(events)
@@ -103,12 +101,11 @@ class Intake:
 
     def _take_deliveries(self) -> None:
         peers = self._peers
-        for body, fd in self._control.read() or ():
+        for body, seq, end in self._control.read() or ():
             if type(body) is Answer:
                 self._on_answer(body)
             elif type(body) is ChannelDelivery:
-                if fd >= 0:
-                    peers.on_channel(body.peer, fd)
+                peers.on_channel(body, seq, end)
             elif type(body) is PeerDown:
                 peers.on_peer_down(body)
             elif type(body) is Down:
@@ -119,20 +116,26 @@ class Intake:
                 raise ExitSelf({"error": {"type": "ProtocolError", "text": f"delivery {type(body).__name__}"}})
 
     def _on_answer(self, answer: Answer) -> None:
+        signalled = self._exits.pop(answer.number, None)
+        if signalled is not None and answer.value is True:
+            self._peers.mark(signalled, answer.number)
         peer = self._introductions.pop(answer.number, None)
         if peer is None:
-            if answer.number in self._answers:
-                self._answers[answer.number] = answer
+            self._answered(answer)
         elif answer.error is not None:
             code, detail = answer.error
             self._peers.on_refused(peer, Dead(NOPROC) if code == "process_not_alive" else Refusal(code, detail))
+
+    def _answered(self, answer: Answer) -> None:
+        """To a request that somebody may wait for."""
+        raise NotImplementedError
 
     def _die_alone(self) -> NoReturn:
         self.status.declare(NOCONNECTION)
         os._exit(1)
 
-    def _introduce(self, peer: int) -> None:
-        self._introductions[self._say(Introduce(peer))] = peer
+    def _introduce(self, peer: int, lost: int) -> None:
+        self._introductions[self._say(Introduce(peer, lost))] = peer
 
     def _say(self, body: Request) -> int:
         """Send a request to the node; its number, which the Answer will carry."""
@@ -142,6 +145,8 @@ class Intake:
             self._die_alone()
         if not self._control.is_flushed():
             self._epoll.modify(self._control_fd, select.EPOLLIN | select.EPOLLOUT)
+        if isinstance(body, SendExit):
+            self._exits[number] = body.to
         return number
 
     def is_flushed(self) -> bool:
@@ -184,11 +189,8 @@ class Intake:
     def _exit_signal(self, to: Pid, reason: Reason) -> SendExit:
         """The request behind ``exit(to, reason)``: after all that was sent to ``to`` before."""
         channel = self._peers.find(to.serial)
-        sent = 0
-        if channel is not None and not channel.ended:
-            self._peers.flush(channel)
-            sent = channel.sent
-        return SendExit(to.serial, fitting(reason), sent)
+        sent = 0 if channel is None else channel.sent
+        return SendExit(to.serial, fitting(reason), sent, self._peers.frame_of(to.serial))
 
 
 _running: list[Intake] = []

@@ -111,14 +111,24 @@ class Listener:
         if mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
             self._read(connection)
 
-    def deliver(self, to: int, frame: Downlink, fd: int = -1) -> None:
-        """Queue a frame for client ``to``, with a descriptor that is ours to close; dropped if it is not connected."""
+    def deliver(self, to: int, frame: Downlink, fd: int = -1) -> bool:
+        """Queue a frame for client ``to``, with a descriptor that is ours to close; False when it is not connected."""
         connection = self._by_serial.get(to)
-        if connection is None:
-            if fd >= 0:
-                os.close(fd)
-            return
-        self._queue(connection, encoder.encode([frame]), fd)
+        if connection is not None:
+            self._queue(connection, encoder.encode([frame]), fd)
+        elif fd >= 0:
+            os.close(fd)
+        return connection is not None
+
+    def deliver_now(self, to: int, frame: Downlink, fd: int) -> bool:
+        """As :meth:`deliver`, and it has left; who cannot be written to at once is cut off, and gets it when it returns."""
+        if not self.deliver(to, frame, fd):
+            return False
+        connection = self._by_serial[to]
+        self._write(connection)
+        if connection.outbox:
+            self._drop(connection)
+        return connection.sock.fileno() >= 0
 
     def flush(self) -> None:
         """Send what waits, as far as the sockets take it."""

@@ -105,8 +105,8 @@ class Messaging(NodeRequests):
     def exit(self, to: Pid, reason: Reason) -> None:
         """OTP's ``exit(Pid, Reason)``: an exit signal, after all that was sent to ``to`` before.
 
-        When this returns, the node has passed it on: what is sent from now on comes after it. A signal to oneself has
-        arrived by then, and one that ends the caller does not return.
+        What is sent from now on comes after it. A signal to oneself has arrived when this returns, and one that ends
+        the caller does not return.
         """
         if to.instance == self.self_pid.instance:
             self.request(self._exit_signal(to, reason))

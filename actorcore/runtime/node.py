@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable
 
 from actorcore import guardian_words as words, migrations
+from actorcore.effects import Effect, Fork
 from actorcore.errors import ProtocolError
 from actorcore.frames import Got, Numbered, Uplink, decode_up, encoder
 from actorcore.kernel import Kernel
@@ -33,10 +34,8 @@ from actorcore.signals import (
     Born,
     ClientDetached,
     Continued,
-    Effect,
     Event,
     Exited,
-    Fork,
     ForkFailed,
     LogDropped,
     Looked,
@@ -49,7 +48,7 @@ from actorcore.signals import (
     TookOver,
     Violated,
     Writable,
-)  # fmt: skip
+)
 
 SNAPSHOT_BYTES = 4 << 20
 SNAPSHOT_EVENTS = 1000

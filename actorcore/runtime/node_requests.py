@@ -45,21 +45,25 @@ class StartFailed(RequestError):
 class NodeRequests(Intake):
     """The control half of :class:`actorcore.runtime.process.Process`."""
 
+    _asked = 0
+    _answers: list[Answer]
+
     def request(self, body: Request, timeout_s: float = REQUEST_WAIT_S) -> Term:
         """Ask the node and wait for the answer's value.
 
         :raises RequestError: its error, or ``timeout``.
         """
         deadline_s = monotonic_s() + timeout_s
-        number = self._say(body)
-        self._answers[number] = None
-        try:
-            while (answer := self._answers[number]) is None:
-                if not self.pump(deadline_s) and monotonic_s() >= deadline_s:
-                    raise RequestError("timeout", type(body).__name__)
-        finally:
-            del self._answers[number]
-        return value_of_answer(answer)
+        self._asked, self._answers = self._say(body), []
+        while not self._answers:
+            if not self.pump(deadline_s) and monotonic_s() >= deadline_s:
+                self._asked = 0
+                raise RequestError("timeout", type(body).__name__)
+        return value_of_answer(self._answers[0])
+
+    def _answered(self, answer: Answer) -> None:
+        if answer.number == self._asked:  # one request at a time; an answer that came too late is dropped
+            self._answers.append(answer)
 
     def _resolve(self, to: Pid | str) -> int | None:
         if isinstance(to, Pid):

@@ -1,217 +1,367 @@
-"""The channels of one process: introductions, reading, and the order of signals over both planes.
+"""The channels of one process or client, and the order of signals over both planes.
 
-What a peer sent is read before what the node tells about that peer: a DOWN, an exit signal, its death. An exit signal
-that counts ``after`` messages is held until so many have come (or no more can).
+What A sends to B arrives in the order in which it was sent, though messages go through their channel and exit signals
+through the node. Two counters do it: an exit signal says how many messages come before it, and B holds it until they have
+come; a mark in the channel says which exit signal comes before what follows, and B reads no further until it is there.
+What tells a death comes after everything that the dead had sent.
+
+A channel is a socketpair made by the node, which may die while it hands out the ends: see signals.Channel. An end that is
+lost while both live (junk closed it, a descriptor was refused) is replaced when it is needed next.
 """
 
 from __future__ import annotations
 
-import select
 import socket
+from collections import deque
 from collections.abc import Callable
 
 from actorcore.errors import ProtocolError
-from actorcore.frames import Reply
-from actorcore.mailbox import Dead, DownMessage, ExitMessage, Mailbox, Raw, Refusal
-from actorcore.pids import Pid
+from actorcore.exit_reason import NOCONNECTION
+from actorcore.frames import Message
+from actorcore.mailbox import Dead, Refusal
+from actorcore.runtime import sockets
 from actorcore.runtime.buffers import Buffers
 from actorcore.runtime.channel import Channel
-from actorcore.runtime.complain import complain
 from actorcore.runtime.sockets import PeerGone
-from actorcore.signals import Down, Exit, PeerDown
+from actorcore.signals import EVERYTHING, Channel as ChannelDelivery, Down, Exit, PeerDown
 
-READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
-WRITABLE = select.EPOLLOUT
 MAX_DRAIN = 16384
-"""Datagrams read ahead of a signal of a living peer: more than a socket holds, so a flood cannot keep us here."""
+"""Datagrams read ahead of a death: more than a socket holds, and a child of the dead may hold its end and go on."""
+
+
+class Peer:
+    """One other process. ``channel`` is in introduction until it has a socket, and ``ended`` when that was lost.
+
+    ``frame`` is the node's frame that announced the channel (0: none yet), ``offers`` are ends of which the peer opens
+    one. ``held`` are its exit signals that wait for messages, ``heard`` is the number of the latest exit signal.
+    ``is_renewed``: it is not the first channel; calls up to number ``calls_lost`` went into an earlier one.
+    """
+
+    __slots__ = ("calls_lost", "channel", "frame", "heard", "held", "is_renewed", "offers", "serial")
+
+    def __init__(self, serial: int, channel: Channel) -> None:
+        self.serial = serial
+        self.channel = channel
+        self.frame = 0
+        self.offers: list[socket.socket] = []
+        self.held: deque[Exit] = deque()
+        self.heard = 0
+        self.is_renewed = False
+        self.calls_lost = 0
+
+    def is_readable(self) -> bool:
+        """Whether what comes next in the channel may be read now."""
+        return self.channel.mark <= self.heard
+
+    def release(self) -> list[Exit]:
+        """The exit signals whose turn has come."""
+        due: list[Exit] = []
+        while self.held and (self.channel.ended or self.channel.received >= self.held[0].after):
+            due.append(self.held.popleft())
+        return due
 
 
 class Peers:
-    """Channels by peer's serial; ``introduce`` asks the node for a channel."""
+    """All peers by serial. What it needs of its surroundings are the methods that raise NotImplementedError.
 
-    def __init__(self, instance: int, mailbox: Mailbox, epoll: select.epoll, introduce: Callable[[int], None]) -> None:
-        self._instance = instance
-        self._mailbox = mailbox
-        self._epoll = epoll
+    ``introduce(peer, lost)`` asks the node for a channel.
+    """
+
+    def __init__(self, introduce: Callable[[int, int], None]) -> None:
         self._introduce = introduce
         self._buffers = Buffers()
-        self._channels: dict[int, Channel] = {}
-        self._by_fd: dict[int, Channel] = {}
-        self._held: dict[int, list[Exit]] = {}
-        self._reading_only: int | None = None
-        self.is_restricted = False
+        self._peers: dict[int, Peer] = {}
+        self._by_fd: dict[int, Peer] = {}
+        self._offered: dict[int, Peer] = {}
+
+    # ---- the surroundings -------------------------------------------------------------------------------------------
+
+    def _arm(self, peer: Peer, sock: socket.socket, read: bool, write: bool) -> None:
+        """Call :meth:`ready` when ``sock`` is readable, writable; replaces an earlier wish."""
+        raise NotImplementedError
+
+    def _disarm(self, sock: socket.socket) -> None:
+        raise NotImplementedError
+
+    def _take(self, peer: int, messages: list[Message]) -> None:
+        """Messages have come."""
+        raise NotImplementedError
+
+    def _take_exit(self, signal: Exit) -> None:
+        raise NotImplementedError
+
+    def _fail_calls(self, peer: int, outcome: Refusal | Dead, up_to: int | None = None) -> None:
+        """Calls to ``peer`` (None: all, else with numbers ``up_to``) get no answer."""
+        raise NotImplementedError
+
+    def _last_call(self, peer: int) -> int:
+        """The highest number of a call that waits for ``peer``, 0 for none."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close every socket; nothing more comes from anybody."""
+        for peer in self._peers.values():
+            self._drop_offers(peer)
+            if not peer.channel.ended:
+                self._end(peer)
+        self._peers.clear()
+
+    # ---- sending ----------------------------------------------------------------------------------------------------
 
     def channel_to(self, peer: int) -> Channel:
-        """The channel to send on; a first use, or one after the peer hung up, asks for an introduction."""
-        channel = self._channels.get(peer)
-        if channel is not None and not channel.ended:
-            return channel
-        channel = self._channels[peer] = Channel(peer, self._buffers)
-        self._introduce(peer)
-        return channel
+        """The channel to send on; a first use, or one after it was lost, asks for an introduction."""
+        known = self._peers.get(peer)
+        if known is None:
+            known = self._peers[peer] = Peer(peer, self._new_channel(peer))
+        elif not known.channel.ended:
+            return known.channel
+        else:
+            known.channel = self._new_channel(peer)
+        self._introduce(peer, known.frame)
+        return known.channel
+
+    def _new_channel(self, peer: int) -> Channel:
+        return Channel(peer, self._buffers)
 
     def find(self, peer: int) -> Channel | None:
-        return self._channels.get(peer)
+        """The channel to ``peer``, if there is one or it is in introduction."""
+        known = self._peers.get(peer)
+        return None if known is None or known.channel.ended else known.channel
+
+    def frame_of(self, peer: int) -> int:
+        """The node's frame that brought the channel which is in use; 0 while it is in introduction."""
+        known = self._peers.get(peer)
+        return 0 if known is None or known.channel.sock is None else known.frame
+
+    def mark(self, peer: int, number: int) -> None:
+        """Our exit signal ``number`` was sent to ``peer``: what we send from now on comes after it."""
+        channel = self.find(peer)
+        if channel is not None:
+            channel.post_mark(number)
+            self.flush(channel)
 
     def flush(self, channel: Channel) -> None:
         """Send what the socket takes now, and the rest when it takes more."""
         if not channel.flush():
-            self._arm(channel)
+            self.wants_room(channel)
 
     def wants_room(self, channel: Channel) -> None:
         """Its queue is not empty: go on when the socket takes more."""
-        self._arm(channel)
+        peer = self._peers.get(channel.peer)
+        if peer is not None and peer.channel is channel:
+            self._arm_channel(peer)
 
     def flush_all(self) -> None:
         """As :meth:`flush`, for every channel."""
-        for channel in self._channels.values():
-            if not channel.is_flushed():
-                self.flush(channel)
+        for peer in self._peers.values():
+            if not peer.channel.is_flushed():
+                self.flush(peer.channel)
 
     def is_flushed(self) -> bool:
         """No message waits for a socket or an introduction."""
-        return all(channel.is_flushed() for channel in self._channels.values())
+        return all(peer.channel.is_flushed() for peer in self._peers.values())
 
-    def close(self) -> None:
-        """Close every channel."""
-        for channel in self._channels.values():
-            channel.close()
+    # ---- reading ----------------------------------------------------------------------------------------------------
 
-    def ready(self, fd: int, events: int) -> None:
-        """What epoll said about one of our channels."""
-        channel = self._by_fd.get(fd)
-        if channel is None:  # closed by an earlier event of the same batch
+    def ready(self, fd: int, readable: bool, writable: bool) -> None:
+        """What was said about one of our sockets."""
+        peer = self._by_fd.get(fd)
+        if peer is None:
+            peer = self._offered.get(fd)
+            if peer is not None:  # else closed by an earlier event of the same batch
+                self._try_offer(peer, next(sock for sock in peer.offers if sock.fileno() == fd))
             return
-        if events & READABLE:
-            self._read(channel)
-        if events & WRITABLE and not channel.ended and channel.flush():
-            self._arm(channel)
+        if readable:
+            self._read(peer)
+        if writable and not peer.channel.ended and peer.channel.flush():
+            self._arm_channel(peer)
 
-    def _read(self, channel: Channel) -> bool:
+    def _read(self, peer: Peer) -> bool:
         """One datagram; False when there is none now or no more ever."""
+        channel = peer.channel
+        if channel.mark > peer.heard:
+            return False
         try:
             messages = channel.read()
         except PeerGone:
-            self._end(channel)
+            self._end(peer)
             return False
         except ProtocolError as error:
-            complain(f"channel to {channel.peer} closed: {error}")
-            self._end(channel)
+            self._complain(f"channel to {peer.serial} closed: {error}")
+            self._end(peer)
             return False
         if messages is None:
             return False
-        peer = channel.peer
-        items = self._mailbox.items
-        holds = bool(self._held) and peer in self._held
-        if holds:  # a held signal takes its place within the batch
-            channel.received -= len(messages)
-        for message in messages:
-            if type(message) is Reply:
-                self._mailbox.settle(peer, message)
-            else:
-                items.append(Raw(peer, message))  # type: ignore[arg-type]
-            if holds:
-                channel.received += 1
-                self._release(channel)
+        if peer.calls_lost:  # it lives, and has let go of the channel that they went into
+            self._fail_calls(peer.serial, Dead(NOCONNECTION), peer.calls_lost)
+            peer.calls_lost = 0
+        if not peer.held:
+            self._take(peer.serial, messages)
+        else:
+            self._take_slowly(peer, messages)
+        if channel.mark > peer.heard:
+            self._arm_channel(peer)
         return True
 
-    def drain(self, channel: Channel, until: int = 0) -> None:
-        """Read until so many messages have come (0: all), nothing is there, or nothing will come."""
-        for _ in range(MAX_DRAIN):
-            if channel.ended or 0 < until <= channel.received or not self._read(channel):
-                return
+    def _take_slowly(self, peer: Peer, messages: list[Message]) -> None:
+        """A held signal takes its place within the batch."""
+        peer.channel.received -= len(messages)
+        for message in messages:
+            self._take(peer.serial, [message])
+            peer.channel.received += 1
+            self._release(peer)
 
-    def _end(self, channel: Channel) -> None:
+    def _release(self, peer: Peer) -> None:
+        for signal in peer.release():
+            self._take_exit(signal)
+
+    def _complain(self, text: str) -> None:
+        """Something that a developer should see."""
+
+    def _end(self, peer: Peer) -> None:
+        """No more comes over this channel: the peer is dead, or the next use asks for another."""
+        channel = peer.channel
+        peer.calls_lost = self._last_call(peer.serial)
         channel.ended = True
         if channel.sock is not None:
-            fd = channel.sock.fileno()
-            self._epoll.unregister(fd)
-            del self._by_fd[fd]
+            del self._by_fd[channel.sock.fileno()]
+            self._disarm(channel.sock)
         channel.close()
-        self._release(channel)
+        self._release(peer)
+        self._settle(peer)
 
-    def _release(self, channel: Channel) -> None:
-        held = self._held.get(channel.peer)
-        while held and (channel.ended or channel.received >= held[0].after):
-            self._push_exit(held.pop(0))
-        if held is not None and not held:
-            del self._held[channel.peer]
+    def _settle(self, peer: Peer) -> None:
+        """A channel has ended, or its queue may take messages again."""
 
-    def _push_exit(self, signal: Exit) -> None:
-        self._mailbox.push(ExitMessage(Pid(self._instance, signal.frm), signal.reason))
+    # ---- the node's deliveries --------------------------------------------------------------------------------------
 
-    def on_channel(self, peer: int, fd: int) -> None:
-        """The node introduces us to ``peer``: what waited for it leaves."""
-        sock = socket.socket(fileno=fd)
-        sock.setblocking(False)
-        channel = self._channels.get(peer)
-        if channel is not None and channel.sock is not None:
-            self.drain(channel)
-            if not channel.ended:
-                self._end(channel)
-        if channel is None or channel.ended:
-            channel = self._channels[peer] = Channel(peer, self._buffers)
-        channel.sock = sock
-        self._by_fd[fd] = channel
-        self._epoll.register(fd, self._mask(channel))
-        channel.flush()
-        self._arm(channel)
+    def on_channel(self, announced: ChannelDelivery, frame: int, sock: socket.socket | None) -> None:
+        """The node's frame with an end of a channel; without a socket when we have no descriptor left."""
+        peer = self._peers.get(announced.peer)
+        if peer is None:
+            peer = self._peers[announced.peer] = Peer(announced.peer, self._new_channel(announced.peer))
+        if frame < peer.frame or (frame == peer.frame and (peer.channel.sock is not None or peer.channel.ended)):
+            if sock is not None:  # repeated by the successor of a killed node
+                sock.close()
+            return
+        if frame > peer.frame:
+            self._renew(peer, frame)
+        if sock is None:
+            self._end(peer)
+            self._fail_calls(peer.serial, Refusal("resource_exhausted", "no descriptor left for a channel"))
+        elif announced.opens:
+            self._adopt(peer, sock)
+            peer.channel.open()
+            self._arm_channel(peer)
+            self._settle(peer)
+        else:
+            peer.offers.append(sock)
+            self._offered[sock.fileno()] = peer
+            self._arm(peer, sock, True, False)
+
+    def _renew(self, peer: Peer, frame: int) -> None:
+        """The first channel, or another one: the peer has lost its end."""
+        if peer.channel.sock is not None:
+            self._drain(peer)
+            if not peer.channel.ended:
+                self._end(peer)
+        if peer.channel.ended:
+            peer.channel = self._new_channel(peer.serial)
+        self._drop_offers(peer)
+        peer.is_renewed = peer.frame != 0
+        peer.frame = frame
+
+    def _adopt(self, peer: Peer, sock: socket.socket) -> None:
+        peer.channel.sock = sock
+        self._by_fd[sock.fileno()] = peer
+
+    def _try_offer(self, peer: Peer, sock: socket.socket) -> None:
+        """The peer has opened this pair, or let go of it."""
+        try:
+            if sockets.peek_data(sock) is None:
+                return
+        except PeerGone:
+            peer.offers.remove(sock)
+            self._drop_offer(sock)
+            return
+        peer.offers.remove(sock)
+        del self._offered[sock.fileno()]
+        self._drop_offers(peer)
+        self._adopt(peer, sock)
+        if peer.is_renewed:  # tell the peer that we live
+            peer.channel.open()
+        else:
+            peer.channel.flush()
+        self._arm_channel(peer)
+        self._settle(peer)
+        self._read(peer)
+
+    def _drop_offers(self, peer: Peer) -> None:
+        while peer.offers:
+            self._drop_offer(peer.offers.pop())
+
+    def _drop_offer(self, sock: socket.socket) -> None:
+        del self._offered[sock.fileno()]
+        self._disarm(sock)
+        sock.close()
 
     def on_refused(self, peer: int, outcome: Refusal | Dead) -> None:
         """The introduction failed: calls fail, all else vanishes."""
-        channel = self._channels.get(peer)
-        if channel is not None and channel.sock is None:
-            self._end(channel)
-            del self._channels[peer]
-        self._mailbox.fail_peer(peer, outcome)
+        known = self._peers.get(peer)
+        if known is not None and known.channel.sock is None:
+            self._end(known)
+            self._drop_offers(known)
+            del self._peers[peer]
+        self._fail_calls(peer, outcome)
 
     def on_exit(self, signal: Exit) -> None:
         """An exit signal that we trap."""
-        channel = self._channels.get(signal.frm)
-        if channel is None:
-            self._push_exit(signal)
+        peer = self._peers.get(signal.frm)
+        if peer is None:
+            self._take_exit(signal)
             return
-        if signal.after == 0:
-            self.drain(channel)
-        self._held.setdefault(signal.frm, []).append(signal)
-        self._release(channel)
-        if signal.after:
-            self.drain(channel, signal.after)
+        peer.heard = max(peer.heard, signal.number)
+        if signal.after == EVERYTHING:
+            self._read_all(peer)
+        peer.held.append(signal)
+        self._release(peer)
+        self._arm_channel(peer)
 
     def on_down(self, down: Down) -> None:
         """A monitored process is dead."""
         if down.pid:
-            self._read_last_words(down.pid)
-            self._mailbox.fail_peer(down.pid, Dead(down.reason))
-        for ref in down.refs:
-            self._mailbox.push(DownMessage(ref, Pid(self._instance, down.pid), down.reason))
+            self._bury(down.pid)
+            self._fail_calls(down.pid, Dead(down.reason))
 
     def on_peer_down(self, down: PeerDown) -> None:
         """A process to which we have, or wait for, a channel is dead."""
-        self._read_last_words(down.peer)
-        self._mailbox.fail_peer(down.peer, Dead(down.reason))
+        self._bury(down.peer)
+        self._fail_calls(down.peer, Dead(down.reason))
 
-    def _read_last_words(self, peer: int) -> None:
-        channel = self._channels.pop(peer, None)
-        if channel is None:
+    def _bury(self, serial: int) -> None:
+        """Read the last words, then forget it."""
+        peer = self._peers.get(serial)
+        if peer is None:
             return
-        self.drain(channel)
-        if not channel.ended:  # its descriptor lives on in a child of its own, or it was never introduced
-            self._end(channel)
+        self._read_all(peer)
+        self._drop_offers(peer)
+        del self._peers[serial]
 
-    def read_only(self, peer: int | None) -> None:
-        """Back-pressure: read nobody but ``peer`` (0: nobody at all); None: read all again."""
-        if peer == self._reading_only:
-            return
-        self._reading_only = peer
-        self.is_restricted = peer is not None
-        for channel in self._by_fd.values():
-            self._arm(channel)
+    def _read_all(self, peer: Peer) -> None:
+        """Everything that the dead peer has sent: its channel has ended afterwards."""
+        for sock in list(peer.offers):
+            if sock in peer.offers:
+                self._try_offer(peer, sock)
+        self._drain(peer)
+        if not peer.channel.ended:  # its descriptor lives on in a child of its own, or it was never introduced
+            self._end(peer)
 
-    def _mask(self, channel: Channel) -> int:
-        reads = self._reading_only is None or self._reading_only == channel.peer
-        return (select.EPOLLIN if reads else 0) | (0 if channel.is_flushed() else select.EPOLLOUT)
+    def _drain(self, peer: Peer) -> None:
+        for _ in range(MAX_DRAIN):
+            if peer.channel.ended or not self._read(peer):
+                return
 
-    def _arm(self, channel: Channel) -> None:
+    def _arm_channel(self, peer: Peer) -> None:
+        channel = peer.channel
         if channel.sock is not None:
-            self._epoll.modify(channel.sock.fileno(), self._mask(channel))
+            self._arm(peer, channel.sock, peer.is_readable(), not channel.is_flushed())

@@ -13,34 +13,14 @@ import signal
 import socket
 from collections.abc import Callable
 
+from actorcore.effects import Connect, Deliver, Effect, Forget, Fork, Kill, Look, Operate, Publish, Report, Retract
 from actorcore.frames import BATCH_MESSAGES, Downlink, encoder
 from actorcore.guardian_words import Adopt, Drop, ForkOrder, Halt, Hold, Reload, ToGuardian, encoder as words
 from actorcore.registry_writer import RegistryWriter
 from actorcore.runtime import descriptors, evidence, log, sockets
 from actorcore.runtime.listener import Listener
 from actorcore.runtime.status_page import PAGE_BYTES, read_status
-from actorcore.signals import (
-    Answer,
-    Begin,
-    Channel,
-    Connect,
-    Deliver,
-    Delivery,
-    Effect,
-    Event,
-    Exit,
-    Forget,
-    Fork,
-    ForkFailed,
-    Kill,
-    Look,
-    NotConnected,
-    Operate,
-    Publish,
-    Report,
-    Retract,
-    Undelivered,
-)  # fmt: skip
+from actorcore.signals import Begin, Channel, Delivery, Event, ForkFailed, NotConnected, Undelivered
 
 _MAX_FRAME_BYTES = 48 << 10
 
@@ -82,11 +62,8 @@ class Performer:
         self.zygotes: dict[str, socket.socket] = {}
         self._unsent: set[int] = set()
         self._newborn: set[int] = set()
-        self._signalled: set[int] = set()
         self._reports: list[Report] = []
         self._forgotten: list[tuple[int, Handle | None]] = []
-        self._is_early = False
-        self._parked: dict[tuple[int, int], int] = {}
         self.looked: dict[int, float] = {}
 
     def perform(self, effects: list[Effect]) -> None:
@@ -120,13 +97,11 @@ class Performer:
 
     def flush(self) -> None:
         """Send what waits, one datagram for many frames of one receiver."""
-        self._signalled.clear()
         while self._unsent:
             serial = self._unsent.pop()
             handle = self.handles.get(serial)
-            if handle is not None and handle.outbox:
-                frames, handle.outbox = handle.outbox, []
-                self._send_all(serial, handle, frames)
+            if handle is not None and not self._send_outbox(handle):
+                self._jam(serial, handle)
         self._listener.flush()
         # Behind the frames, which somebody waits for.
         for serial, handle in self._forgotten:
@@ -175,87 +150,65 @@ class Performer:
 
     def _deliver(self, to: int, seq: int, body: Delivery) -> None:
         handle = self.handles.get(to)
-        if isinstance(body, Answer):
-            self._flush_signals()
         if handle is None:
             self._listener.deliver(to, Downlink(seq, body))
             return
-        if isinstance(body, Exit):
-            self._signalled.add(to)
         handle.outbox.append(Downlink(seq, body))
         self._unsent.add(to)
         if isinstance(body, Begin):  # alone in its datagram: birth reads exactly one
-            self._flush_one(to, handle)
+            self._send_outbox(handle)
 
-    def _flush_signals(self) -> None:
-        """Exit signals leave before any answer: what their sender says to the same process afterwards is later."""
-        self._is_early = True
-        while self._signalled:
-            serial = self._signalled.pop()
-            if (handle := self.handles.get(serial)) is not None and handle.outbox:
-                self._flush_one(serial, handle)
-        self._is_early = False
-
-    def _flush_one(self, to: int, handle: Handle) -> None:
-        self._unsent.discard(to)
-        frames, handle.outbox = handle.outbox, []
-        self._send_all(to, handle, frames)
-
-    def _send_all(self, serial: int, handle: Handle, frames: list[Downlink]) -> None:
-        at = 0
-        while at < len(frames):
-            batch = frames[at : at + BATCH_MESSAGES]
-            fds: tuple[int, ...] = ()
-            parked = [i for i, frame in enumerate(batch) if isinstance(frame.body, Channel)]
-            if parked:  # a descriptor travels only with a datagram of one message
-                batch = batch[: parked[0]] or batch[:1]
-                if isinstance(batch[0].body, Channel):
-                    fd = self._parked.get((serial, batch[0].seq))
-                    fds = () if fd is None else (fd,)
+    def _send_outbox(self, handle: Handle) -> bool:
+        """Send what the socket takes; False when it is full: the rest stays, for flush to find."""
+        while handle.outbox:
+            batch = handle.outbox[:BATCH_MESSAGES]
+            if any(isinstance(frame.body, Channel) for frame in batch):
+                return False  # its pair was closed when the socket was full: the kernel has another made
             data = encoder.encode(batch)
             while len(data) > _MAX_FRAME_BYTES and len(batch) > 1:
                 batch = batch[: len(batch) // 2]
                 data = encoder.encode(batch)
             try:
-                if not sockets.send(handle.control, data, fds):
-                    self._jam(serial, frames[at:])
-                    return
+                if not sockets.send(handle.control, data):
+                    return False
             except sockets.PeerGone:
-                self._unpark(serial, frames[at:])
-                return  # its death is told by the guardian
-            self._unpark(serial, batch)
-            at += len(batch)
+                handle.outbox.clear()  # its death is told by the guardian
+                return True
+            del handle.outbox[: len(batch)]
+        return True
 
-    def _jam(self, serial: int, frames: list[Downlink]) -> None:
-        if self._is_early:  # later effects of this event may speak to it too, so it is for flush to find it full
-            self.handles[serial].outbox = frames
-            self._unsent.add(serial)
-            return
+    def _jam(self, serial: int, handle: Handle) -> None:
+        frames, handle.outbox = handle.outbox, []
         self._jammed(serial)
         for frame in frames:
             self._commit(Undelivered(serial, frame.seq, frame.body))
 
-    def _unpark(self, serial: int, frames: list[Downlink]) -> None:
-        for frame in frames:
-            fd = self._parked.pop((serial, frame.seq), None)
-            if fd is not None:
-                os.close(fd)
-
     def _connect(self, effect: Connect) -> None:
+        """Whoever opens the channel gets its end last: the other one is beyond the reach of our death by then."""
         try:
-            for_a, for_b = sockets.pair()
+            opening, waiting = sockets.pair()
         except OSError as error:
             self._commit(NotConnected(effect.a, effect.b, evidence.errno_name(error.errno or 0)))
             return
-        self._channel(effect.a, effect.a_seq, effect.b, for_a)
-        self._channel(effect.b, effect.b_seq, effect.a, for_b)
+        with opening, waiting:
+            if self._announce(effect.b, effect.b_seq, Channel(effect.a, False), waiting):
+                self._announce(effect.a, effect.a_seq, Channel(effect.b, True), opening)
 
-    def _channel(self, to: int, seq: int, peer: int, end: socket.socket) -> None:
-        if to in self.handles:
-            self._parked[to, seq] = end.detach()
-            self._deliver(to, seq, Channel(peer))
-        else:
-            self._listener.deliver(to, Downlink(seq, Channel(peer)), end.detach())
+    def _announce(self, to: int, seq: int, body: Channel, end: socket.socket) -> bool:
+        """Hand out one end of a channel, behind all that waits for ``to``; whether that was possible."""
+        handle, frame = self.handles.get(to), Downlink(seq, body)
+        if handle is None:
+            deliver = self._listener.deliver if body.opens else self._listener.deliver_now
+            return deliver(to, frame, end.detach())
+        if self._send_outbox(handle):
+            try:
+                if sockets.send(handle.control, encoder.encode([frame]), (end.fileno(),)):
+                    return True
+            except sockets.PeerGone:
+                return False
+        handle.outbox.append(frame)
+        self._unsent.add(to)
+        return False
 
     # ---- life and death -------------------------------------------------------------------------------------------
 
@@ -292,10 +245,6 @@ class Performer:
     def _forget(self, serial: int, page: int) -> None:
         self._newborn.discard(serial)
         handle = self.handles.pop(serial, None)
-        if handle is not None:
-            self._unpark(serial, handle.outbox)
-        for key in [key for key in self._parked if key[0] == serial]:
-            os.close(self._parked.pop(key))
         if page >= 0:  # at once: a fork of this very turn may have it again
             self._page(page)[:] = bytes(PAGE_BYTES)
         self._forgotten.append((serial, handle))

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from actorcore.effects import Effect, Publish, Retract
 from actorcore.frames import decode_ext
 from actorcore.kernel import Kernel
 from actorcore.ledger import Ledger
 from actorcore.runtime import log
-from actorcore.signals import NOBODY, Effect, Event, Publish, Retract
+from actorcore.signals import NOBODY, Event
 
 _decoder = msgspec.msgpack.Decoder(tuple[float, Event], ext_hook=decode_ext)
 

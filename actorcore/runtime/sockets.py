@@ -89,8 +89,10 @@ def send(sock: socket.socket, data: bytes | bytearray | memoryview, fds: tuple[i
     return True
 
 
-def receive(sock: socket.socket, peek: bool = False, max_fds: int = MAX_FDS) -> Datagram | None:
+def receive(sock: socket.socket, peek: bool = False, max_fds: int = MAX_FDS, may_lose_fds: bool = False) -> Datagram | None:
     """The next datagram, or None when there is none now. ``peek`` leaves it queued, and its ``fds`` are copies.
+
+    ``may_lose_fds``: it may come without descriptors for which we have no room.
 
     :raises PeerGone: the end, after everything that had been sent.
     :raises ProtocolError: the datagram was too large; it is consumed. DescriptorsLost: so were its descriptors.
@@ -101,14 +103,14 @@ def receive(sock: socket.socket, peek: bool = False, max_fds: int = MAX_FDS) -> 
     except BlockingIOError:
         return None
     except ConnectionResetError:  # told once, before the data that is still queued
-        return receive(sock, peek, max_fds)
+        return receive(sock, peek, max_fds, may_lose_fds)
     fds: list[int] = []
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             whole = array.array("i")
             whole.frombytes(payload[: len(payload) - len(payload) % whole.itemsize])
             fds.extend(whole)
-    if seen & _LOST:
+    if seen & _LOST and not (may_lose_fds and seen & _LOST == socket.MSG_CTRUNC):
         close_all(fds)
         raise ProtocolError("datagram truncated") if seen & socket.MSG_TRUNC else DescriptorsLost(data)
     if not data:

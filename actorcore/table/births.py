@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from actorcore import process_spec
+from actorcore.effects import Fork, Kill
 from actorcore.exit_reason import KILLED, Reason
 from actorcore.names import key_error
-from actorcore.signals import Begin, Fork, ForkFailed, Kill, ProcessSpec, Refill, Spawn
+from actorcore.signals import Begin, ForkFailed, ProcessSpec, Refill, Spawn
 from actorcore.table import deaths, hangs
 from actorcore.table.channels import become_writable
 from actorcore.table.entry import Entry, Phase, Starter

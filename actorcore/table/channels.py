@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from actorcore.exit_reason import NOPROC
 from actorcore.frames import failure
-from actorcore.signals import NotConnected, PeerDown
-from actorcore.table.entry import Entry, Introduction, Kind
+from actorcore.signals import Exit, NotConnected, PeerDown, SendExit
+from actorcore.table.entry import Entry, Introduction, Kind, LateExit
 from actorcore.table.turn import Turn
 
 MAX_WAITING = 1_024
@@ -16,13 +16,16 @@ def become_writable(turn: Turn, entry: Entry) -> None:
     """Send what waited, then make the introductions that waited for this end."""
     entry.jammed = False
     turn.flush(entry)
-    waiting, entry.introductions = entry.introductions, []
-    for introduction in waiting:
-        introduce(turn, introduction)
+    waiting, entry.waiting = entry.waiting, []
+    for item in waiting:
+        if isinstance(item, Introduction):
+            introduce(turn, item)
+        else:
+            _signal(turn, item)
 
 
 def introduce(turn: Turn, wanted: Introduction) -> None:
-    """A channel per pair, once; it waits for the end that cannot be written to."""
+    """A channel per pair, and another when its asker has lost it; it waits for the end that cannot be written to."""
     asker, peer = turn.state.alive(wanted.asker), turn.state.alive(wanted.to)
     if asker is None:
         return
@@ -32,15 +35,17 @@ def introduce(turn: Turn, wanted: Introduction) -> None:
         turn.refuse(wanted.asker, wanted.number, "calling_self")
     elif Kind.RESIDENT in (asker.kind, peer.kind):
         turn.refuse(wanted.asker, wanted.number, "unsupported", "a resident is asked")
-    elif peer.serial in asker.channels:
+    elif asker.channels.get(peer.serial, wanted.lost) != wanted.lost:
+        turn.answer(wanted.asker, wanted.number, True)  # the peer was faster
+    elif (end := _blocked_end(asker, peer)) is None:
+        # A client may leave and return while its end is on its way, so it is not the one that waits to be spoken to.
+        is_turned = peer.kind is Kind.CLIENT and asker.kind is not Kind.CLIENT
+        turn.connect(*((peer, asker) if is_turned else (asker, peer)))
         turn.answer(wanted.asker, wanted.number, True)
-    elif not peer.is_writable():
-        _wait_for(turn, peer, wanted)
-    elif not asker.is_writable():
-        _wait_for(turn, asker, wanted)
+    elif len(end.waiting) < MAX_WAITING:
+        end.waiting.append(wanted)
     else:
-        turn.connect(asker, peer)
-        turn.answer(wanted.asker, wanted.number, True)
+        turn.refuse(wanted.asker, wanted.number, "busy")
 
 
 def not_connected(turn: Turn, fact: NotConnected) -> None:
@@ -51,8 +56,40 @@ def not_connected(turn: Turn, fact: NotConnected) -> None:
             turn.deliver(entry, PeerDown(peer, {"resource_exhausted": fact.errno_name}))
 
 
-def _wait_for(turn: Turn, end: Entry, wanted: Introduction) -> None:
-    if len(end.introductions) >= MAX_WAITING:
-        turn.refuse(wanted.asker, wanted.number, "busy")
+def deliver_exit(turn: Turn, asker: Entry, target: Entry, number: int, body: SendExit) -> None:
+    """The exit signal as a message, behind the messages that ``asker`` has sent, also those that wait for a channel."""
+    signal = Exit(asker.serial, body.reason, body.after, number)
+    if body.channel == 0 and body.after:
+        for end in (target, asker):
+            if any(_is_between(item, asker, target) for item in end.waiting):
+                end.waiting.append(LateExit(target.serial, signal))
+                return
+    # A count on a channel that was lost is over: its other end has read all that will ever come.
+    is_current = body.channel in (0, asker.channels.get(target.serial))
+    turn.deliver(target, signal if is_current else Exit(asker.serial, body.reason, 0, number))
+
+
+def release_exits(turn: Turn, end: Entry, frm: int) -> None:
+    """``frm`` is dead, which is told after its exit signals: those that wait at ``end`` wait no more."""
+    for item in [item for item in end.waiting if isinstance(item, LateExit) and item.signal.frm == frm]:
+        end.waiting.remove(item)
+        _signal(turn, item)
+
+
+def _signal(turn: Turn, late: LateExit) -> None:
+    """Its introduction is over: it was made, waits for the other end now, or failed."""
+    asker, target, signal = turn.state.alive(late.signal.frm), turn.state.alive(late.to), late.signal
+    if target is None:
+        return
+    if asker is None:  # its messages had no channel and never come
+        turn.deliver(target, Exit(signal.frm, signal.reason, 0, signal.number))
     else:
-        end.introductions.append(wanted)
+        deliver_exit(turn, asker, target, signal.number, SendExit(late.to, signal.reason, signal.after))
+
+
+def _is_between(item: Introduction | LateExit, asker: Entry, peer: Entry) -> bool:
+    return isinstance(item, Introduction) and (item.asker, item.to) == (asker.serial, peer.serial)
+
+
+def _blocked_end(asker: Entry, peer: Entry) -> Entry | None:
+    return next((end for end in (peer, asker) if not end.is_writable()), None)

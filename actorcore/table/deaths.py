@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from actorcore.effects import Forget
 from actorcore.exit_reason import KILL, KILLED, NORMAL, Reason, Term
 from actorcore.frames import failure
-from actorcore.signals import Down, Exit, Forget, PeerDown, SendExit
-from actorcore.table.entry import Entry, Kind
+from actorcore.signals import EVERYTHING, Down, Exit, PeerDown, SendExit
+from actorcore.table import channels
+from actorcore.table.entry import Entry, Introduction, Kind
 from actorcore.table.turn import Turn
 
 
-def send_exit(turn: Turn, asker: Entry, body: SendExit) -> None:
-    """exit/2: ``kill`` cannot be trapped and is told as ``killed``; ``normal`` ends nobody but oneself."""
+def send_exit(turn: Turn, asker: Entry, number: int, body: SendExit) -> bool:
+    """exit/2: ``kill`` cannot be trapped and is told as ``killed``; ``normal`` ends nobody but oneself.
+
+    Whether the target traps it.
+    """
     target = turn.state.alive(body.to)
     if target is None:
-        return
+        return False
+    if body.reason != KILL and target.traps():
+        channels.deliver_exit(turn, asker, target, number, body)
+        return True
     if body.reason == KILL:
         turn.doom(target, KILLED)
-    elif target.traps():
-        turn.deliver(target, Exit(asker.serial, body.reason, body.after))
     elif body.reason != NORMAL or target is asker:
-        _end_by_signal(turn, target, asker.serial, body.reason)
+        _end_by_signal(turn, target, Exit(asker.serial, body.reason, 0, number))
+    return False
 
 
 def end(turn: Turn, entry: Entry, reason: Reason, refusal: tuple[str, Term] | None = None) -> None:
@@ -38,7 +45,9 @@ def end(turn: Turn, entry: Entry, reason: Reason, refusal: tuple[str, Term] | No
     turn.unpublish(serial)
     state.monitors.drop(serial)
     state.asks.drop(serial)
+    channels.release_exits(turn, entry, serial)
     for watcher, refs in state.monitors.fire(serial):
+        channels.release_exits(turn, state.entries[watcher], serial)
         turn.deliver(state.entries[watcher], Down(refs, serial, reason))
     for partner in state.links.drop(serial):
         _signal_by_link(turn, state.entries[partner], serial, reason)
@@ -49,8 +58,9 @@ def end(turn: Turn, entry: Entry, reason: Reason, refusal: tuple[str, Term] | No
     for asker, numbers in state.asks.fire(serial):
         for number in numbers:
             turn.refuse(asker, number, *failure(reason))
-    for introduction in entry.introductions:
-        turn.refuse(introduction.asker, introduction.number, *failure(reason))
+    for item in entry.waiting:
+        if isinstance(item, Introduction):
+            turn.refuse(item.asker, item.number, *failure(reason))
     if entry.starter is not None:
         turn.fail_start(entry.starter, *(refusal or ("start_failed", reason)), serial)
     turn.effects.append(Forget(serial, entry.page))
@@ -67,12 +77,13 @@ def settle(turn: Turn) -> None:
 def _signal_by_link(turn: Turn, partner: Entry, frm: int, reason: Reason) -> None:
     """Over a link ``kill`` is a reason like any other, and ``normal`` ends nobody."""
     if partner.traps():
-        turn.deliver(partner, Exit(frm, reason))
+        channels.release_exits(turn, partner, frm)
+        turn.deliver(partner, Exit(frm, reason, EVERYTHING))
     elif reason != NORMAL:
-        _end_by_signal(turn, partner, frm, reason)
+        _end_by_signal(turn, partner, Exit(frm, reason, EVERYTHING))
 
 
-def _end_by_signal(turn: Turn, target: Entry, frm: int, reason: Reason) -> None:
+def _end_by_signal(turn: Turn, target: Entry, signal: Exit) -> None:
     if target.kind is Kind.CLIENT:
-        turn.deliver(target, Exit(frm, reason))
-    turn.doom(target, reason)
+        turn.deliver(target, signal)
+    turn.doom(target, signal.reason)

@@ -7,7 +7,7 @@ from enum import Enum
 import msgspec
 
 from actorcore.exit_reason import Reason
-from actorcore.signals import NOBODY, Delivery, ProcessSpec
+from actorcore.signals import NOBODY, Delivery, Exit, ProcessSpec
 
 NO_PAGE = -1
 
@@ -39,19 +39,28 @@ class Starter(msgspec.Struct, frozen=True):
     number: int
 
 
-class Introduction(msgspec.Struct, frozen=True):
-    """Request ``number`` of ``asker`` for a channel to ``to``; it waits until both can be written to."""
+class Introduction(msgspec.Struct, frozen=True, tag=True):
+    """Request ``number`` of ``asker`` for a channel to ``to`` instead of a ``lost`` one; both must be writable."""
 
     asker: int
     number: int
     to: int
+    lost: int = 0
+
+
+class LateExit(msgspec.Struct, frozen=True, tag=True):
+    """An exit signal that was sent to ``to`` after messages that wait for an Introduction."""
+
+    to: int
+    signal: Exit
 
 
 class Entry(msgspec.Struct):
     """One incarnation. ``spec`` is None for blanks, clients and residents.
 
     ``backlog`` holds numbered deliveries: of a process those it was not sent yet, of a client those it has not
-    acknowledged; all above ``sent`` are still to be sent. ``channels`` maps a peer to the seq of the Channel frame.
+    acknowledged; all above ``sent`` are still to be sent. ``channels`` maps a peer to the seq of the Channel frame;
+    ``waiting`` is what waits until this end can be written to.
     ``hung``: why it hangs, ``stopped`` or ``busy``; empty when it does not.
     """
 
@@ -74,7 +83,7 @@ class Entry(msgspec.Struct):
     jammed: bool = False
     backlog: list[tuple[int, Delivery]] = []
     channels: dict[int, int] = {}
-    introductions: list[Introduction] = []
+    waiting: list[Introduction | LateExit] = []
     secret: bytes = b""
     attached: bool = False
 

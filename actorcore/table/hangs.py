@@ -6,8 +6,9 @@ a ``busy_timeout_s`` have looked at, at the earliest moment at which they can ha
 
 from __future__ import annotations
 
+from actorcore.effects import Look
 from actorcore.exit_reason import KILLED, Reason
-from actorcore.signals import Hung, Look, Looked
+from actorcore.signals import Hung, Looked
 from actorcore.table.entry import Entry, Kind, Phase
 from actorcore.table.turn import Turn
 

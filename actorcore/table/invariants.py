@@ -41,7 +41,7 @@ def _entries(state: State) -> None:
         else:
             _require(entry.phase is Phase.RUNNING, serial, "without OS process ends in the turn that dooms it")
         _require(entry.phase in (Phase.FORKING, Phase.BOOTING, Phase.DYING) or not entry.starter, serial, "is answered")
-        _require(not entry.is_writable() or not entry.introductions, "no introduction waits for writable", serial)
+        _require(not entry.is_writable() or not entry.waiting, "nothing waits for a writable end", serial)
     blanks = {serial for serials in state.blanks.values() for serial in serials}
     _require(blanks == {entry.serial for entry in state.entries.values() if entry.is_blank()}, "blanks are listed")
 

@@ -11,6 +11,7 @@ from actorcore.exit_reason import NOPROC
 from actorcore.frames import failure
 from actorcore.names import key_error
 from actorcore.signals import (
+    EVERYTHING,
     NOBODY,
     Ask,
     Asking,
@@ -46,8 +47,7 @@ def answer_request(turn: Turn, asker: Entry, number: int, body: Request) -> None
         case Spawn():
             births.spawn(turn, asker, number, body)
         case SendExit():
-            deaths.send_exit(turn, asker, body)
-            turn.answer(me, number, True)
+            turn.answer(me, number, deaths.send_exit(turn, asker, number, body))
         case Link(to):
             _link(turn, asker, number, to)
         case Unlink(to):
@@ -68,8 +68,8 @@ def answer_request(turn: Turn, asker: Entry, number: int, body: Request) -> None
             turn.answer(me, number, state.names.whereis(name))
         case IsAlive(who):
             turn.answer(me, number, state.alive(who) is not None)
-        case Introduce(to):
-            channels.introduce(turn, Introduction(me, number, to))
+        case Introduce(to, lost):
+            channels.introduce(turn, Introduction(me, number, to, lost))
         case Ask(to, raw):
             _ask(turn, asker, number, to, raw)
         case Processes(after, limit):
@@ -86,7 +86,7 @@ def _link(turn: Turn, asker: Entry, number: int, to: int) -> None:
         turn.answer(asker.serial, number, True)
     elif asker.traps():
         turn.answer(asker.serial, number, True)
-        turn.deliver(asker, Exit(to, NOPROC))
+        turn.deliver(asker, Exit(to, NOPROC, EVERYTHING))
     else:
         turn.refuse(asker.serial, number, *failure(NOPROC))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 
+from actorcore.effects import Connect, Deliver, Effect, Kill, Publish, Report, Retract
 from actorcore.exit_reason import Reason, Term
-from actorcore.signals import Answer, Channel, Connect, Deliver, Delivery, Effect, Kill, Publish, Report, Retract, Started
+from actorcore.signals import Answer, Channel, Delivery, Started
 from actorcore.table.entry import Entry, Kind, Phase, Starter
 from actorcore.table.state import State
 
@@ -78,13 +79,13 @@ class Turn:
             self.effects.append(Retract(name))
 
     def connect(self, a: Entry, b: Entry) -> None:
-        """Give both a channel to the other; both must be writable."""
+        """Give both a channel to the other, which ``a`` opens; both must be writable."""
         for entry, peer in ((a, b), (b, a)):
             entry.seq += 1
             entry.sent = entry.seq
             entry.channels[peer.serial] = entry.seq
             if entry.kind is Kind.CLIENT:
-                entry.backlog.append((entry.seq, Channel(peer.serial)))
+                entry.backlog.append((entry.seq, Channel(peer.serial, entry is a)))
         self.effects.append(Connect(a.serial, a.channels[b.serial], b.serial, b.channels[a.serial]))
         self._bound(a)
         self._bound(b)
@@ -132,8 +133,11 @@ class Turn:
             self.effects.append(Deliver(entry.serial, seq, body))
             return
         peer = self.state.alive(body.peer)
-        if peer is not None and entry.serial in peer.channels:  # else a PeerDown follows
-            self.effects.append(Connect(entry.serial, seq, peer.serial, peer.channels[entry.serial]))
+        if peer is None or entry.channels.get(body.peer) != seq:  # a PeerDown follows, or another was made since
+            return
+        ends = (entry.serial, seq), (peer.serial, peer.channels[entry.serial])
+        (a, a_seq), (b, b_seq) = ends if body.opens else ends[::-1]
+        self.effects.append(Connect(a, a_seq, b, b_seq))
 
     def _bound(self, entry: Entry) -> None:
         if len(entry.backlog) > (MAX_UNACKNOWLEDGED if entry.kind is Kind.CLIENT else MAX_BACKLOG):

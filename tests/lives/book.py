@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from actorcore.effects import Connect, Deliver, Effect, Forget, Fork, Kill, Publish, Report, Retract
 from actorcore.exit_reason import SIGNAL_NAMES, Reason
 from actorcore.signals import (
     Answer,
@@ -20,32 +21,23 @@ from actorcore.signals import (
     Channel,
     ClientAttached,
     ClientDetached,
-    Connect,
     Continued,
-    Deliver,
     Demonitor,
     Down,
-    Effect,
     Event,
     Exit,
     Exited,
-    Forget,
-    Fork,
     ForkFailed,
     Introduce,
     IsAlive,
-    Kill,
     Link,
     Monitor,
     PeerDown,
     ProcessSpec,
-    Publish,
     Received,
     Refill,
     Refused,
     Register,
-    Report,
-    Retract,
     SendExit,
     Spawn,
     Stopped,
@@ -58,7 +50,7 @@ from actorcore.signals import (
     Violated,
     Whereis,
     Writable,
-)  # fmt: skip
+)
 
 LINGER_S = 5.0
 """Of a client that hung up, and of a process whose init said no."""
@@ -179,8 +171,8 @@ class Book:
             self.spawning = (asker, number, body)
 
     def _send_exit(self, asker: Party, number: int, body: SendExit) -> None:
-        asker.waits[number] = (True, None)
         target = self._living(body.to)
+        asker.waits[number] = (target is not None and target.traps and body.reason != "kill", None)
         if target is None:
             return
         if body.reason == "kill":
@@ -551,7 +543,7 @@ class Book:
             if party.full or party.jammed or is_lost:
                 party.gaps.add(seq)
             if (party.full or party.jammed) and not is_lost:
-                self.bounced.append(Undelivered(serial, seq, Channel(other)))
+                self.bounced.append(Undelivered(serial, seq, Channel(other, serial == effect.a)))
             elif not is_lost:
                 self.receive(party, seq, None)
 

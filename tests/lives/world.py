@@ -11,6 +11,7 @@ from random import Random
 
 import msgspec
 
+from actorcore.effects import Connect, Deliver, Effect, Kill
 from actorcore.exit_reason import Reason
 from actorcore.kernel import Kernel
 from actorcore.signals import (
@@ -20,17 +21,13 @@ from actorcore.signals import (
     Born,
     ClientAttached,
     ClientDetached,
-    Connect,
     Continued,
-    Deliver,
     Demonitor,
-    Effect,
     Event,
     Exited,
     ForkFailed,
     Introduce,
     IsAlive,
-    Kill,
     Link,
     Monitor,
     ProcessSpec,
@@ -51,7 +48,7 @@ from actorcore.signals import (
     Violated,
     Whereis,
     Writable,
-)  # fmt: skip
+)
 from supervisors.child_spec import ChildSpec
 from supervisors.session_vocabulary import (
     CountSessions,

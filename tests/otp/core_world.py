@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
+from actorcore.effects import Deliver, Effect, Fork, Kill, Report
 from actorcore.exit_reason import Reason
 from actorcore.process_table import ProcessTable
 from actorcore.signals import (
@@ -23,24 +24,19 @@ from actorcore.signals import (
     Booted,
     Born,
     ClientAttached,
-    Deliver,
     Delivery,
     Demonitor,
     Down,
-    Effect,
     Event,
     Exit,
     Exited,
-    Fork,
     IsAlive,
-    Kill,
     Link,
     Monitor,
     ProcessSpec,
     Received,
     Refill,
     Register,
-    Report,
     Request,
     SendExit,
     Spawn,
@@ -370,7 +366,8 @@ class World:
                 self.kill(target)
                 return True
             case "kill" | "exit_signal":
-                return (yield from self.ask(actor, SendExit(target, op.get("reason", "kill")))).value
+                yield from self.ask(actor, SendExit(target, op.get("reason", "kill")))
+                return True
             case "send":
                 if target is None:
                     return {"raise": "badarg"}

@@ -1,0 +1,81 @@
+"""The peers of a lean process: sockets in its epoll, messages into its mailbox, and back-pressure when that is full."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable
+
+from actorcore.frames import Message, Reply
+from actorcore.mailbox import Dead, DownMessage, ExitMessage, Mailbox, Raw, Refusal
+from actorcore.pids import Pid
+from actorcore.runtime.complain import complain
+from actorcore.runtime.peers import Peer, Peers
+from actorcore.signals import Down, Exit
+
+READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
+WRITABLE = select.EPOLLOUT
+
+
+class LeanPeers(Peers):
+    """See Peers; ``is_restricted`` while not all peers are read."""
+
+    def __init__(self, instance: int, mailbox: Mailbox, epoll: select.epoll, introduce: Callable[[int, int], None]) -> None:
+        super().__init__(introduce)
+        self._instance = instance
+        self._mailbox = mailbox
+        self._epoll = epoll
+        self._armed: dict[int, int] = {}
+        self._reading_only: int | None = None
+        self.is_restricted = False
+
+    def read_only(self, peer: int | None) -> None:
+        """Back-pressure: read nobody but ``peer`` (0: nobody at all); None: read all again."""
+        if peer == self._reading_only:
+            return
+        self._reading_only = peer
+        self.is_restricted = peer is not None
+        for known in self._by_fd.values():
+            self._arm_channel(known)
+
+    def on_down(self, down: Down) -> None:
+        """A monitored process is dead."""
+        super().on_down(down)
+        for ref in down.refs:
+            self._mailbox.push(DownMessage(ref, Pid(self._instance, down.pid), down.reason))
+
+    # ---- the surroundings of Peers ----------------------------------------------------------------------------------
+
+    def _arm(self, peer: Peer, sock: socket.socket, read: bool, write: bool) -> None:
+        fd = sock.fileno()
+        reads = read and (self._reading_only is None or self._reading_only == peer.serial)
+        mask = (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if write else 0)
+        before = self._armed.get(fd)
+        if before is None:
+            self._epoll.register(fd, mask)
+        elif before != mask:
+            self._epoll.modify(fd, mask)
+        self._armed[fd] = mask
+
+    def _disarm(self, sock: socket.socket) -> None:
+        if self._armed.pop(sock.fileno(), None) is not None:
+            self._epoll.unregister(sock.fileno())
+
+    def _take(self, peer: int, messages: list[Message]) -> None:
+        for message in messages:
+            if type(message) is Reply:
+                self._mailbox.settle(peer, message)
+            else:
+                self._mailbox.items.append(Raw(peer, message))  # type: ignore[arg-type]
+
+    def _take_exit(self, signal: Exit) -> None:
+        self._mailbox.push(ExitMessage(Pid(self._instance, signal.frm), signal.reason))
+
+    def _fail_calls(self, peer: int, outcome: Refusal | Dead, up_to: int | None = None) -> None:
+        self._mailbox.fail_peer(peer, outcome, up_to)
+
+    def _last_call(self, peer: int) -> int:
+        return self._mailbox.last_call(peer)
+
+    def _complain(self, text: str) -> None:
+        complain(text)
