@@ -1,6 +1,6 @@
 """The daemon: the guardian with its sockets and memory, and the residents that its node runs.
 
-``python -m supervisors.daemon --dir DIR [--foreground] [--ready-fd N]``
+``python -m supervisors.daemon --dir DIR [--foreground] [--ready-fd N] [--faults PLAN]``
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from actorcore.ledger import Ledger
-from actorcore.runtime import memory
+from actorcore.runtime import fault_injection, memory
 from actorcore.runtime.guardian import Guardian
 from actorcore.runtime.guardian_keep import Mappings
 from actorcore.runtime.shared_registry import SharedRegistry
@@ -31,6 +31,8 @@ NODE_ENTRY = f"{node_main.__module__}:{node_main.__name__}"
 def main() -> int:
     """Run the daemon until it is told to end; the exit status of the process."""
     arguments = _arguments()
+    if arguments.faults:
+        fault_injection.arm(arguments.faults)
     os.umask(0o077)
     directory = paths.prepare_directory(Path(arguments.dir).absolute())
     lock = _lock(directory)
@@ -49,6 +51,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--dir", required=True)
     parser.add_argument("--foreground", action="store_true")
     parser.add_argument("--ready-fd", type=int, default=-1)
+    parser.add_argument("--faults", help="a plan of strikes, for tests: see actorcore.runtime.fault_injection")
     return parser.parse_args()
 
 

@@ -7,7 +7,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -111,10 +111,13 @@ def await_taken(os_pid: int, number: int) -> None:
 class Daemon:
     """Started on entry, stopped and looked after on exit."""
 
-    def __init__(self, directory: Path, root: Path = ROOT) -> None:
-        """``root``: the folder of the code to run."""
+    def __init__(
+        self, directory: Path, root: Path = ROOT, module: str = "supervisors.daemon", options: Sequence[str] = ()
+    ) -> None:
+        """``root``: the folder of the code to run; ``module``: what to run there, with ``options``."""
         self.directory = directory
         self.root = root
+        self.command = [sys.executable, "-m", module, "--dir", str(directory), *options]
         self.log = directory.parent / f"{directory.name}.log"
         self.environment = {**os.environ, "PYTHONPATH": f"{root}:{ROOT}"}
         self._clients: list[Client] = []
@@ -135,7 +138,7 @@ class Daemon:
     def start(self) -> None:
         """Start a daemon; it serves when this returns."""
         ready, told = os.pipe()
-        argv = [sys.executable, "-m", "supervisors.daemon", "--dir", str(self.directory), "--ready-fd", str(told)]
+        argv = [*self.command, "--ready-fd", str(told)]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 argv, pass_fds=[told], cwd=self.root, stderr=log, env=self.environment, start_new_session=True

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import msgspec
 
+from actorcore.faults import point
 from actorcore.frames import Call, Cast, Downlink, decode_down, encoder
 from actorcore.gen_server import GenServer, Reply, Result, Stop
 from actorcore.guardian_words import ForkOrder
@@ -45,12 +46,16 @@ class Nursery:
     def live(self, control_fd: int, order: ForkOrder) -> NoReturn:
         """In the newborn child: detach from the zygote, announce itself, wait for Begin, become that actor."""
         try:
+            point("birth.forked")
             page = memory.map_shared(self._status_fd, PAGE_BYTES, writable=True, offset=order.page * PAGE_BYTES)
             control = self._detach(control_fd)
+            point("birth.detached")
             control.send(encoder.encode([Born(order.serial, os.getpid())]))
+            point("birth.born")
             if order.blank:
                 self.rehearse(REHEARSALS_OF_BLANK)
             begin = _await_begin(control)
+            point("birth.begun")
             _apply(begin, f"actor {begin.serial}")
             lean.run(control, begin, page, self._registry.lookup)
         except BaseException:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from actorcore import guardian_words as words
 from actorcore.errors import ProtocolError
+from actorcore.faults import point
 from actorcore.renewal import READY_S, Renewal
 from actorcore.runtime import children, clock, descriptors, log, memory, sockets, syscalls
 from actorcore.runtime.children import Death
@@ -353,6 +354,7 @@ class Guardian:
             self._node.say(words.Yield())
 
     def _hold(self, link: Link, serial: int, fds: list[int]) -> None:
+        point("guardian.hold")
         if not fds or descriptors.is_last(fds[0], len(self._kept) - len(self._serial_of)):
             sockets.close_all(fds)
             link.say(words.Unheld(serial, "emfile"))
@@ -372,8 +374,10 @@ class Guardian:
             self._node.say(kept.died)
             return
         if kept.os_pid == 0:
+            point("guardian.adopt")
             kept.os_pid, kept.pidfd = os_pid, os.pidfd_open(os_pid)
             self._serial_of[os_pid] = serial
+            point("guardian.adopted")
         self._node.say(words.Adopted(serial), [kept.pidfd])
 
     def _drop(self, serial: int) -> None:

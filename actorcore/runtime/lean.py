@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import NoReturn, TypeAlias
 
 from actorcore.exit_reason import NORMAL, Reason, bounded_text, reason_of_exception
+from actorcore.faults import point
 from actorcore.frames import DECODE_ERRORS
 from actorcore.gen_server import Callback, GenServer, Rules, is_async
 from actorcore.mailbox import Item, Raw, Timeout
@@ -77,6 +78,7 @@ def live(process: Process, start: Start | Reason) -> Reason:
         return serve(process, server)
     process._control.say(Booted(process.begin.serial))
     process.status.busy(monotonic_ns(), 0)
+    point("birth.booted")
     try:
         start(process, *process.begin.spec.args)
     except BaseException as error:
@@ -123,6 +125,7 @@ def serve(process: Process, server: GenServer) -> Reason:
     if ignored is not None or rules.stop is not None:
         return refuse(process, rules.stop)
     process._control.say(Booted(begin.serial))
+    point("birth.booted")
     try:
         loop(process, rules)
         reason: Reason = NORMAL if rules.stop is None else rules.stop

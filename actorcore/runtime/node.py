@@ -15,6 +15,7 @@ from collections.abc import Callable
 from actorcore import guardian_words as words, migrations
 from actorcore.effects import Effect, Fork
 from actorcore.errors import ProtocolError
+from actorcore.faults import point
 from actorcore.frames import Got, Numbered, Uplink, decode_up, encoder
 from actorcore.kernel import Kernel
 from actorcore.ledger import LedgerFull
@@ -194,6 +195,7 @@ class Node:
     def _finish(self) -> None:
         """Send, then mark as performed: a successor of one killed here does all of it again."""
         self._performer.flush()
+        point("node.flushed")
         self._ledger.mark_performed(self._ledger.last)
         if self._ledger.needs_snapshot(SNAPSHOT_BYTES, SNAPSHOT_EVENTS):
             self._ledger.snapshot(self._kernel.snapshot())
@@ -265,9 +267,12 @@ class Node:
             case Numbered(number, body):
                 self._commit(Asked(serial, number, body))
             case Born(_, os_pid):
+                point("node.born")
                 self._performer.adopt(serial, os_pid)
+                point("node.adopted")
                 self._commit(Born(serial, os_pid))
             case Booted():
+                point("node.booted")
                 self._commit(Booted(serial))
             case Refused(_, reason):
                 self._commit(Refused(serial, reason))

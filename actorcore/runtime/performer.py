@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 
 from actorcore.effects import Connect, Deliver, Effect, Forget, Fork, Kill, Look, Operate, Publish, Report, Retract
+from actorcore.faults import point
 from actorcore.frames import BATCH_MESSAGES, Downlink, encoder
 from actorcore.guardian_words import Adopt, Drop, ForkOrder, Halt, Hold, Reload, ToGuardian, encoder as words
 from actorcore.registry_writer import RegistryWriter
@@ -79,7 +80,9 @@ class Performer:
                 case Connect():
                     self._connect(effect)
                 case Publish(name, serial):
+                    point("node.publish")
                     self._registry.publish(name, serial)
+                    point("node.published")
                 case Retract(name):
                     # At once, not with the frames: who hears DOWN must no longer find the name.
                     self._registry.retract(name)
@@ -215,6 +218,7 @@ class Performer:
     def fork(self, order: Fork) -> None:
         """Order a fork, with a new control socket; also again, when nobody holds the other end of an earlier one."""
         serial = order.serial
+        point("node.fork")
         try:
             parent_end, child_end = sockets.pair()
         except OSError as error:
@@ -227,6 +231,7 @@ class Performer:
             return
         # The guardian keeps our end before anybody can hold the other one.
         self.tell_guardian(Hold(serial), (parent_end.fileno(),))
+        point("node.held")
         old = self.handles.pop(serial, None)
         if old is not None:
             self._unwatch(old)
@@ -241,6 +246,7 @@ class Performer:
                 with contextlib.suppress(sockets.PeerGone):  # the next zygote gets the order again
                     while not sockets.send(zygote, data, (child_end.fileno(),)):
                         select.select([], [zygote], [], 1.0)
+        point("node.ordered")
 
     def _forget(self, serial: int, page: int) -> None:
         self._newborn.discard(serial)

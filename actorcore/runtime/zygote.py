@@ -13,14 +13,15 @@ import signal
 import socket
 import sys
 
+from actorcore.faults import point
 from actorcore.guardian_words import ForkRefused, encoder, fork_order
-from actorcore.runtime import birth, children, sockets, syscalls
+from actorcore.runtime import birth, children, fault_injection, sockets, syscalls
 
 CONTROL_FD, STATUS_FD, REGISTRY_FD = 3, 4, 5
 
 
-def main(template: str, guardian_pid: int) -> None:
-    """Serve fork orders until the control socket ends, then return."""
+def main(template: str, guardian_pid: int, plan: str = "") -> None:
+    """Serve fork orders until the control socket ends, then return. ``plan``: see fault_injection."""
     syscalls.close_from(REGISTRY_FD + 1)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != guardian_pid:
@@ -32,6 +33,8 @@ def main(template: str, guardian_pid: int) -> None:
     control = socket.socket(fileno=CONTROL_FD)
     nursery = birth.Nursery(template, guardian_pid, STATUS_FD, REGISTRY_FD)
     nursery.rehearse(birth.REHEARSALS_OF_ZYGOTE)
+    if plan:
+        fault_injection.arm(plan)
     gc.collect()
     gc.freeze()
     with contextlib.suppress(sockets.PeerGone):
@@ -42,6 +45,7 @@ def main(template: str, guardian_pid: int) -> None:
 def _fork(control: socket.socket, nursery: birth.Nursery, datagram: sockets.Datagram) -> None:
     order = fork_order.decode(datagram.data)
     (child_end,) = datagram.fds
+    point("zygote.ordered")
     try:
         if syscalls.fork_sibling() == 0:
             nursery.live(child_end, order)
@@ -49,7 +53,8 @@ def _fork(control: socket.socket, nursery: birth.Nursery, datagram: sockets.Data
         sockets.send(control, encoder.encode(ForkRefused(order.serial, error.errno or 0)))
     finally:
         os.close(child_end)
+    point("zygote.forked")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

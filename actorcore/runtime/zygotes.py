@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 
+from actorcore import faults
 from actorcore.runtime import children, clock, sockets
 from actorcore.runtime.guardian_keep import Mappings, say
 
@@ -30,6 +31,7 @@ class Zygotes:
         self._started_s[template] = clock.monotonic_s()
         ours, theirs = sockets.pair()
         argv = [sys.executable, "-P", "-m", "actorcore.runtime.zygote", template, str(os.getpid())]
+        argv += [faults.plan] if faults.plan else []
         fds = [theirs.fileno(), self._mappings.status_fd, self._mappings.registry_fd]
         os_pid = children.spawn_program(argv, fds)
         theirs.close()

@@ -1,0 +1,149 @@
+"""RELIABILITY B1, B2, B3, B7: every process is struck at every named point of a birth; the client has one true answer."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actorcore.errors import CallFailed, RequestError
+from actorcore.faults import ACTIONS, POINTS
+from actorcore.signals import ProcessSpec
+from tests.daemon_fixture import (
+    WAIT_S,
+    Daemon,
+    Desk,
+    descendants,
+    descriptors_beyond,
+    desk_of,
+    still_there,
+)  # fmt: skip
+
+IDLE = "tests.fault.actors:Witness"
+ROLES = ("node", "zygote", "birth")
+DEATHS = {"kill": "killed", "exit": {"exit": 1}, "eio": {"exit": 1}, "enospc": {"exit": 1}}
+"""What is told of a child that is struck between Born and the end of its birth."""
+
+
+class Armed:
+    """A daemon with a plan."""
+
+    def __init__(self, daemon: Daemon, plan: Path) -> None:
+        self.daemon = daemon
+        self._plan = plan
+        self._trace = Path(f"{plan}.trace")
+
+    def arm(self, *strikes: str) -> None:
+        """Forget what was passed, and strike from now on."""
+        self._plan.write_text("\n".join(strikes))
+        self._trace.write_text("")
+
+    def passed(self) -> list[str]:
+        """The points that were passed since, in order."""
+        return [line.split()[0] for line in self._trace.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def armed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Armed]:
+    folder = tmp_path_factory.mktemp("armed")
+    plan = folder / "plan"
+    plan.write_text("")
+    with Daemon(folder / "run", module="tests.fault.poolless", options=["--faults", str(plan)]) as daemon:
+        daemon.bystanders()
+        yield Armed(daemon, plan)
+
+
+@pytest.fixture
+def desk(armed: Armed) -> Iterator[Desk]:
+    armed.arm()
+    with desk_of(armed.daemon) as desk:
+        before = descriptors_beyond(desk)
+        yield desk
+        armed.arm()
+        for row in [row for row in desk.client.processes() if row["name"] == "newborn"]:
+            desk.signal("newborn", int(str(row["os_pid"])), signal.SIGKILL)
+        assert strangers(desk) == []
+        assert descriptors_beyond(desk) == before
+
+
+def spawn(desk: Desk, **fields: float) -> object:
+    """What the asker is told: a serial, or the reason for which there is no process."""
+    try:
+        return desk.client.spawn_spec(ProcessSpec(IDLE, name="newborn", **fields)).serial
+    except RequestError as error:
+        return (error.code, error.detail)
+
+
+def newborns(desk: Desk) -> list[tuple[object, object]]:
+    """Serial and phase of every process that there is now for the spawn."""
+    return [(row["serial"], row["phase"]) for row in desk.client.processes() if row["name"] == "newborn"]
+
+
+def strangers(desk: Desk) -> list[int]:
+    """OS processes below the guardian that are nobody's, once those on their way out are gone."""
+    while True:
+        rows = [row for row in desk.client.processes() if row["kind"] == "process"]
+        known = {row["os_pid"] for row in rows}
+        below = descendants(desk.daemon.guardian_pid)
+        left = [p for p in below if p not in known and p not in _roles(desk)]
+        if not left or not still_there({p: below[p] for p in left}):
+            return []
+        desk.client.node("status", WAIT_S)
+
+
+def _roles(desk: Desk) -> set[int]:
+    """Node, spare and zygote."""
+    found = set()
+    for os_pid in descendants(desk.daemon.guardian_pid):
+        try:
+            if Path(f"/proc/{os_pid}/comm").read_text().strip() in ("actor-node", "actor-zygote"):
+                found.add(os_pid)
+        except OSError:
+            pass
+    return found
+
+
+def test_a_birth_without_a_fault_passes_every_point_in_order(armed: Armed, desk: Desk) -> None:
+    serial = spawn(desk)
+    assert newborns(desk) == [(serial, "running")]
+    passed = armed.passed()
+    assert set(passed) == set(POINTS)
+    for role in ("node.", "zygote.", "birth.", "guardian."):
+        first = [name for name in dict.fromkeys(passed) if name.startswith(role) and name != "node.flushed"]
+        assert first == [name for name in POINTS if name.startswith(role) and name != "node.flushed"]
+
+
+@pytest.mark.parametrize("action", [action for action in ACTIONS if action != "stop"])
+@pytest.mark.parametrize("point", [point for point in POINTS if point.startswith(ROLES)])
+def test_B1_B2_B3_B7_a_process_struck_at_a_point_of_a_birth(armed: Armed, desk: Desk, point: str, action: str) -> None:
+    armed.arm(f"{point}:1:{action}")
+    told = spawn(desk)
+    assert point in armed.passed()
+    if point in ("birth.born", "birth.begun"):
+        assert told == ("start_failed", _text(DEATHS[action]))
+        assert (newborns(desk), desk.client.whereis("newborn")) == ([], None)
+    elif point == "birth.booted":  # it was ready, and died: the answer is its Pid, and a monitor tells the rest
+        assert isinstance(told, int)
+        if action in ("kill", "exit"):
+            with pytest.raises(CallFailed):
+                desk.client.call("newborn", ["state", None], WAIT_S)
+    else:
+        assert newborns(desk) == [(told, "running")]
+        pid = desk.client.whereis("newborn")
+        assert pid is not None
+        assert pid.serial == told
+
+
+def _text(reason: object) -> str:
+    return reason if isinstance(reason, str) else str(reason)
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+def test_B7_the_node_dies_after_each_turn_of_a_birth(armed: Armed, desk: Desk, nth: int) -> None:
+    armed.arm(f"node.flushed:{nth}:kill")
+    told = spawn(desk)
+    desk.client.node("status", WAIT_S)
+    assert armed.passed().count("node.flushed") >= nth
+    assert newborns(desk) == [(told, "running")]
