@@ -146,4 +146,7 @@ def test_B7_the_node_dies_after_each_turn_of_a_birth(armed: Armed, desk: Desk, n
     told = spawn(desk)
     desk.client.node("status", WAIT_S)
     assert armed.passed().count("node.flushed") >= nth
+    rows = list(desk.client.processes())
+    print("ROWS", rows, desk.client.whereis("newborn"))
+    print("ROWS", list(desk.client.processes()))
     assert newborns(desk) == [(told, "running")]
