@@ -297,9 +297,11 @@ def desk_of(daemon: Daemon) -> Iterator[Desk]:
 
 
 def descriptors_beyond(desk: Desk) -> int:
-    """How many fds guardian and node have beyond two per process of the table, when no fork is under way, of a spare too."""
+    """How many fds guardian and node have beyond two per process of the table, when no fork is under way, and spare and
+    zygote are there."""
     while True:
-        if [_comm(os_pid) for os_pid in descendants(desk.daemon.guardian_pid)].count("actor-node") != 2:
+        comms = [_comm(os_pid) for os_pid in descendants(desk.daemon.guardian_pid)]
+        if comms.count("actor-node") != 2 or "actor-zygote" not in comms:
             continue
         rows = [row for row in desk.client.processes() if row["kind"] == "process"]
         node = desk.node_os_pid()

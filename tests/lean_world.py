@@ -31,7 +31,7 @@ T = TypeVar("T")
 class Child:
     def __init__(self, serial: int, os_pid: int, control: socket.socket, page: mmap.mmap) -> None:
         self.serial, self.os_pid, self.control, self.page = serial, os_pid, control, page
-        self.seq = 0
+        self.seq = 1  # Begin
         self.said: list[object] = []
         self.peers: set[int] = set()
         self.reason: Reason | None = None

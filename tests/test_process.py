@@ -12,7 +12,7 @@ import pytest
 from actorcore import frames
 from actorcore.frames import Call, Info, Reply
 from actorcore.runtime import sockets
-from actorcore.signals import Answer, Down, Monitor, PeerDown, SendExit, Spawn, TrapExit, Whereis
+from actorcore.signals import Answer, Begin, Down, Monitor, PeerDown, ProcessSpec, SendExit, Spawn, TrapExit, Whereis
 from tests.lean_world import INSTANCE, TESTER, World, say
 
 ACTORS = "actors:"
@@ -147,7 +147,8 @@ def test_a_delivery_that_a_new_node_repeats_is_dropped(world: World) -> None:
     channel = world.peer(watcher)
     world.deliver(watcher, Down([1], 98, "killed"))
     world.deliver(watcher, Down([1], 98, "killed"), seq=watcher.seq)
-    world.deliver(watcher, Down([2], 98, "killed"), seq=3)
+    world.deliver(watcher, Begin(watcher.serial, 1, 0, ProcessSpec(ACTORS + "recorder"), 0), seq=1)
+    world.deliver(watcher, Down([2], 98, "killed"), seq=4)
     assert [terms(world.read(channel))[0][1] for _ in range(2)] == ["1", "2"]  # type: ignore[index]
 
 

@@ -16,6 +16,8 @@ from actorcore.runtime import sockets
 from actorcore.signals import Begin, Channel, Delivery, Request
 
 MAX_QUEUE = 4096
+BEGIN_SEQ = 1
+"""Birth has read it before there was a link; the successor of a node that died meanwhile says it again."""
 
 
 class ControlLink:
@@ -24,7 +26,7 @@ class ControlLink:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._number = 0
-        self._seq = 0
+        self._seq = BEGIN_SEQ
         self._queue: deque[bytes] = deque()
 
     def is_flushed(self) -> bool:
