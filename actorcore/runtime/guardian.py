@@ -186,10 +186,12 @@ class Guardian:
                 self._unclaimed.pop(next(iter(self._unclaimed)))
 
     def _on_halted(self, os_pid: int, stopped: bool) -> None:
+        if os_pid not in self._serial_of:
+            self._hear_adoptions()
         serial = self._serial_of.get(os_pid)
         if serial is None:
-            if stopped and os_pid in self._zygotes.os_pids():
-                children.kill(os_pid)  # its successor gets the orders that wait
+            if stopped and not any(os_pid == link.os_pid for link in self._links()):
+                children.kill(os_pid)  # a zygote or a newborn: the orders that wait are given again
             return
         self._kept[serial].stopped = stopped
         if self._node is not None:

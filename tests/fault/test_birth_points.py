@@ -8,18 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from actorcore.errors import RequestError
-from actorcore.faults import ACTIONS, POINTS
+from actorcore.errors import CallFailed, RequestError
+from actorcore.faults import ACTIONS, POINTS, parse
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
+from supervisors.client import Client
 from tests.daemon_fixture import (
     WAIT_S,
     Daemon,
     Desk,
+    await_deaths,
     descendants,
     descriptors_beyond,
     desk_of,
     still_there,
+    watched,
 )  # fmt: skip
 
 IDLE = "tests.fault.actors:Witness"
@@ -150,3 +153,60 @@ def test_B7_the_node_dies_after_each_turn_of_a_birth(armed: Armed, desk: Desk, n
     desk.client.node("status", WAIT_S)
     assert armed.passed().count("node.flushed") >= nth
     assert newborns(desk) == [(told, "running")]
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point.startswith("zygote")])
+def test_A14_B1_a_zygote_that_stops_at_a_point_of_a_birth_is_replaced(armed: Armed, desk: Desk, point: str) -> None:
+    armed.arm(f"{point}:1:stop")
+    told = spawn(desk)
+    assert point in armed.passed()
+    assert newborns(desk) == [(told, "running")]
+
+
+@pytest.mark.parametrize("point", ["birth.forked", "birth.detached"])
+def test_B1_a_child_that_stops_before_it_was_heard_of_costs_nobody_anything(armed: Armed, desk: Desk, point: str) -> None:
+    armed.arm(f"{point}:1:stop")
+    told = spawn(desk)
+    assert point in armed.passed()
+    assert newborns(desk) == [(told, "running")]
+
+
+def test_B1_a_child_that_stops_as_it_announces_itself_is_killed_or_times_out_and_is_gone(armed: Armed, desk: Desk) -> None:
+    armed.arm("birth.born:1:stop")
+    # The guardian kills it unless it has heard of its adoption first.
+    assert spawn(desk, init_timeout_s=0.3) in (("start_failed", "killed"), ("start_timeout", "timeout"))
+    assert (newborns(desk), desk.client.whereis("newborn")) == ([], None)
+
+
+def test_B3_a_child_that_stops_before_its_init_is_a_start_timeout_and_gone(armed: Armed, desk: Desk) -> None:
+    armed.arm("birth.begun:1:stop")
+    assert spawn(desk, init_timeout_s=0.3) == ("start_timeout", "timeout")
+    assert (newborns(desk), desk.client.whereis("newborn")) == ([], None)
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point.startswith("guardian")])
+def test_A17_B1_the_guardian_killed_at_a_point_of_a_birth_takes_all_with_it(tmp_path: Path, point: str) -> None:
+    plan = tmp_path / "plan"
+    plan.write_text("")
+    with Daemon(tmp_path / "run", module="tests.fault.poolless", options=["--faults", str(plan)]) as daemon:
+        daemon.bystanders()
+        armed = Armed(daemon, plan)
+        armed.arm(f"{point}:1:kill")
+        left = descendants(daemon.guardian_pid)
+        with watched(list(left)) as handles, Client.connect(daemon.directory, WAIT_S) as client:
+            with pytest.raises(CallFailed) as caught:
+                client.spawn(IDLE)
+            assert caught.value.reason == "noconnection"
+            assert await_deaths(handles)
+        assert daemon.process.wait() == -signal.SIGKILL
+        assert armed.passed().count(point) == 1
+        armed.arm()
+        daemon.start()
+        with desk_of(daemon) as desk:
+            assert isinstance(spawn(desk), int)
+
+
+@pytest.mark.parametrize("text", ["birth.born:1", "birth.born:x:kill", "birth.unborn:1:kill", "birth.born:1:explode"])
+def test_a_plan_that_means_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not point:nth:action"):
+        parse(f"birth.born:1:kill\n{text}")
