@@ -195,7 +195,7 @@ def test_an_exit_signal_counts_the_messages_before_it(world: World) -> None:
         assert terms(world.read(channel)) == ["True"]
     say(channel, Call(2, raw(["exit", {"pid": TESTER}, "kill"])))
     asked = world.wait_request(child)
-    assert asked.body == SendExit(TESTER, "kill", 3, 1)
+    assert asked.body == SendExit(TESTER, "kill", 3, 2)
 
 
 @pytest.mark.parametrize(("how", "reason"), [

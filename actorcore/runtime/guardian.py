@@ -18,7 +18,7 @@ from actorcore.faults import point
 from actorcore.renewal import READY_S, Renewal
 from actorcore.runtime import children, clock, descriptors, log, memory, sockets, syscalls
 from actorcore.runtime.children import Death
-from actorcore.runtime.guardian_keep import Kept, Link, Mappings, say
+from actorcore.runtime.guardian_keep import Kept, Link, Mappings, dismiss, say
 from actorcore.runtime.node_birth import become_node
 from actorcore.runtime.zygotes import Zygotes
 from actorcore.signals import ReloadEnded
@@ -275,8 +275,7 @@ class Guardian:
     # ---- reload: a node with the code of today is made ready beside the spare, which stays until the new one serves ----
 
     def _reload(self, number: int) -> None:
-        if self._renewed is not None:
-            self._renewed.dismiss()
+        dismiss(self._renewed)
         self._reloads, self._ended, self._renewal = number, None, Renewal(number, clock.monotonic_s() + READY_S)
         self._renewed = self._fork_node(from_disk=True)
 
@@ -293,15 +292,13 @@ class Guardian:
         if self._renewal is None or refusal is None:
             return
         say(f"reload refused: {refusal}")
-        if self._renewed is not None:
-            self._renewed.dismiss()
+        dismiss(self._renewed)
         self._renewed = None
         self._tell_end(refusal)
 
     def _on_renewed(self) -> None:
         """The new code serves: the spare gives way to one of it."""
-        if self._spare is not None:
-            self._spare.dismiss()
+        dismiss(self._spare)
         self._spare, self._next_start_s, self._from_disk = None, 0.0, True
         self._tell_end("")
 

@@ -61,7 +61,6 @@ class Link:
         except sockets.PeerGone:
             self.waiting.clear()  # its death arrives by waitid; the successor is told everything again
 
-
     def receive(self) -> sockets.Datagram | None:
         """As sockets.receive; what came with descriptors when we can have no more comes without them."""
         try:
@@ -69,10 +68,12 @@ class Link:
         except sockets.DescriptorsLost as lost:
             return sockets.Datagram(lost.data)
 
-    def dismiss(self) -> None:
-        """End it, and have it gone."""
-        children.end(self.os_pid)
-        self.sock.close()
+
+def dismiss(link: Link | None) -> None:
+    """End the process behind it, and have it gone."""
+    if link is not None:
+        children.end(link.os_pid)
+        link.sock.close()
 
 
 def say(text: str) -> None:
