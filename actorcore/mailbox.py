@@ -114,9 +114,11 @@ class Mailbox:
     def is_full(self) -> bool:
         return len(self.items) >= MAX_WAITING
 
-    def remove_down(self, ref: int) -> None:
-        """Take out the DOWN of monitor ``ref``, if it has come."""
+    def remove_down(self, ref: int) -> bool:
+        """Take out the DOWN of monitor ``ref``; whether it had come."""
+        before = len(self.items)
         self.items = deque(item for item in self.items if not (isinstance(item, DownMessage) and item.ref == ref))
+        return len(self.items) < before
 
     def expect(self, waiting: Waiting) -> int:
         """Begin to wait; the number under which the answer will come."""

@@ -309,5 +309,5 @@ class Actor(GenServer):
         """Wait for a DOWN of our own; other mail stays in order."""
         process = self.process
         ref = process.monitor(to)
-        while not process.mailbox.remove(lambda item: isinstance(item, DownMessage) and item.ref == ref):
+        while not process.mailbox.remove_down(ref):
             process.pump(None)
