@@ -173,8 +173,10 @@ class Peers:
             return
         if readable:
             self._read(peer)
-        if writable and not peer.channel.ended and peer.channel.flush():
-            self._arm_channel(peer)
+        if writable and not peer.channel.ended:
+            if peer.channel.flush():
+                self._arm_channel(peer)
+            self._settle(peer)
 
     def _read(self, peer: Peer) -> bool:
         """One datagram; False when there is none now or no more ever."""
