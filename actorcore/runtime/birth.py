@@ -91,8 +91,6 @@ class Nursery:
         if os.getppid() != self._guardian_pid:
             os._exit(1)
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         return socket.socket(fileno=CONTROL_FD)
 
 

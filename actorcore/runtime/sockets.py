@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import array
 import os
-import select
 import socket
 
 import msgspec
@@ -21,6 +20,7 @@ SEND_BUFFER_BYTES = 4 << 20
 """Asked of the kernel for every socket; an unread 64-byte message is charged 768 B of it (LIMITS.md §4)."""
 MAX_FDS = 16
 # As plain ints: the enum's own operators cost microseconds, and every child pages to write to.
+_CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
 _FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
 _PEEK = int(socket.MSG_PEEK)
 _LOST = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
@@ -97,13 +97,23 @@ def receive(sock: socket.socket, peek: bool = False, max_fds: int = MAX_FDS, may
     :raises PeerGone: the end, after everything that had been sent.
     :raises ProtocolError: the datagram was too large; it is consumed. DescriptorsLost: so were its descriptors.
     """
-    flags = _FLAGS | _PEEK if peek else _FLAGS
     try:
-        data, ancillary, seen, _ = sock.recvmsg(MAX_DATAGRAM_BYTES, socket.CMSG_SPACE(max_fds * 4), flags)
+        return _receive(sock, _FLAGS | _PEEK if peek else _FLAGS, max_fds, may_lose_fds)
     except BlockingIOError:
         return None
+
+
+def await_datagram(sock: socket.socket, max_fds: int = MAX_FDS) -> Datagram:
+    """Block until a datagram comes; errors as :func:`receive`. The socket is a blocking one afterwards."""
+    sock.setblocking(True)
+    return _receive(sock, _CLOEXEC, max_fds, False)
+
+
+def _receive(sock: socket.socket, flags: int, max_fds: int, may_lose_fds: bool) -> Datagram:
+    try:
+        data, ancillary, seen, _ = sock.recvmsg(MAX_DATAGRAM_BYTES, socket.CMSG_SPACE(max_fds * 4), flags)
     except ConnectionResetError:  # told once, before the data that is still queued
-        return receive(sock, peek, max_fds, may_lose_fds)
+        return _receive(sock, flags, max_fds, may_lose_fds)
     fds: list[int] = []
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -117,15 +127,6 @@ def receive(sock: socket.socket, peek: bool = False, max_fds: int = MAX_FDS, may
         close_all(fds)
         raise PeerGone("the other end is closed")
     return Datagram(data, fds)
-
-
-def await_datagram(sock: socket.socket, max_fds: int = MAX_FDS) -> Datagram:
-    """Block until a datagram comes; errors as :func:`receive`."""
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    while (datagram := receive(sock, max_fds=max_fds)) is None:
-        poll.poll()
-    return datagram
 
 
 def peek_data(sock: socket.socket) -> bytes | None:

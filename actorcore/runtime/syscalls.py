@@ -1,4 +1,8 @@
-"""Linux calls that the standard library does not have, through libc; each names its manual page."""
+"""Linux calls that the standard library does not have, through libc; each names its manual page.
+
+Each function is looked up once, with its types, when this is imported: a child that looked one up by itself would write to
+eighty pages for it (LIMITS.md §1).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,12 @@ import struct
 from typing import Final
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_prctl = _libc.prctl
+_prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong]
+_prctl_text = ctypes.CDLL(None, use_errno=True).prctl
+_prctl_text.argtypes = [ctypes.c_int, ctypes.c_char_p]
+_close_range = _libc.close_range
+_close_range.argtypes = [ctypes.c_uint, ctypes.c_uint, ctypes.c_int]
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
@@ -17,7 +27,6 @@ PR_SET_NO_NEW_PRIVS: Final = 38
 
 _CLONE_PARENT: Final = 0x8000
 _SIGCHLD: Final = 17
-_SYS_CLONE: Final = {"x86_64": 56, "aarch64": 220}
 _SIG_BLOCK: Final = 0
 _SIGSET_BYTES: Final = 8
 _SFD_FLAGS: Final = os.O_NONBLOCK | os.O_CLOEXEC
@@ -34,12 +43,12 @@ def _checked(result: int) -> int:
 
 def prctl(option: int, argument: int) -> None:
     """prctl(2) with one integer argument; raises OSError."""
-    _checked(int(_libc.prctl(option, ctypes.c_ulong(argument), 0, 0, 0)))
+    _checked(_prctl(option, argument, 0, 0, 0))
 
 
 def set_process_name(name: str) -> None:
     """The 15 bytes that ``ps -o comm`` shows (prctl(2) PR_SET_NAME)."""
-    _checked(int(_libc.prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()[:15]), 0, 0, 0)))
+    _checked(_prctl_text(PR_SET_NAME, name.encode()[:15]))
 
 
 def read_proc(path: str) -> bytes:
@@ -56,7 +65,16 @@ def read_proc(path: str) -> bytes:
 
 def close_from(lowest: int) -> None:
     """Close every descriptor from ``lowest`` up (close_range(2)); fork copies them whatever O_CLOEXEC says."""
-    _checked(int(_libc.close_range(ctypes.c_uint(lowest), ctypes.c_uint(0xFFFFFFFF), 0)))
+    _checked(_close_range(lowest, 0xFFFFFFFF, 0))
+
+
+_before_fork = ctypes.pythonapi.PyOS_BeforeFork
+_after_fork_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
+_after_fork_child = ctypes.pythonapi.PyOS_AfterFork_Child
+_syscall = ctypes.PyDLL(None, use_errno=True).syscall  # keeps the GIL: a clone without it would leave the child without one
+_syscall.argtypes = [ctypes.c_long, ctypes.c_ulong, *[ctypes.c_void_p] * 4]
+_syscall.restype = ctypes.c_long
+_NR_CLONE = {"x86_64": 56, "aarch64": 220}.get(os.uname().machine, -1)
 
 
 def fork_sibling() -> int:
@@ -64,26 +82,16 @@ def fork_sibling() -> int:
 
     Returns 0 in the child, its pid in the caller; raises OSError. Python's own state is prepared as os.fork does it.
     """
-    _python.PyOS_BeforeFork()
-    pid = int(_raw_clone(_CLONE_PARENT | _SIGCHLD))
+    _before_fork()
+    pid: int = _syscall(_NR_CLONE, _CLONE_PARENT | _SIGCHLD, None, None, None, None)
     number = 0 if pid >= 0 else ctypes.get_errno()
     if pid == 0:
-        _python.PyOS_AfterFork_Child()
+        _after_fork_child()
         return 0
-    _python.PyOS_AfterFork_Parent()
+    _after_fork_parent()
     if pid < 0:
         raise OSError(number, os.strerror(number))
     return pid
-
-
-_python = ctypes.pythonapi
-_pylib = ctypes.PyDLL(None, use_errno=True)  # keeps the GIL: a clone without it would leave the child without one
-
-
-def _raw_clone(flags: int) -> int:
-    number = _SYS_CLONE[os.uname().machine]
-    null = ctypes.c_void_p(None)
-    return int(_pylib.syscall(ctypes.c_long(number), ctypes.c_ulong(flags), null, null, null, null))
 
 
 def signal_descriptor(signals: set[int]) -> int:

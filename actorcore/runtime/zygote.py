@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -30,6 +31,9 @@ def main(template: str, guardian_pid: int, plan: str = "") -> None:
     # Python changed these at its start; SIGPIPE stays ignored: a closed stdout is an error and not a death.
     for number in (signal.SIGINT, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
+    # Inherited by every child.
+    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     control = socket.socket(fileno=CONTROL_FD)
     nursery = birth.Nursery(template, guardian_pid, STATUS_FD, REGISTRY_FD)
     nursery.rehearse(birth.REHEARSALS_OF_ZYGOTE)
@@ -37,6 +41,7 @@ def main(template: str, guardian_pid: int, plan: str = "") -> None:
         fault_injection.arm(plan)
     gc.collect()
     gc.freeze()
+    nursery.rehearse(birth.REHEARSALS_OF_BLANK)  # the collection has emptied the interpreter's free lists
     with contextlib.suppress(sockets.PeerGone):
         while True:
             _fork(control, nursery, sockets.await_datagram(control))
