@@ -48,9 +48,9 @@ class RegistryReader(Table):
         except UnicodeEncodeError:
             return None
         serial: int
-        words, memory = self._words, self._bytes
+        words, memory, attempts = self._words, self._bytes, 0
         start = self._slots_at + (crc32(key) & self._mask) * SLOT_BYTES
-        for _ in _ATTEMPTS:
+        while attempts < READ_ATTEMPTS:
             committed, at = words[COMMITTED], start
             while True:
                 # Table._probe and Table._read, written out: two calls cost as much as the lookup.
@@ -68,7 +68,7 @@ class RegistryReader(Table):
                     if idle <= committed:
                         if len(self._cache) >= CACHED_NAMES:
                             self._cache.clear()
-                        self._cache[name] = (word, idle, serial)
+                        self._cache[name] = word, idle, serial
                     return serial
                 at += SLOT_BYTES
                 if at == self._heap_at:
@@ -77,6 +77,7 @@ class RegistryReader(Table):
                     break
             if words[COMMITTED] == committed:
                 return None
+            attempts += 1
         raise _busy()
 
     def lookup_many(self, names: Iterable[str]) -> list[int | None]:
