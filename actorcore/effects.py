@@ -43,10 +43,17 @@ class Connect(Word, frozen=True, tag="connect"):
 
 
 class Publish(Word, frozen=True, tag="publish"):
-    """The shared registry maps ``name`` to ``serial`` from now on."""
+    """The shared registry maps ``name`` to ``serial`` and ``value`` from now on."""
 
     name: str
     serial: int
+    value: bytes = b""
+
+
+class PublishMany(Word, frozen=True, tag="publish_many"):
+    """All of these at one instant."""
+
+    entries: list[Publish]
 
 
 class Retract(Word, frozen=True, tag="retract"):
@@ -81,4 +88,4 @@ class Operate(Word, frozen=True, tag="operate"):
     number: int = 0
 
 
-Effect: TypeAlias = Union[Deliver, Fork, Kill, Connect, Publish, Retract, Forget, Look, Report, Operate]
+Effect: TypeAlias = Union[Deliver, Fork, Kill, Connect, Publish, PublishMany, Retract, Forget, Look, Report, Operate]

@@ -148,6 +148,10 @@ class ProcessTable:
         """Every name that may be found now, with its holder."""
         return {name: held.holder for name, held in self._state.names.registrations.items() if held.published}
 
+    def values(self) -> dict[str, bytes]:
+        """The value of every name that has one and may be found now."""
+        return {name: held.value for name, held in self._state.names.registrations.items() if held.published and held.value}
+
     def blanks(self) -> dict[str, int]:
         """How many blanks of each template there are, those on their way counted."""
         return {template: len(serials) for template, serials in self._state.blanks.items()}

@@ -18,6 +18,7 @@ class Spawn(Word, frozen=True, tag="spawn"):
     """Start a process. ``wait_init``: answer when init has run (OTP's start), else at once (OTP's spawn).
 
     ``monitor`` is a ref of the asker's, 0 for none; link and monitor are set atomically with the birth.
+    ``reserve``: the name in ``spec`` stays taken for the asker's next child when this one is dead, until Release.
     Answer: the serial, ``None`` when init said ignore, or an error ``start_failed`` with the reason.
     """
 
@@ -25,6 +26,7 @@ class Spawn(Word, frozen=True, tag="spawn"):
     link: bool = False
     monitor: int = 0
     wait_init: bool = True
+    reserve: bool = False
 
 
 class SendExit(Word, frozen=True, tag="send_exit"):
@@ -69,10 +71,27 @@ class TrapExit(Word, frozen=True, tag="trap_exit"):
 
 
 class Register(Word, frozen=True, tag="register"):
-    """Give ``who`` (0: the asker) a name. Errors: already_registered, invalid_key, reserved_key, process_not_alive."""
+    """Give ``who`` (0: the asker) a name, with a ``value`` of at most 2 KiB that look-ups return: msgpack, or nothing.
+
+    Errors: already_registered (with the holder; 0: a supervisor keeps it for its child), invalid_key, reserved_key,
+    process_not_alive, value_too_long, registry_full.
+    """
 
     name: str
     who: int = NOBODY
+    value: bytes = b""
+
+
+class RegisterMany(Word, frozen=True, tag="register_many"):
+    """All of these or none, and nobody sees some of them. Errors: as Register, with ``{name: detail}`` of the first."""
+
+    entries: list[Register]
+
+
+class Release(Word, frozen=True, tag="release"):
+    """Keep ``name`` no longer for the next child (Spawn's ``reserve``). Answer: whether it was kept."""
+
+    name: str
 
 
 class Unregister(Word, frozen=True, tag="unregister"):
@@ -83,6 +102,12 @@ class Unregister(Word, frozen=True, tag="unregister"):
 
 class Whereis(Word, frozen=True, tag="whereis"):
     """Answer: the serial or None."""
+
+    name: str
+
+
+class Lookup(Word, frozen=True, tag="lookup"):
+    """Answer: ``[serial, value]`` or None."""
 
     name: str
 
@@ -114,6 +139,6 @@ class Processes(Word, frozen=True, tag="processes"):
 
 
 Request: TypeAlias = Union[
-    Spawn, SendExit, Link, Unlink, Monitor, Demonitor, TrapExit, Register, Unregister, Whereis, IsAlive, Introduce,
-    Ask, Processes,
+    Spawn, SendExit, Link, Unlink, Monitor, Demonitor, TrapExit, Register, RegisterMany, Release, Unregister,
+    Whereis, Lookup, IsAlive, Introduce, Ask, Processes,
 ]  # fmt: skip

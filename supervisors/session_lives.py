@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from actorcore.exit_reason import KILL, NORMAL, SHUTDOWN, Reason, Term, is_abnormal
 from actorcore.residents import AnswerTo, CancelAlarm, Do, Order, SetAlarm, Tell
-from actorcore.signals import Request, SendExit, Spawn, Started
+from actorcore.signals import Release, Request, SendExit, Spawn, Started
 from supervisors.backoff import delay_s
 from supervisors.child_spec import ChildSpec, is_restarted
 from supervisors.restart_intensity import add_restart
@@ -193,7 +193,7 @@ class SessionLives:
     def _spawn(self, session: Session, state: State) -> None:
         self._cancel_alarm(session)
         session.state, session.ready_at, session.was_killed = state, None, False
-        session.spawn = self._do(Spawn(session.spec.process, link=True, wait_init=True))
+        session.spawn = self._do(Spawn(session.spec.process, link=True, wait_init=True, reserve=True))
         self._by_spawn[session.spawn] = session
 
     def _set_state_stopping(self, session: Session) -> None:
@@ -221,6 +221,7 @@ class SessionLives:
         del self.sessions[session.spec.id]
         if session.spec.process.name is not None:
             del self.names[session.spec.process.name]
+            self._do(Release(session.spec.process.name))
         session.state = "stopped"
         if session.was_ready:
             self._tell("session_stopped", session, session.last_serial, reason=session.reason)

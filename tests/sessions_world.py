@@ -14,7 +14,7 @@ import msgspec
 
 from actorcore.exit_reason import Reason
 from actorcore.residents import AnswerTo, CancelAlarm, Do, Order, SetAlarm, Tell
-from actorcore.signals import Alarm, Answer, Asking, Delivery, Exit, ProcessSpec, SendExit, Spawn, Started
+from actorcore.signals import Alarm, Answer, Asking, Delivery, Exit, ProcessSpec, Release, SendExit, Spawn, Started
 from supervisors.child_spec import ChildSpec
 from supervisors.session_vocabulary import GetSession, SessionRequest, StartSession
 from supervisors.sessions import Sessions
@@ -40,7 +40,8 @@ class Process:
 
 
 class World:
-    """``failing``: ids whose init fails. ``tells``, ``sent`` (serial, reason), ``answers`` are what was observed."""
+    """``failing``: ids whose init fails. ``kept``: names that are kept for it. ``tells``, ``sent`` (serial,
+    reason), ``answers`` are what was observed."""
 
     def __init__(self, max_sessions: int = 1000) -> None:
         self.max_sessions = max_sessions
@@ -56,6 +57,7 @@ class World:
         self.sent: list[tuple[int, Reason]] = []
         self.answers: dict[int, AnswerTo] = {}
         self.asked: dict[int, SessionRequest | bytes] = {}
+        self.kept: set[str] = set()
         self._queue: deque[Delivery] = deque()
         self._last_serial = 40
 
@@ -150,8 +152,13 @@ class World:
 
     def _perform(self, order: Order) -> None:
         match order:
-            case Do(number, Spawn(start, link=True, wait_init=True)):
+            case Do(number, Spawn(start, link=True, wait_init=True, reserve=True)):
+                if start.name is not None:
+                    self.kept.add(start.name)
                 self._spawn(number, start)
+            case Do(number, Release(name)):
+                self.kept.remove(name)
+                self._queue.append(Answer(number, True))
             case Do(number, SendExit(to, reason)):
                 assert (to, reason) not in self.sent, f"{to} was told {reason} twice"
                 self.sent.append((to, reason))
@@ -211,6 +218,7 @@ class World:
         assert set(ids) <= set(listed), "a process of no session"
         reserved = [session.spec.process.name for session in listed.values() if session.spec.process.name is not None]
         assert sorted(reserved) == sorted(self.resident._lives.names), "names in specs are reserved while listed"
+        assert self.kept == set(reserved), "and kept in the table"
         assert len(listed) <= self.max_sessions
         for session in listed.values():
             waits = session.state in ("active", "unresponsive", "gave_up")

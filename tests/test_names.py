@@ -38,7 +38,7 @@ def test_a_reserved_name_is_taken_but_not_found() -> None:
     assert table.error_of("db", 2) == "already_registered"
     assert table.error_of("other", 1) == "already_registered"
     assert table.unregister_error("db", 1) == "not_found"
-    assert table.publish(1) == "db"
+    assert table.publish(1) == ("db", b"")
     assert table.publish(1) is None
     assert table.whereis("db") == 1
 

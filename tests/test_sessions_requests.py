@@ -91,5 +91,5 @@ def test_what_is_no_request_is_refused_and_changes_nothing(world: World, body: b
 def test_a_spawn_that_the_kernel_refuses_fails_the_start(told: tuple[str, str], reason: Reason) -> None:
     resident = Sessions()
     body = msgspec.Raw(msgspec.msgpack.encode(StartSession(spec("a"))))
-    assert resident.handle(Asking(1, 7, body), 0.0) == [Do(1, Spawn(spec("a").process, link=True))]
+    assert resident.handle(Asking(1, 7, body), 0.0) == [Do(1, Spawn(spec("a").process, link=True, reserve=True))]
     assert resident.handle(Answer(1, error=told), 0.0) == [AnswerTo(1, 7, error=("start_failed", reason))]

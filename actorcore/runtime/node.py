@@ -126,7 +126,7 @@ class Node:
         self._listener = Listener(listening, self._epoll, Reception(take.instance, self._kernel.table, self._commit))
         registry = RegistryWriter(self._registry_memory)
         # Before anybody is told anything; the unfinished effects, which may be older, leave the names alone.
-        registry.reconcile(self._kernel.table.published())
+        registry.reconcile(self._kernel.table.published(), self._kernel.table.values())
         self._performer = Performer(
             self._control, registry, self._status, self._listener, self._watch, self._unwatch, self._want_writable, self._commit
         )

@@ -13,7 +13,7 @@ import signal
 import socket
 from collections.abc import Callable
 
-from actorcore.effects import Connect, Deliver, Effect, Forget, Fork, Kill, Look, Operate, Publish, Report, Retract
+from actorcore.effects import Connect, Deliver, Effect, Forget, Fork, Kill, Look, Operate, Publish, PublishMany, Report, Retract
 from actorcore.faults import point
 from actorcore.frames import BATCH_MESSAGES, Downlink, encoder
 from actorcore.guardian_words import Adopt, Drop, ForkOrder, Halt, Hold, Reload, ToGuardian, encoder as words
@@ -79,10 +79,13 @@ class Performer:
                     self.kill(serial, signum)
                 case Connect():
                     self._connect(effect)
-                case Publish(name, serial):
+                case Publish(name, serial, value):
                     point("node.publish")
-                    self._registry.publish(name, serial)
+                    self._registry.publish(name, serial, value)
                     point("node.published")
+                case PublishMany(entries):
+                    values = {entry.name: entry.value for entry in entries}
+                    self._registry.apply([(entry.name, entry.serial) for entry in entries], values)
                 case Retract(name):
                     # At once, not with the frames: who hears DOWN must no longer find the name.
                     self._registry.retract(name)

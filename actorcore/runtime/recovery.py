@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from actorcore.effects import Effect, Publish, Retract
+from actorcore.effects import Effect, Publish, PublishMany, Retract
 from actorcore.frames import decode_ext
 from actorcore.kernel import Kernel
 from actorcore.ledger import Ledger
@@ -50,5 +50,5 @@ def recover(memory: memoryview, fresh: Callable[[], Kernel]) -> Recovery:
             ledger.begin(record.number)
         effects = kernel.skip(event, now) if record.skipped else kernel.handle(event, now)
         if record.number > left.performed:
-            unfinished += [effect for effect in effects if not isinstance(effect, (Publish, Retract))]
+            unfinished += [effect for effect in effects if not isinstance(effect, (Publish, PublishMany, Retract))]
     return Recovery(ledger, kernel, unfinished)

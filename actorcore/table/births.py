@@ -6,7 +6,7 @@ from actorcore import process_spec
 from actorcore.effects import Fork, Kill
 from actorcore.exit_reason import KILLED, Reason
 from actorcore.names import key_error
-from actorcore.signals import Begin, ForkFailed, ProcessSpec, Refill, Spawn
+from actorcore.signals import NOBODY, Begin, ForkFailed, ProcessSpec, Refill, Spawn
 from actorcore.table import deaths, hangs
 from actorcore.table.channels import become_writable
 from actorcore.table.entry import Entry, Phase, Starter
@@ -26,7 +26,7 @@ def spawn(turn: Turn, asker: Entry, number: int, body: Spawn) -> None:
         return turn.fail_start(starter, "invalid_spec", trouble)
     if body.monitor and state.monitors.has(asker.serial, body.monitor):
         return turn.fail_start(starter, "already_exists", "ref")
-    error = None if spec.name is None else _name_error(turn, spec.name)
+    error = None if spec.name is None else _name_error(turn, spec.name, asker.serial)
     if error is not None:
         return turn.fail_start(starter, "start_failed", error)
     entry = _take_blank(turn, spec.template) or _fork(turn, spec.template)
@@ -34,7 +34,9 @@ def spawn(turn: Turn, asker: Entry, number: int, body: Spawn) -> None:
         return turn.fail_start(starter, "resource_exhausted", "pages")
     entry.spec, entry.parent, entry.trap_exit = spec, asker.serial, spec.trap_exit
     if spec.name is not None:
-        state.names.add(spec.name, entry.serial, asker.serial, published=False)
+        state.names.add(
+            spec.name, entry.serial, asker.serial, published=False, parent=asker.serial, reserve=body.reserve
+        )  # fmt: skip
     if body.link:
         state.links.add(asker.serial, entry.serial)
     if body.monitor:
@@ -80,7 +82,7 @@ def booted(turn: Turn, entry: Entry) -> None:
     entry.phase = Phase.RUNNING
     turn.state.deadlines.cancel(entry.serial)
     hangs.watch(turn, entry)
-    turn.publish(entry)
+    turn.publish([entry.serial])
     turn.report("process_started", entry.serial, entry.spec.start)
     starter, entry.starter = entry.starter, None
     if starter is not None:
@@ -128,14 +130,11 @@ def overdue(turn: Turn, entry: Entry) -> None:
     turn.doom(entry, KILLED)
 
 
-def _name_error(turn: Turn, name: str) -> Reason | None:
-    code = key_error(name)
-    if code is not None:
-        return {code: name}
-    holder = turn.state.names.holder_of(name)
-    if holder is not None:
-        return {"already_registered": holder}
-    return "registry_full" if turn.state.names.is_full() else None
+def _name_error(turn: Turn, name: str, parent: int) -> Reason | None:
+    code = key_error(name) or turn.state.names.error_of(name, NOBODY, parent)
+    if code == "already_registered":
+        return {code: turn.state.names.holder_of(name)}
+    return {code: name} if code in ("invalid_key", "reserved_key") else code
 
 
 def _take_blank(turn: Turn, template: str) -> Entry | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from actorcore.names import MAX_BLOCKS
+from actorcore.registry_layout import blocks_of
+from actorcore.signals import NOBODY
 from actorcore.table import hangs
 from actorcore.table.entry import NO_PAGE, Kind, Phase
 from actorcore.table.state import State
@@ -82,10 +85,19 @@ def _channels(state: State) -> None:
 
 def _names(state: State) -> None:
     names = state.names
-    held = {registration.holder: name for name, registration in names.registrations.items()}
-    _require(held == names.held and len(held) == len(names.registrations), "one name per process")
+    held = {registration.holder: name for name, registration in names.registrations.items() if registration.holder != NOBODY}
+    taken = sum(registration.holder != NOBODY for registration in names.registrations.values())
+    _require(held == names.held and len(held) == taken, "one name per process")
+    owned = sorted((owner, name) for owner, kept in names.owned.items() for name in kept)
+    owners = sorted((registration.owner, name) for name, registration in names.registrations.items() if registration.owner)
+    _require(owned == owners and all(owner in state.entries for owner, _ in owned), "names are kept by the living")
+    blocks = sum(blocks_of(len(registration.value)) for registration in names.registrations.values())
+    _require(names.blocks == blocks <= MAX_BLOCKS, "values have room")
     for name, registration in names.registrations.items():
         entry = state.entries.get(registration.holder)
+        if registration.holder == NOBODY:
+            _require(registration.owner != NOBODY and not registration.published, "name", name, "is kept, not found")
+            continue
         _require(entry is not None, "name", name, "has a holder")
         if entry is not None and not registration.published:
             _require(entry.phase in (Phase.FORKING, Phase.BOOTING, Phase.DYING), "name", name, "is found when ready")

@@ -9,7 +9,6 @@ import msgspec
 
 from actorcore.exit_reason import NOPROC
 from actorcore.frames import failure
-from actorcore.names import key_error
 from actorcore.signals import (
     EVERYTHING,
     NOBODY,
@@ -21,9 +20,12 @@ from actorcore.signals import (
     Introduce,
     IsAlive,
     Link,
+    Lookup,
     Monitor,
     Processes,
     Register,
+    RegisterMany,
+    Release,
     Request,
     SendExit,
     Spawn,
@@ -32,7 +34,7 @@ from actorcore.signals import (
     Unregister,
     Whereis,
 )
-from actorcore.table import births, channels, deaths
+from actorcore.table import births, channels, deaths, naming
 from actorcore.table.entry import Entry, Introduction, Kind
 from actorcore.table.turn import Turn
 
@@ -60,12 +62,18 @@ def answer_request(turn: Turn, asker: Entry, number: int, body: Request) -> None
         case TrapExit(on):
             before, asker.trap_exit = asker.traps(), on
             turn.answer(me, number, before)
-        case Register(name, who):
-            _register(turn, asker, number, name, me if who == NOBODY else who)
+        case Register():
+            naming.register(turn, asker, number, body)
+        case RegisterMany():
+            naming.register_many(turn, asker, number, body)
+        case Release(name):
+            turn.answer(me, number, state.names.give_up(me, name))
         case Unregister(name):
-            _unregister(turn, asker, number, name)
+            naming.unregister(turn, asker, number, name)
         case Whereis(name):
             turn.answer(me, number, state.names.whereis(name))
+        case Lookup(name):
+            turn.answer(me, number, naming.lookup(turn, name))
         case IsAlive(who):
             turn.answer(me, number, state.alive(who) is not None)
         case Introduce(to, lost):
@@ -103,30 +111,6 @@ def _monitor(turn: Turn, asker: Entry, number: int, body: Monitor) -> None:
     if target is None:
         turn.deliver(asker, Down([body.ref], to, NOPROC))
     return None
-
-
-def _register(turn: Turn, asker: Entry, number: int, name: str, who: int) -> None:
-    holder = turn.state.alive(who)
-    resident = asker.kind is Kind.RESIDENT and (holder is None or holder.kind is Kind.RESIDENT)
-    error = key_error(name, resident)
-    if error is not None:
-        return turn.refuse(asker.serial, number, error, name)
-    if holder is None:
-        return turn.refuse(asker.serial, number, *failure(NOPROC))
-    error = turn.state.names.error_of(name, who)
-    if error is not None:
-        return turn.refuse(asker.serial, number, error, turn.state.names.holder_of(name))
-    turn.state.names.add(name, who, asker.serial, published=False)
-    turn.publish(holder)
-    return turn.answer(asker.serial, number, True)
-
-
-def _unregister(turn: Turn, asker: Entry, number: int, name: str) -> None:
-    error = turn.state.names.unregister_error(name, asker.serial)
-    if error is not None:
-        return turn.refuse(asker.serial, number, error, name)
-    turn.unpublish(turn.state.names.registrations[name].holder)
-    return turn.answer(asker.serial, number, True)
 
 
 def _ask(turn: Turn, asker: Entry, number: int, to: int, body: msgspec.Raw) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 
-from actorcore.effects import Connect, Deliver, Effect, Kill, Publish, Report, Retract
+from actorcore.effects import Connect, Deliver, Effect, Kill, Publish, PublishMany, Report, Retract
 from actorcore.exit_reason import Reason, Term
 from actorcore.signals import Answer, Channel, Delivery, Started
 from actorcore.table.entry import Entry, Kind, Phase, Starter
@@ -66,11 +66,14 @@ class Turn:
             self._send(entry, entry.seq, body)
         self._bound(entry)
 
-    def publish(self, entry: Entry) -> None:
-        """From now on the name that was reserved for ``entry`` finds it."""
-        name = self.state.names.publish(entry.serial)
-        if name is not None:
-            self.effects.append(Publish(name, entry.serial))
+    def publish(self, holders: list[int]) -> None:
+        """From now on the names that were reserved for ``holders`` find them, all at one instant."""
+        found = [(holder, self.state.names.publish(holder)) for holder in holders]
+        entries = [Publish(name[0], holder, name[1]) for holder, name in found if name is not None]
+        if len(entries) > 1:
+            self.effects.append(PublishMany(entries))
+        else:
+            self.effects += entries
 
     def unpublish(self, holder: int) -> None:
         """The name of ``holder`` is free."""

@@ -11,6 +11,7 @@ from random import Random
 
 import msgspec
 
+from actorcore import migrations
 from actorcore.effects import Connect, Deliver, Effect, Kill
 from actorcore.exit_reason import Reason
 from actorcore.kernel import Kernel
@@ -183,7 +184,15 @@ class World:
         monitors = sum(len(party.watchers) for party in parties)
         assert (left.processes, left.clients, left.monitors) == (len(processes), len(clients), monitors), left
         unborn = len([party for party in processes if party.spec is None])  # sessions, whose names the book reads in Begin
-        assert 0 <= left.names - len(self.book.names) <= unborn, f"{left}, in the book {self.book.names}"
+        kept = self.kept_names()
+        assert 0 <= left.names - len(self.book.names) - kept <= unborn, f"{left}, {kept} kept, in the book {self.book.names}"
+
+    def kept_names(self) -> int:
+        """How many names are kept for sessions that are between two processes."""
+        sessions = Sessions(MAX_SESSIONS)
+        sessions.restore(migrations.read(self.kernel.snapshot()).residents["sessions"][1])
+        listed = sessions._lives.sessions.values()
+        return len([one for one in listed if one.spec.process.name is not None and not one.serial and not one.spawn])
 
     # ---- choices ----------------------------------------------------------------------------------------------------
 
