@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
+from actorcore.errors import ProtocolError
+from actorcore.exit_reason import Term
+from actorcore.frames import DECODE_ERRORS, encoder, term_decoder
 from actorcore.registry_layout import VALUE_BYTES, blocks_of, heap_blocks, max_entries
 from actorcore.signals import NOBODY
 
@@ -16,12 +21,31 @@ RESERVED_PREFIX = "system:"
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 
 
+NO_VALUES: Mapping[str, Term] = MappingProxyType({})
+
+
 def key_error(name: str, resident: bool = False) -> str | None:
     """The code that refuses ``name``, or None. Only residents have names that begin with ``system:``."""
     plain = name.removeprefix(RESERVED_PREFIX)
     if plain != name and not resident:
         return "reserved_key"
     return None if _KEY.fullmatch(plain) else "invalid_key"
+
+
+def encode_value(term: Term) -> bytes:
+    """The value of a name as it is stored; None is none."""
+    return b"" if term is None else encoder.encode(term)
+
+
+def decode_value(value: bytes) -> Term:
+    """The term that :func:`encode_value` was given.
+
+    :raises ProtocolError: whoever registered it stored something else.
+    """
+    try:
+        return term_decoder.decode(value) if value else None
+    except DECODE_ERRORS:
+        raise ProtocolError("a value that is not msgpack") from None
 
 
 class Registration(msgspec.Struct):

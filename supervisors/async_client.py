@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from actorcore.exit_reason import Reason, Term
+from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from supervisors import client_kill, client_steps as steps, paths
@@ -117,14 +118,20 @@ class AsyncClient:
 
     # ---- names and tables -------------------------------------------------------------------------------------------
 
-    async def register(self, name: str, who: Pid | None = None) -> None:
-        await self._driver.run(steps.register(self._core, name, who))
+    async def register(self, name: str, who: Pid | None = None, value: Term = None) -> None:
+        await self._driver.run(steps.register(self._core, name, who, value))
+
+    async def register_many(self, names: Mapping[str, Pid], values: Mapping[str, Term] = NO_VALUES) -> None:
+        await self._driver.run(steps.register_many(self._core, names, values))
 
     async def unregister(self, name: str) -> None:
         await self._driver.run(steps.unregister(self._core, name))
 
     async def whereis(self, name: str) -> Pid | None:
         return await self._driver.run(steps.whereis(self._core, name))
+
+    async def lookup(self, name: str) -> tuple[Pid, Term] | None:
+        return await self._driver.run(steps.lookup(self._core, name))
 
     async def processes(self) -> AsyncIterator[dict[str, Term]]:
         after = 0

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from actorcore.exit_reason import Reason, Term
+from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
 from actorcore.runtime import clock
 from actorcore.signals import ProcessSpec
@@ -146,9 +147,13 @@ class Client:
 
     # ---- names and tables -------------------------------------------------------------------------------------------
 
-    def register(self, name: str, who: Pid | None = None) -> None:
-        """Give ``who`` (None: this client) a name."""
-        self._driver.run(steps.register(self._core, name, who))
+    def register(self, name: str, who: Pid | None = None, value: Term = None) -> None:
+        """Give ``who`` (None: this client) a name; look-ups get ``value`` with it, at most 2 KiB of msgpack."""
+        self._driver.run(steps.register(self._core, name, who, value))
+
+    def register_many(self, names: Mapping[str, Pid], values: Mapping[str, Term] = NO_VALUES) -> None:
+        """All of these names with their values, or none of them and an error; nobody sees some of them."""
+        self._driver.run(steps.register_many(self._core, names, values))
 
     def unregister(self, name: str) -> None:
         self._driver.run(steps.unregister(self._core, name))
@@ -156,6 +161,10 @@ class Client:
     def whereis(self, name: str) -> Pid | None:
         """Who has ``name``."""
         return self._driver.run(steps.whereis(self._core, name))
+
+    def lookup(self, name: str) -> tuple[Pid, Term] | None:
+        """Who has ``name``, and the value that it was registered with."""
+        return self._driver.run(steps.lookup(self._core, name))
 
     def processes(self) -> Iterator[dict[str, Term]]:
         """The rows of the process table, page by page: serial, kind, name, state, os_pid, parent, template."""

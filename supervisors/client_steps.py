@@ -6,7 +6,7 @@ outcome or throws in the error (CallTimeout when the time is over), and gets the
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import TypeAlias, TypeVar
 
 import msgspec
@@ -15,16 +15,20 @@ from actorcore import frames
 from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import NOPROC, Reason, Term
 from actorcore.frames import Call, Cast, Info
+from actorcore.names import decode_value, encode_value
 from actorcore.pids import Pid
 from actorcore.runtime.channel import Channel
 from actorcore.signals import (
+    NOBODY,
     Ask,
     Demonitor,
     Link,
+    Lookup,
     Monitor,
     Processes,
     ProcessSpec,
     Register,
+    RegisterMany,
     Request,
     SendExit,
     Spawn,
@@ -63,6 +67,14 @@ def whereis(core: ClientCore, name: str) -> Steps[Pid | None]:
     """The Pid that has ``name`` now."""
     serial = yield from request(core, Whereis(name))
     return core.pid(serial) if isinstance(serial, int) else None
+
+
+def lookup(core: ClientCore, name: str) -> Steps[tuple[Pid, Term] | None]:
+    """Who has ``name`` now, and its value."""
+    match (yield from request(core, Lookup(name))):
+        case [int(serial), bytes(value)]:
+            return core.pid(serial), decode_value(value)
+    return None
 
 
 def spawn(core: ClientCore, spec: ProcessSpec, link: bool, wait_init: bool) -> Steps[Pid]:
@@ -168,8 +180,17 @@ def receive(core: ClientCore) -> Steps[Mail]:
     return core.mailbox.popleft()
 
 
-def register(core: ClientCore, name: str, who: Pid | None) -> Steps[None]:
-    yield from request(core, Register(name, 0 if who is None else (yield from _serial(core, who))))
+def register(core: ClientCore, name: str, who: Pid | None, value: Term) -> Steps[None]:
+    serial = NOBODY if who is None else (yield from _serial(core, who))
+    yield from request(core, Register(name, serial, encode_value(value)))
+
+
+def register_many(core: ClientCore, names: Mapping[str, Pid], values: Mapping[str, Term]) -> Steps[None]:
+    entries = []
+    for name, pid in names.items():
+        serial = yield from _serial(core, pid)
+        entries.append(Register(name, serial, encode_value(values.get(name))))
+    yield from request(core, RegisterMany(entries))
 
 
 def unregister(core: ClientCore, name: str) -> Steps[None]:

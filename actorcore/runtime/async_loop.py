@@ -14,6 +14,7 @@ from actorcore.exit_reason import NORMAL, Reason, bounded_text
 from actorcore.frames import DECODE_ERRORS
 from actorcore.gen_server import Callback, GenServer, Rules
 from actorcore.mailbox import Item, Raw, Timeout
+from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.async_process import AsyncProcess
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.complain import complain
@@ -24,12 +25,12 @@ from actorcore.signals import Begin, Booted
 
 
 def run(
-    control: socket.socket, begin: Begin, status: StatusPage, lookup: Callable[[str], int | None] | None,
+    control: socket.socket, begin: Begin, status: StatusPage, registry: RegistryReader | None,
     start: Callable[..., object],
 ) -> Reason:  # fmt: skip
     """Run ``start`` in a loop of its own to the end; the reason of the end."""
     loop = asyncio.new_event_loop()
-    process = AsyncProcess(control, begin, status, lookup)
+    process = AsyncProcess(control, begin, status, registry)
     enter(process)
     main = loop.create_task(_live(process, start))
     process.attach(main)

@@ -7,7 +7,7 @@ the lean process has as blocking waits are futures here, and every task of the l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -18,6 +18,7 @@ from actorcore.exit_reason import NOPROC, Reason, Term
 from actorcore.frames import Call, Cast, Info, Message, Reply
 from actorcore.gen_server import invalid_message
 from actorcore.mailbox import Dead, DownMessage, Event, From, Item, Raw, Refusal, Waiting
+from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.intake import FINISH_S, ExitSelf, Intake, running
@@ -29,9 +30,9 @@ from actorcore.signals import (
     Demonitor,
     IsAlive,
     Link,
+    Lookup,
     Monitor,
     ProcessSpec,
-    Register,
     Request,
     Spawn,
     TrapExit,
@@ -250,8 +251,11 @@ class AsyncProcess(Intake):
     async def _resolve(self, to: Pid | str) -> int | None:
         if isinstance(to, Pid):
             return to.serial if to.instance == self.self_pid.instance else None
-        if self._lookup is not None:
-            return self._lookup(to)
+        if self._registry is not None:
+            try:
+                return self._registry.lookup(to)
+            except RequestError:  # busy: it changes faster than it can be read
+                pass
         serial = await self.request(Whereis(to))
         return serial if isinstance(serial, int) else None
 
@@ -302,14 +306,21 @@ class AsyncProcess(Intake):
     async def trap_exit(self, on: bool) -> bool:
         return bool(await self.request(TrapExit(on)))
 
-    async def register(self, name: str, who: Pid | None = None) -> None:
-        await self.request(Register(name, 0 if who is None else self._serial_of(who)))
+    async def register(self, name: str, who: Pid | None = None, value: Term = None) -> None:
+        await self.request(self._registration(name, who, value))
+
+    async def register_many(self, names: Mapping[str, Pid], values: Mapping[str, Term] = NO_VALUES) -> None:
+        await self.request(self._registrations(names, values))
 
     async def unregister(self, name: str) -> None:
         await self.request(Unregister(name))
 
     async def whereis(self, name: str) -> Pid | None:
         return self._pid(await self._resolve(name))
+
+    async def lookup(self, name: str) -> tuple[Pid, Term] | None:
+        found = self._read_value(name)
+        return self._found(await self.request(Lookup(name)) if found is False else found)
 
     async def is_alive(self, pid: Pid) -> bool:
         return pid.instance == self.self_pid.instance and bool(await self.request(IsAlive(pid.serial)))

@@ -57,7 +57,7 @@ class Nursery:
             begin = _await_begin(control)
             point("birth.begun")
             _apply(begin, f"actor {begin.serial}")
-            lean.run(control, begin, page, self._registry.lookup)
+            lean.run(control, begin, page, self._registry)
         except BaseException:
             with contextlib.suppress(BaseException):
                 sys.excepthook(*sys.exc_info())
@@ -73,7 +73,7 @@ class Nursery:
             node.send(encoder.encode([Downlink(1, Begin(2, 1, 0, spec, 0))]))
             begin = _await_begin(control)
             _apply(begin, NEWBORN_COMM)
-            process = Process(control, begin, StatusPage(memoryview(bytearray(PAGE_BYTES))), self._registry.lookup)
+            process = Process(control, begin, StatusPage(memoryview(bytearray(PAGE_BYTES))), self._registry)
             sockets.send(node, encoder.encode([Downlink(2, Channel(1, opens=False))]), [channel.fileno()])
             peer.send(encoder.encode([Call(1, _NOTHING), Call(2, _NOTHING)]))
             peer.send(encoder.encode([Cast(_NOTHING)]))

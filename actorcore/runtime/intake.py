@@ -10,21 +10,36 @@ from __future__ import annotations
 import os
 import select
 import socket
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Literal, NoReturn
 
 from actorcore import frames
 from actorcore.errors import RequestError
 from actorcore.exit_reason import NOCONNECTION, NOPROC, Reason, Term
 from actorcore.frames import Call
 from actorcore.mailbox import MAX_WAITING, CallMessage, Dead, Event, From, Item, Mailbox, Message, Raw, Refusal
+from actorcore.names import decode_value, encode_value
 from actorcore.pids import Pid
+from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.control_link import ControlLink
 from actorcore.runtime.lean_peers import READABLE, WRITABLE, LeanPeers
 from actorcore.runtime.sockets import PeerGone
 from actorcore.runtime.status_page import StatusPage, fitting
-from actorcore.signals import Answer, Begin, Channel as ChannelDelivery, Down, Exit, Introduce, PeerDown, Request, SendExit
+from actorcore.signals import (
+    NOBODY,
+    Answer,
+    Begin,
+    Channel as ChannelDelivery,
+    Down,
+    Exit,
+    Introduce,
+    PeerDown,
+    Register,
+    RegisterMany,
+    Request,
+    SendExit,
+)  # fmt: skip
 
 EPOLL_BATCH = 64
 FINISH_S = 1.0
@@ -47,13 +62,13 @@ class Intake:
         control: socket.socket,
         begin: Begin,
         status: StatusPage,
-        lookup: Callable[[str], int | None] | None = None,
+        registry: RegistryReader | None = None,
     ) -> None:
         self.self_pid = Pid(begin.instance, begin.serial)
         self.begin = begin
         self.status = status
         self.mailbox = Mailbox()
-        self._lookup = lookup
+        self._registry = registry
         self._serial = begin.serial
         self._epoll = select.epoll()
         control.setblocking(False)
@@ -67,6 +82,28 @@ class Intake:
         self._exits: dict[int, int] = {}
         self._ref = 0
         self._batching = False
+
+    def _registration(self, name: str, who: Pid | None, value: Term) -> Register:
+        return Register(name, NOBODY if who is None else self._serial_of(who), encode_value(value))
+
+    def _registrations(self, names: Mapping[str, Pid], values: Mapping[str, Term]) -> RegisterMany:
+        return RegisterMany([self._registration(name, pid, values.get(name)) for name, pid in names.items()])
+
+    def _read_value(self, name: str) -> tuple[int, bytes] | Literal[False] | None:
+        """Serial and value of ``name`` by the shared registry; False: ask the node."""
+        if self._registry is None:
+            return False
+        try:
+            return self._registry.lookup_value(name)
+        except RequestError:  # busy
+            return False
+
+    def _found(self, found: object) -> tuple[Pid, Term] | None:
+        """What a look-up with value has found: (serial, value), or None."""
+        match found:
+            case [int(serial), bytes(value)]:
+                return Pid(self.self_pid.instance, serial), decode_value(value)
+        return None
 
     # ---- one reader -------------------------------------------------------------------------------------------------
 

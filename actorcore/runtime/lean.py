@@ -19,6 +19,7 @@ from actorcore.faults import point
 from actorcore.frames import DECODE_ERRORS
 from actorcore.gen_server import Callback, GenServer, Rules, is_async
 from actorcore.mailbox import Item, Raw, Timeout
+from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.complain import complain
 from actorcore.runtime.intake import ExitSelf, Intake, enter
@@ -32,20 +33,20 @@ ASYNC_FLAVOUR = "actorcore.runtime.async_loop"
 
 
 def run(
-    control: socket.socket, begin: Begin, page: memoryview, lookup: Callable[[str], int | None] | None = None
+    control: socket.socket, begin: Begin, page: memoryview, registry: RegistryReader | None = None
 ) -> NoReturn:
     """Become what ``begin`` says and end with ``_exit``: 0 when the reason is ``normal``, else 1.
 
-    ``control`` is the socket to the node, ``page`` the writable status page, ``lookup`` the shared registry's reader.
+    ``control`` is the socket to the node, ``page`` the writable status page, ``registry`` reads the names.
     """
     status = StatusPage(page)
     reason: Reason = NORMAL
     try:
         start = _load_or_reason(begin.spec.start)
         if is_async(start):
-            reason = importlib.import_module(ASYNC_FLAVOUR).run(control, begin, status, lookup, start)
+            reason = importlib.import_module(ASYNC_FLAVOUR).run(control, begin, status, registry, start)
         else:
-            process = Process(control, begin, status, lookup)
+            process = Process(control, begin, status, registry)
             enter(process)
             reason = live(process, start)
             process.finish()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from actorcore.errors import RequestError
 from actorcore.exit_reason import NOPROC, Reason, Term
 from actorcore.mailbox import DownMessage
+from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
 from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.intake import Intake
@@ -19,9 +20,9 @@ from actorcore.signals import (
     Demonitor,
     IsAlive,
     Link,
+    Lookup,
     Monitor,
     ProcessSpec,
-    Register,
     Request,
     Spawn,
     TrapExit,
@@ -68,8 +69,11 @@ class NodeRequests(Intake):
     def _resolve(self, to: Pid | str) -> int | None:
         if isinstance(to, Pid):
             return to.serial if to.instance == self.self_pid.instance else None
-        if self._lookup is not None:
-            return self._lookup(to)
+        if self._registry is not None:
+            try:
+                return self._registry.lookup(to)
+            except RequestError:  # busy: it changes faster than it can be read
+                pass
         serial = self.request(Whereis(to))
         return serial if isinstance(serial, int) else None
 
@@ -124,14 +128,24 @@ class NodeRequests(Intake):
         """From the return on, exit signals are messages (or not); the previous flag."""
         return bool(self.request(TrapExit(on)))
 
-    def register(self, name: str, who: Pid | None = None) -> None:
-        self.request(Register(name, 0 if who is None else self._serial_of(who)))
+    def register(self, name: str, who: Pid | None = None, value: Term = None) -> None:
+        """Give ``who`` (None: this process) a name; look-ups get ``value`` with it, at most 2 KiB of msgpack."""
+        self.request(self._registration(name, who, value))
+
+    def register_many(self, names: Mapping[str, Pid], values: Mapping[str, Term] = NO_VALUES) -> None:
+        """All of these names with their values, or none of them and an error; nobody sees some of them."""
+        self.request(self._registrations(names, values))
 
     def unregister(self, name: str) -> None:
         self.request(Unregister(name))
 
     def whereis(self, name: str) -> Pid | None:
         return self._pid(self._resolve(name))
+
+    def lookup(self, name: str) -> tuple[Pid, Term] | None:
+        """Who has ``name`` now, and the value that it was registered with."""
+        found = self._read_value(name)
+        return self._found(self.request(Lookup(name)) if found is False else found)
 
     def is_alive(self, pid: Pid) -> bool:
         return pid.instance == self.self_pid.instance and bool(self.request(IsAlive(pid.serial)))
