@@ -1,0 +1,138 @@
+"""Operator mutants of the pure modules: one operator, constant or statement changed at a time."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable, Iterator
+
+from tests.mutants.judge import Wrong
+from tests.mutants.patching import path_of
+
+MODULES = [
+    "actorcore.links", "actorcore.monitors", "actorcore.names", "actorcore.timers", "actorcore.exit_reason", "actorcore.kernel",
+    "actorcore.process_table", "actorcore.table.births", "actorcore.table.deaths", "actorcore.table.channels",
+    "actorcore.table.clients", "actorcore.table.requests", "actorcore.table.turn", "actorcore.table.state",
+    "actorcore.table.entry", "supervisors.sessions", "supervisors.session_lives", "supervisors.restart_intensity",
+    "supervisors.backoff", "supervisors.child_spec",
+]  # fmt: skip
+SWAPS: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And, ast.Add: ast.Sub, ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+}  # fmt: skip
+SILENT = {"report", "_tell"}
+"""Telemetry: what it says is compared by tests of its own, and not by what processes are told."""
+
+Change = Callable[[ast.Module], str]
+
+
+def mutants() -> list[Wrong]:
+    """Every change that the operators make, by module and line."""
+    return [wrong for module in MODULES for wrong in _of(module)]
+
+
+def _of(module: str) -> Iterator[Wrong]:
+    tree = ast.parse(path_of(module).read_text())
+    places = list(_code(tree))
+    for at, node in enumerate(places):
+        for what, change in _changes(node):
+            wrong = copy.deepcopy(tree)
+            change(list(_code(wrong))[at])
+            line = getattr(node, "lineno", 0)
+            yield Wrong(f"{module}:{line} {what}", module, ast.unparse(ast.fix_missing_locations(wrong)))
+
+
+def _code(tree: ast.Module) -> Iterator[ast.AST]:
+    """The nodes within functions, annotations and texts of errors left out, in order."""
+    for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
+        if function.name in ("__repr__", "__str__"):
+            continue
+        for statement in function.body:
+            yield from _walk(statement)
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, (ast.Raise, ast.FunctionDef, ast.JoinedStr)) or _is_silent(node) or _is_text(node):
+        return
+    yield node
+    for name, value in ast.iter_fields(node):
+        if name == "annotation":
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST):
+                yield from _walk(child)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _is_silent(node: ast.AST) -> bool:
+    call = node.value if isinstance(node, (ast.Expr, ast.Return)) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in SILENT
+
+
+def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], None]]]:
+    match node:
+        case ast.Compare(ops=[op]) if type(op) in SWAPS:
+            yield _named(node, "comparison"), _swap_comparison
+        case ast.BoolOp() | ast.BinOp() if type(node.op) in SWAPS:
+            yield _named(node, "operator"), _swap_operator
+        case ast.UnaryOp(op=ast.Not()):
+            yield _named(node, "without not"), _drop_not
+        case ast.Constant(value=bool()):
+            yield _named(node, "other"), _other_truth
+        case ast.Constant(value=int()):
+            yield _named(node, "+ 1"), _one_more
+        case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.Delete():
+            yield _named(node, "left out"), _leave_out
+        case ast.If():
+            yield f"if {_named(node.test, 'always')}", _always
+            yield f"if {_named(node.test, 'never')}", _never
+
+
+def _named(node: ast.AST, what: str) -> str:
+    return f"{ast.unparse(node)[:70]}: {what}"
+
+
+def _swap_comparison(node: ast.AST) -> None:
+    assert isinstance(node, ast.Compare)
+    node.ops = [SWAPS[type(node.ops[0])]()]  # type: ignore[list-item]
+
+
+def _swap_operator(node: ast.AST) -> None:
+    assert isinstance(node, (ast.BoolOp, ast.BinOp))
+    node.op = SWAPS[type(node.op)]()  # type: ignore[assignment]
+
+
+def _drop_not(node: ast.AST) -> None:
+    assert isinstance(node, ast.UnaryOp)
+    node.op, node.operand = ast.Not(), ast.UnaryOp(ast.Not(), node.operand)
+
+
+def _other_truth(node: ast.AST) -> None:
+    assert isinstance(node, ast.Constant)
+    node.value = not node.value
+
+
+def _one_more(node: ast.AST) -> None:
+    assert isinstance(node, ast.Constant)
+    node.value = int(str(node.value)) + 1
+
+
+def _leave_out(node: ast.AST) -> None:
+    """In its place a statement without effect."""
+    assert isinstance(node, (ast.Expr, ast.AugAssign, ast.Delete))
+    node.__class__ = ast.Pass  # type: ignore[assignment]
+    node.__dict__ = {key: value for key, value in node.__dict__.items() if "lineno" in key or "offset" in key}
+
+
+def _always(node: ast.AST) -> None:
+    assert isinstance(node, ast.If)
+    node.test = ast.Constant(True)
+
+
+def _never(node: ast.AST) -> None:
+    assert isinstance(node, ast.If)
+    node.test = ast.Constant(False)
