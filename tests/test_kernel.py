@@ -6,24 +6,13 @@ import msgspec
 
 from actorcore.effects import Deliver
 from actorcore.kernel import Kernel
-from actorcore.signals import (
-    Answer,
-    Ask,
-    Asked,
-    Booted,
-    Born,
-    ClientAttached,
-    Event,
-    Exit,
-    Exited,
-    Link,
-    ProcessSpec,
-    Request,
-    TrapExit,
-)
+from actorcore.requests import Ask, Introduce, Link, Request, SendExit, TrapExit
+from actorcore.signals import Answer, Asked, Booted, Born, ClientAttached, Event, Exit, Exited
+from actorcore.words import ProcessSpec
 from supervisors.child_spec import ChildSpec
 from supervisors.session_vocabulary import SessionRequest, StartSession, StopSession
 from supervisors.sessions import Sessions
+from tests.table_driver import Driver, deliveries
 
 
 class Frames:
@@ -62,3 +51,13 @@ def test_frames_leave_in_the_order_of_their_numbers_also_when_a_supervisor_answe
     it.frames.clear()
     it.do(Exited(serial, 2, 9))
     assert [(seq, type(body)) for seq, body in it.frames] == [(4, Exit), (5, Answer)]
+
+
+def test_a_channel_that_could_not_be_made_is_gone_on_both_sides_also_when_one_is_dying() -> None:
+    driver = Driver()
+    dying, other = driver.start(), driver.start()
+    driver.ask(dying, Introduce(other))
+    driver.ask(driver.root, SendExit(dying, "kill"))
+    told = deliveries(driver.do(NotConnected(dying, other, "emfile")), other, PeerDown)
+    assert told == [PeerDown(dying, {"resource_exhausted": "emfile"})]
+    assert deliveries(driver.kill(dying), other, PeerDown) == []

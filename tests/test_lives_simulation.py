@@ -13,7 +13,8 @@ import pytest
 from actorcore import signals
 from actorcore.effects import Effect, Report
 from actorcore.kernel import Kernel
-from actorcore.signals import Event, Request
+from actorcore.requests import Request
+from actorcore.signals import Event
 from supervisors.sessions import Sessions
 from tests.lives.world import INSTANCE, MAX_SESSIONS, World, run
 
@@ -57,9 +58,9 @@ class Listening(World):
 
 def test_the_lives_reach_every_rule() -> None:
     Listening(5).live(2_000)
-    words = {word.__name__ for union in (Request, signals.Event, signals.Effect, signals.Delivery) for word in get_args(union)}
+    words = {word.__name__ for union in (Request, signals.Event, Effect, signals.Delivery) for word in get_args(union)}
     # A resident's own deliveries stay inside the node; the rest is of the whole daemon, not of a life.
-    inside = {"Asking", "Alarm", "Started", "Processes", "ShutdownAsked", "ReloadEnded", "Operate"}
+    inside = {"Asking", "Alarm", "Started", "Hung", "Processes", "ShutdownAsked", "ReloadEnded", "LogDropped", "Operate"}
     assert sorted(words - inside - Noted.seen) == []
     codes = {
         "not_permitted", "already_exists", "start_failed", "start_timeout", "process_not_alive", "already_registered",

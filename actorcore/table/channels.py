@@ -51,7 +51,7 @@ def introduce(turn: Turn, wanted: Introduction) -> None:
 def not_connected(turn: Turn, fact: NotConnected) -> None:
     """Both learn that what waited for the channel has failed; a later introduction starts afresh."""
     for serial, peer in ((fact.a, fact.b), (fact.b, fact.a)):
-        entry = turn.state.alive(serial)
+        entry = turn.state.entries.get(serial)  # of a dying end it is gone as well, though that hears nothing any more
         if entry is not None and entry.channels.pop(peer, None) is not None:
             turn.deliver(entry, PeerDown(peer, {"resource_exhausted": fact.errno_name}))
 

@@ -9,11 +9,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from actorcore.effects import Connect, Deliver, Effect, Forget, Fork, Kill, Publish, Report, Retract
+from actorcore.effects import Connect, Deliver, Effect, Forget, Fork, Kill, Look, Publish, Report, Retract
 from actorcore.exit_reason import SIGNAL_NAMES, Reason
+from actorcore.requests import (
+    Ask,
+    Demonitor,
+    Introduce,
+    IsAlive,
+    Link,
+    Monitor,
+    Register,
+    SendExit,
+    Spawn,
+    TrapExit,
+    Unlink,
+    Unregister,
+    Whereis,
+)
 from actorcore.signals import (
     Answer,
-    Ask,
     Asked,
     Begin,
     Booted,
@@ -22,100 +36,30 @@ from actorcore.signals import (
     ClientAttached,
     ClientDetached,
     Continued,
-    Demonitor,
     Down,
     Event,
     Exit,
     Exited,
     ForkFailed,
-    Introduce,
-    IsAlive,
-    Link,
-    Monitor,
+    Looked,
+    NotConnected,
     PeerDown,
-    ProcessSpec,
     Received,
     Refill,
     Refused,
-    Register,
-    SendExit,
-    Spawn,
     Stopped,
     Ticked,
     TookOver,
-    TrapExit,
     Undelivered,
-    Unlink,
-    Unregister,
     Violated,
-    Whereis,
     Writable,
 )
+from tests.lives.party import ANY, BY_SUPERVISOR, NOT_YET, Party
 
 LINGER_S = 5.0
 """Of a client that hung up, and of a process whose init said no."""
+STOPPED_LIMIT_S = 1.5
 SIGTERM, SIGKILL = 15, 9
-
-
-class Some:
-    """Equal to any of its values: where the book cannot know which."""
-
-    def __init__(self, *values: object) -> None:
-        self.values = values
-
-    def __eq__(self, other: object) -> bool:
-        return not self.values or other in self.values
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"one of {self.values}"
-
-
-ANY: Any = Some()
-NOT_YET: Any = object()
-"""The answer to a start, until the book knows how the start has ended."""
-BY_SUPERVISOR: Any = Some("shutdown", "killed")
-
-
-class Party:
-    """One process, client or resident. ``alive``: signals reach it. ``downs``, ``exits``, ``peer_downs``, ``waits`` are due.
-
-    ``full``: its socket takes nothing; ``jammed``: the node knows. ``deaf``: its connection is dead, and the node does not
-    know. ``gaps``: frames that need not come, channels to those who died meanwhile.
-    """
-
-    __slots__ = (
-        "alive", "attached", "deadline", "deaf", "downs", "exits", "full", "gaps", "is_session", "jammed", "kind", "last_number",
-        "links", "may_spawn", "name", "number", "ordered", "os_pid", "peer_downs", "peers", "phase", "seen", "serial", "spec",
-        "starter", "traps", "waits", "watchers", "watching",
-    )  # fmt: skip
-
-    def __init__(self, serial: int, kind: str, phase: str) -> None:
-        self.serial, self.kind, self.phase = serial, kind, phase
-        self.alive = self.may_spawn = True
-        self.traps = self.is_session = self.full = self.jammed = self.deaf = self.attached = False
-        self.name: str | None = None
-        self.spec: ProcessSpec | None = None
-        self.ordered: Any = None
-        self.starter: tuple[Party, int] | None = None
-        self.deadline: float | None = None
-        self.number = self.last_number = self.seen = self.os_pid = 0
-        self.links: dict[int, None] = {}
-        self.watchers: dict[tuple[int, int], None] = {}
-        self.watching: dict[int, int] = {}
-        self.peers: dict[int, None] = {}
-        self.waits: dict[int, Any] = {}
-        self.downs: dict[int, tuple[int, Any]] = {}
-        self.exits: list[tuple[int, Any]] = []
-        self.peer_downs: dict[int, Any] = {}
-        self.gaps: set[int] = set()
-
-    def is_reachable(self) -> bool:
-        """Whether all that is due to it must have come."""
-        if self.kind == "client":
-            return self.attached and not (self.full or self.jammed or self.deaf)
-        return self.phase in ("booting", "running", "refused") and not (self.full or self.jammed)
 
 
 class Book:
@@ -126,6 +70,7 @@ class Book:
         self.published = dict(residents)
         self.names: dict[str, tuple[int, int]] = {name: (serial, serial) for name, serial in residents.items()}
         self.lives = 0
+        self.looks: list[int] = []
         self.newest: Party | None = None
         self.bounced: list[Undelivered] = []
         self.spawning: tuple[Party, int, Spawn] | None = None
@@ -338,6 +283,50 @@ class Book:
                 self._cut(party, party.starter[0].serial)
                 self._answer_starter(party, (None, ("start_timeout", "timeout")))
             self._doom(party, "killed")
+        for party in [p for p in self.parties.values() if p.hangs_at is not None and p.hangs_at <= self.now]:
+            party.hangs_at = None
+            self._hang(party)
+
+    def _hang(self, party: Party) -> None:
+        """It is unresponsive; its spec says whether it dies of it."""
+        if not party.is_hung:
+            party.is_hung = True
+            if party.spec is not None and party.spec.when_hung == "kill":
+                self._doom(party, {"killed": "unresponsive"})
+
+    def _stopped(self, event: Stopped) -> None:
+        party = self.parties.get(event.serial)
+        if party is None or party.kind != "process":
+            return
+        party.is_stopped = True
+        if party.phase in ("blank", "warm"):
+            party.alive = party.ordered is None
+            self._doom(party, "killed")
+        elif party.alive and not party.is_hung:
+            party.hangs_at = self.now + STOPPED_LIMIT_S
+
+    def _continued(self, event: Continued) -> None:
+        party = self.parties.get(event.serial)
+        if party is not None:
+            party.is_stopped = party.is_hung = False
+            party.hangs_at = None
+
+    def _looked(self, event: Looked) -> None:
+        for serial, since_s in event.busy.items():
+            party = self._living(serial)
+            limit = None if party is None or party.spec is None else party.spec.busy_timeout_s
+            if party is not None and limit is not None and party.phase == "running" and not party.is_stopped:
+                if since_s and self.now - since_s >= limit:
+                    self._hang(party)
+                else:
+                    party.is_hung = False
+
+    def _not_connected(self, event: NotConnected) -> None:
+        for serial, other in ((event.a, event.b), (event.b, event.a)):
+            party = self.parties.get(serial)
+            if party is not None and other in party.peers:
+                del party.peers[other]
+                party.peer_downs[other] = {"resource_exhausted": event.errno_name}
 
     def _attached(self, event: ClientAttached) -> None:
         party = self.parties.get(event.serial)
@@ -387,7 +376,7 @@ class Book:
         """The first decision stands."""
         if not party.alive:
             return
-        party.alive, party.ordered, party.deadline = False, reason, None
+        party.alive, party.ordered, party.deadline, party.hangs_at = False, reason, None, None
         self.doomed.add(party.serial)
         if party.kind == "process":
             self.kills.add(party.serial)
@@ -572,6 +561,14 @@ class Book:
         self.forgets.discard(effect.serial)
         self.ended.pop(effect.serial, None)
 
+    def _look(self, effect: Look) -> None:
+        for serial in effect.pages:
+            party = self.parties[serial]
+            assert party.spec is not None, f"{serial} is a blank"
+            assert party.spec.busy_timeout_s is not None, f"{serial} may be busy for as long as it likes"
+            assert party.alive, f"{serial} is dying and looked at"
+        self.looks += effect.pages
+
     # ---- now and then -----------------------------------------------------------------------------------------------
 
     def check_all(self) -> None:
@@ -595,7 +592,8 @@ FOLLOWS: dict[type, Any] = {
     Asked: Book._asked, Born: Book._born, Booted: Book._booted, Refused: Book._refused, ForkFailed: Book._fork_failed,
     Exited: Book._exited, Ticked: Book._ticked, ClientAttached: Book._attached, ClientDetached: Book._detached,
     Violated: Book._violated, Undelivered: Book._undelivered, Writable: Book._writable, Refill: Book._refill,
-    Received: Book._nothing, Stopped: Book._nothing, Continued: Book._nothing, TookOver: Book._nothing,
+    Received: Book._nothing, Stopped: Book._stopped, Continued: Book._continued, TookOver: Book._nothing, Looked: Book._looked,
+    NotConnected: Book._not_connected,
 }  # fmt: skip
 ANSWERS: dict[type, Any] = {
     Spawn: Book._spawn, SendExit: Book._send_exit, Link: Book._link, Unlink: Book._unlink, Monitor: Book._monitor,
@@ -604,5 +602,5 @@ ANSWERS: dict[type, Any] = {
 }  # fmt: skip
 CHECKS: dict[type, Any] = {
     Deliver: Book._deliver, Fork: Book._fork, Connect: Book._connect, Kill: Book._kill, Publish: Book._publish,
-    Retract: Book._retract, Forget: Book._forget, Report: Book._nothing,
+    Retract: Book._retract, Forget: Book._forget, Report: Book._nothing, Look: Book._look,
 }  # fmt: skip

@@ -15,41 +15,45 @@ from actorcore import migrations
 from actorcore.effects import Connect, Deliver, Effect, Kill
 from actorcore.exit_reason import Reason
 from actorcore.kernel import Kernel
-from actorcore.signals import (
+from actorcore.requests import (
     Ask,
+    Demonitor,
+    Introduce,
+    IsAlive,
+    Link,
+    Monitor,
+    Register,
+    Request,
+    SendExit,
+    Spawn,
+    TrapExit,
+    Unlink,
+    Unregister,
+    Whereis,
+)
+from actorcore.signals import (
     Asked,
     Booted,
     Born,
     ClientAttached,
     ClientDetached,
     Continued,
-    Demonitor,
     Event,
     Exited,
     ForkFailed,
-    Introduce,
-    IsAlive,
-    Link,
-    Monitor,
-    ProcessSpec,
+    Looked,
+    NotConnected,
     Received,
     Refill,
     Refused,
-    Register,
-    Request,
-    SendExit,
-    Spawn,
     Stopped,
     Ticked,
     TookOver,
-    TrapExit,
     Undelivered,
-    Unlink,
-    Unregister,
     Violated,
-    Whereis,
     Writable,
 )
+from actorcore.words import ProcessSpec
 from supervisors.child_spec import ChildSpec
 from supervisors.session_vocabulary import (
     CountSessions,
@@ -61,7 +65,8 @@ from supervisors.session_vocabulary import (
     StopSession,
 )
 from supervisors.sessions import Sessions
-from tests.lives.book import NOT_YET, Book, Party, secret_of
+from tests.lives.book import Book, secret_of
+from tests.lives.party import NOT_YET, Party
 
 INSTANCE, MAX_SESSIONS = 7, 3
 CHECK_EVERY = 250
@@ -235,7 +240,10 @@ class World:
         self.ref += 1
         bits = self.pick(256)
         name = NAMES[self.pick(len(NAMES))] if bits & 3 == 0 else None
-        spec = ProcessSpec("m:f", trap_exit=bits & 12 == 12, name=name, init_timeout_s=1.0 + (bits & 7), may_spawn=bits != 200)
+        spec = ProcessSpec(
+            "m:f", trap_exit=bits & 12 == 12, name=name, init_timeout_s=1.0 + (bits & 7), may_spawn=bits != 200,
+            busy_timeout_s=2.0 if bits & 7 == 7 else None, when_hung="kill" if bits & 8 else "report",
+        )  # fmt: skip
         self.book.newest = None
         self.request(self.asker(), Spawn(spec, bool(bits & 16), self.ref if bits & 32 else 0, bits & 64 == 0))
         new = self.book.newest
@@ -388,6 +396,9 @@ class World:
         self.now += (0.0, 0.3, 1.0, 3.0)[self.pick(4)]
         self.crowd = (5, 12, 30)[self.pick(3)]
         self.do(Ticked())
+        looks, self.book.looks = self.book.looks, []
+        if looks:
+            self.do(Looked({serial: (0.0, self.now, self.now - 1.0, self.now - 5.0)[self.pick(4)] for serial in looks}))
 
     def supervise(self) -> None:
         """Ask the supervisor of all sessions."""
@@ -410,6 +421,8 @@ class World:
     def misbehave(self) -> None:
         if self.pick(4) == 0 and (to := self.known()):
             self.do(Violated(to, "junk"))
+        elif (party := self.anyone()).peers and self.pick(2):
+            self.do(NotConnected(party.serial, next(iter(party.peers)), "emfile"))
         elif self.tail and (effect := next((e for e in self.tail[-1][2] if type(e) is Deliver), None)):
             party = self.book.parties.get(effect.to)
             if party is not None and party.is_reachable() and effect.seq == party.seen:
