@@ -7,7 +7,7 @@ import msgspec
 from actorcore.effects import Deliver
 from actorcore.kernel import Kernel
 from actorcore.requests import Ask, Introduce, Link, Request, SendExit, TrapExit
-from actorcore.signals import Answer, Asked, Booted, Born, ClientAttached, Event, Exit, Exited
+from actorcore.signals import Answer, Asked, Booted, Born, ClientAttached, Event, Exit, Exited, NotConnected, PeerDown
 from actorcore.words import ProcessSpec
 from supervisors.child_spec import ChildSpec
 from supervisors.session_vocabulary import SessionRequest, StartSession, StopSession

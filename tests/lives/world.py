@@ -219,7 +219,8 @@ class World:
     def known(self) -> int:
         """A serial that may be known to somebody: neither a blank's nor an unborn session's."""
         party = self.anyone()
-        return party.serial if party.spec is not None or party.kind == "client" else 0
+        is_known: bool = party.kind == "client" or party.spec is not None
+        return party.serial if is_known else 0
 
     def asker(self) -> Party:
         """Somebody who can ask, or has just died; a stranger when chance finds nobody."""
@@ -244,10 +245,10 @@ class World:
             "m:f", trap_exit=bits & 12 == 12, name=name, init_timeout_s=1.0 + (bits & 7), may_spawn=bits != 200,
             busy_timeout_s=2.0 if bits & 7 == 7 else None, when_hung="kill" if bits & 8 else "report",
         )  # fmt: skip
-        self.book.newest = None
+        before = self.book.newest
         self.request(self.asker(), Spawn(spec, bool(bits & 16), self.ref if bits & 32 else 0, bits & 64 == 0))
         new = self.book.newest
-        if new is None or bits >= 250:
+        if new is None or new is before or bits >= 250:
             return None
         self.everyone.append(new)
         self.do(Born(new.serial, 1000 + new.serial))
@@ -421,8 +422,8 @@ class World:
     def misbehave(self) -> None:
         if self.pick(4) == 0 and (to := self.known()):
             self.do(Violated(to, "junk"))
-        elif (party := self.anyone()).peers and self.pick(2):
-            self.do(NotConnected(party.serial, next(iter(party.peers)), "emfile"))
+        elif (end := self.anyone()).peers and self.pick(2):
+            self.do(NotConnected(end.serial, next(iter(end.peers)), "emfile"))
         elif self.tail and (effect := next((e for e in self.tail[-1][2] if type(e) is Deliver), None)):
             party = self.book.parties.get(effect.to)
             if party is not None and party.is_reachable() and effect.seq == party.seen:

@@ -11,7 +11,7 @@ import sys
 import time
 from random import Random
 
-from tests.mutants.judge import ALL, JUDGES, Wrong, verdicts
+from tests.mutants.judge import ALL, JUDGES, Wrong, control, verdicts
 from tests.mutants.operators import mutants
 from tests.mutants.planted import planted
 
@@ -31,6 +31,10 @@ def main() -> int:
     wrongs = [wrong for wrong in (planted() if wanted.kind == "planted" else mutants()) if wanted.only in wrong.name]
     if wanted.sample and wanted.sample < len(wrongs):
         wrongs = sorted(Random(wanted.seed).sample(wrongs, wanted.sample), key=lambda wrong: wrong.name)
+    right = control(ALL if wanted.judge == "all" else JUDGES[wanted.judge], wanted.lives)
+    if right.by:
+        print(f"the judge condemns the right program: {right.by}")
+        return 2
     share, missed = judge(wrongs, wanted.judge, wanted.jobs, wanted.lives, wanted.verbose)
     needed = 1.0 if wanted.kind == "planted" else 0.9
     of_what = "wrong rules" if wanted.kind == "planted" else f"operator mutants (seed {wanted.seed})"

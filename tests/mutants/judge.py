@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.mutants.patching import ROOT, WrongModule
+from tests.mutants.patching import ROOT, WrongModule, path_of
 
 JUDGES: dict[str, list[str]] = {
     "lives": ["tests/test_lives_simulation.py"],
@@ -88,6 +88,12 @@ def verdict(wrong: Wrong, tests: list[str], lives: int) -> Verdict:
     return Verdict(wrong.name, by if code else "")
 
 
+def control(tests: list[str], lives: int) -> Verdict:
+    """What the judge says of a program that is right; it should notice nothing."""
+    module = "actorcore.links"
+    return verdict(Wrong("the right program", module, path_of(module).read_text()), tests, lives)
+
+
 def verdicts(wrongs: list[Wrong], tests: list[str], jobs: int, lives: int) -> Iterator[Verdict]:
     """In the order of ``wrongs``."""
     with ThreadPoolExecutor(jobs) as pool:
@@ -106,7 +112,7 @@ def _judge(wrong: Wrong, tests: list[str], lives: int, told: int) -> None:
         os.dup2(null, 2)
         os.chdir(ROOT)
         os.environ["LIVES"] = str(lives)
-        sys.meta_path.insert(0, WrongModule(wrong.module, wrong.text))  # type: ignore[arg-type]
+        sys.meta_path.insert(0, WrongModule(wrong.module, wrong.text))
         first = _FirstFailure()
         argv = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", NOT_PLANTED]
         code = int(pytest.main([*argv, *tests], plugins=[first]))

@@ -16,11 +16,10 @@ def path_of(module: str) -> Path:
     return ROOT / (module.replace(".", "/") + ".py")
 
 
-def replaced(module: str, old: str, new: str) -> str:
-    """The module's source with its one ``old`` replaced. Raises ValueError when there is none, or more than one."""
-    text = path_of(module).read_text()
+def replaced(text: str, old: str, new: str) -> str:
+    """``text`` with its one ``old`` replaced. Raises ValueError when there is none, or more than one."""
     if text.count(old) != 1:
-        raise ValueError(f"{module} has {text.count(old)} of {old!r}, one is needed")
+        raise ValueError(f"the source has {text.count(old)} of {old!r}, one is needed")
     return text.replace(old, new)
 
 
