@@ -29,16 +29,22 @@ class Monitors(msgspec.Struct):
         target = self.targets.get(watcher, {}).get(ref)
         if target is None:
             return False
-        self._forget_ref(watcher, ref)
         self._forget_watch(target, watcher, ref)
+        remaining = self.targets[watcher]
+        del remaining[ref]
+        if not remaining:
+            del self.targets[watcher]
         return True
 
     def fire(self, target: int) -> list[tuple[int, list[int]]]:
         """Remove all monitors of a dead target; each watcher with its refs, longest watching first."""
         fired = [(watcher, list(refs)) for watcher, refs in self.refs.pop(target, {}).items()]
         for watcher, refs in fired:
+            remaining = self.targets[watcher]
             for ref in refs:
-                self._forget_ref(watcher, ref)
+                del remaining[ref]
+            if not remaining:
+                del self.targets[watcher]
         return fired
 
     def drop(self, watcher: int) -> None:
@@ -48,12 +54,6 @@ class Monitors(msgspec.Struct):
 
     def count(self) -> int:
         return sum(map(len, self.targets.values()))
-
-    def _forget_ref(self, watcher: int, ref: int) -> None:
-        remaining = self.targets[watcher]
-        del remaining[ref]
-        if not remaining:
-            del self.targets[watcher]
 
     def _forget_watch(self, target: int, watcher: int, ref: int) -> None:
         watchers = self.refs[target]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar
 
 from actorcore.gen_server import GenServer, Reply, Result
-from actorcore.mailbox import CallMessage, From
+from actorcore.mailbox import CallMessage, DownMessage, From
+from actorcore.pids import Pid
 from actorcore.runtime.process import Process
 
 
@@ -37,3 +39,18 @@ class ViewServer(EchoServer):
     """Takes bodies as views of the buffer that they came in."""
 
     casts: ClassVar[object] = memoryview
+
+
+def watcher(process: Process, report_to: int) -> None:
+    """Each call ``[serials, monitors of each]`` sets monitors; then the time of the last DOWN goes to ``report_to``."""
+    instance = process.self_pid.instance
+    while True:
+        event = process.receive()
+        assert isinstance(event, CallMessage)
+        assert isinstance(event.body, list)
+        serials, each = event.body
+        left = len([process.monitor(Pid(instance, serial)) for serial in serials for _ in range(each)])
+        process.reply(event.frm, left)
+        while left:
+            left -= type(process.receive()) is DownMessage
+        process.send(Pid(instance, report_to), time.monotonic())

@@ -42,6 +42,7 @@ from actorcore.signals import (
 )  # fmt: skip
 
 EPOLL_BATCH = 64
+_decode_term = frames.term_decoder.decode
 FINISH_S = 1.0
 """A process that ends lets its introductions and queues leave for so long."""
 
@@ -198,16 +199,15 @@ class Intake:
 
     def event_of(self, item: Item) -> Event | None:
         """``item`` decoded; None when it is no plain data."""
-        if not isinstance(item, Raw):
-            return item
-        pid = Pid(self.self_pid.instance, item.frm)
+        if type(item) is not Raw:
+            return item  # type: ignore[return-value]  # a notice
+        message = item.message
         try:
-            body = frames.term_decoder.decode(item.message.body)
+            body = _decode_term(message.body)
         except frames.DECODE_ERRORS:
             return None
-        if isinstance(item.message, Call):
-            return CallMessage(From(pid, item.message.number), body)
-        return Message(pid, body)
+        pid = Pid(self.self_pid.instance, item.frm)
+        return CallMessage(From(pid, message.number), body) if type(message) is Call else Message(pid, body)
 
     # ---- pids and serials -------------------------------------------------------------------------------------------
 

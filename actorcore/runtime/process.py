@@ -31,12 +31,15 @@ class Process(Messaging):
             self.status.busy(monotonic_ns(), len(self.mailbox.items))
 
     def _next_event(self, deadline_s: float | None) -> Event | None:
-        while (item := self.next_item(deadline_s)) is not None:
+        while True:
+            items = self.mailbox.items
+            item = items.popleft() if items else self.next_item(deadline_s)
+            if item is None or type(item) is not Raw:
+                return item  # type: ignore[return-value]  # a notice
             event = self.event_of(item)
             if event is not None:
                 return event
             self.refuse(item)
-        return None
 
     def refuse(self, item: Item) -> None:
         """Tell the sender of a call that its message does not decode; other messages are dropped."""
