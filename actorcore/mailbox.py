@@ -86,14 +86,11 @@ class Dead(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-class Waiting:
+class Waiting(msgspec.Struct, eq=False):
     """One call under way; ``outcome`` is None until it is over."""
 
-    __slots__ = ("outcome", "peer")
-
-    def __init__(self, peer: int) -> None:
-        self.peer = peer
-        self.outcome: Reply | Refusal | Dead | None = None
+    peer: int
+    outcome: Reply | Refusal | Dead | None = None
 
     def settle(self, outcome: Reply | Refusal | Dead) -> None:
         """The call is over."""

@@ -45,14 +45,10 @@ EAGER_ITEMS = 64
 """Messages handled in a row before the other tasks of the loop get a turn."""
 
 
-class _AwaitedCall(Waiting):
+class _AwaitedCall(Waiting, kw_only=True, eq=False):
     """A call under way whose outcome wakes a task."""
 
-    __slots__ = ("done",)
-
-    def __init__(self, peer: int, done: asyncio.Future[None]) -> None:
-        super().__init__(peer)
-        self.done = done
+    done: asyncio.Future[None]
 
     def settle(self, outcome: Reply | Refusal | Dead) -> None:
         super().settle(outcome)
@@ -157,7 +153,7 @@ class AsyncProcess(Intake):
         if peer == self._serial:
             raise CallFailed("calling_self")
         deadline_s = _deadline(timeout_s)
-        call = _AwaitedCall(peer, self._loop.create_future())
+        call = _AwaitedCall(peer, done=self._loop.create_future())
         number = self.mailbox.expect(call)
         try:
             await self._post(peer, Call(number, request))  # type: ignore[arg-type]  # encoded in place of its Raw
