@@ -66,7 +66,7 @@ class Placement:
             if self._fork() == 0:
                 _live(serial, start, theirs)
             theirs.close()
-            _introduce(node, serial - 1, serial, ours)
+            _introduce(node, serial - 1, serial, ours, opens=True)
             ours.close()
             pids.append(Pid(1, serial))
         for pid in pids:
@@ -83,18 +83,21 @@ class Placement:
 
 
 def _live(serial: int, start: str, channel: socket.socket) -> NoReturn:
-    node, control = sockets.pair()
-    _introduce(node, 1, 1, channel)
-    channel.close()
-    _kept.append(node)
-    lean.run(control, _begin(serial, start), memoryview(bytearray(PAGE_BYTES)))
+    try:
+        node, control = sockets.pair()
+        _introduce(node, 1, 1, channel, opens=False)
+        channel.close()
+        _kept.append(node)
+        lean.run(control, _begin(serial, start), memoryview(bytearray(PAGE_BYTES)))
+    finally:
+        os._exit(1)
 
 
 _kept: list[socket.socket] = []
 
 
-def _introduce(node: socket.socket, seq: int, peer: int, channel: socket.socket) -> None:
-    sockets.send(node, frames.encoder.encode([Downlink(seq, Channel(peer))]), [channel.fileno()])
+def _introduce(node: socket.socket, seq: int, peer: int, channel: socket.socket, opens: bool) -> None:
+    sockets.send(node, frames.encoder.encode([Downlink(seq, Channel(peer, opens))]), [channel.fileno()])
 
 
 def _begin(serial: int, start: str) -> Begin:

@@ -71,16 +71,19 @@ def raw_echo(sock: socket.socket) -> None:
         os.write(fd, os.read(fd, 65536))
 
 
+encode = frames.encoder.encode
+decode = msgspec.msgpack.Decoder(list[Call]).decode
+
+
 def bare_trip(sock: socket.socket) -> None:
-    sock.send(frames.encoder.encode([Call(1, BODY)]))  # type: ignore[arg-type]  # encoded in place of its Raw
-    (call,) = msgspec.msgpack.decode(sock.recv(65536), type=list[Call])
+    sock.send(encode([Call(1, BODY)]))  # type: ignore[arg-type]  # encoded in place of its Raw
+    (call,) = decode(sock.recv(65536))
     frames.term_decoder.decode(call.body)
 
 
 def bare_echo(sock: socket.socket) -> None:
     while True:
-        (call,) = msgspec.msgpack.decode(sock.recv(65536), type=list[Call])
-        sock.send(frames.encoder.encode([call]))
+        sock.send(encode(decode(sock.recv(65536))))
 
 
 if __name__ == "__main__":

@@ -187,8 +187,10 @@ class Channel:
 
     # ---- receiving --------------------------------------------------------------------------------------------------
 
-    def read(self) -> list[Message] | None:
+    def read(self, wait: bool = False) -> list[Message] | None:
         """The messages of the next datagram, or of the parts that are there; None when there is none now.
+
+        With ``wait`` it takes a moment for one to come, see sockets.be_patient.
 
         :raises PeerGone: everything has been read and nothing more will come; half a message is dropped.
         :raises ProtocolError: junk; close the channel.
@@ -196,7 +198,7 @@ class Channel:
         if self.sock is None:
             return None
         if self._large is None:
-            data = sockets.receive_data(self.sock)
+            data = sockets.receive_data(self.sock, wait)
             if data is None:
                 return None
             try:

@@ -71,6 +71,7 @@ class Intake:
         self.mailbox = Mailbox()
         self._registry = registry
         self._serial = begin.serial
+        self._instance = begin.instance
         self._epoll = select.epoll()
         control.setblocking(False)
         self._control = ControlLink(control)
@@ -122,7 +123,7 @@ class Intake:
         events = self._poll(timeout_s, EPOLL_BATCH)
         for fd, mask in events:
             if fd != self._control_fd:
-                self._ready(fd, bool(mask & READABLE), bool(mask & WRITABLE))
+                self._ready(fd, mask & READABLE != 0, mask & WRITABLE != 0)
             else:
                 self.on_control(mask)
         return bool(events)
@@ -206,7 +207,7 @@ class Intake:
             body = _decode_term(message.body)
         except frames.DECODE_ERRORS:
             return None
-        pid = Pid(self.self_pid.instance, item.frm)
+        pid = Pid(self._instance, item.frm)
         return CallMessage(From(pid, message.number), body) if type(message) is Call else Message(pid, body)
 
     # ---- pids and serials -------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from actorcore.frames import Message, Reply
 from actorcore.mailbox import Dead, DownMessage, ExitMessage, Mailbox, Raw, Refusal
 from actorcore.pids import Pid
+from actorcore.runtime import sockets
 from actorcore.runtime.complain import complain
 from actorcore.runtime.peers import Peer, Peers
 from actorcore.signals import Down, Exit
@@ -38,13 +39,26 @@ class LeanPeers(Peers):
         for known in self._by_fd.values():
             self._arm_channel(known)
 
+    def read_soon(self, serial: int) -> None:
+        """Wait a moment for ``serial`` alone, which has been asked: cheaper than asking the epoll, and mostly enough.
+
+        Not while something waits for room, here or there: then everybody has to be heard.
+        """
+        peer = self._peers.get(serial)
+        if peer is not None and peer.channel.sock is not None and not self.is_restricted and peer.channel.is_flushed():
+            self._read(peer, True)
+
     def on_down(self, down: Down) -> None:
         """A monitored process is dead."""
         super().on_down(down)
-        for ref in down.refs:
-            self._mailbox.push(DownMessage(ref, Pid(self._instance, down.pid), down.reason))
+        pid = Pid(self._instance, down.pid)
+        self._mailbox.items.extend(DownMessage(ref, pid, down.reason) for ref in down.refs)
 
     # ---- the surroundings of Peers ----------------------------------------------------------------------------------
+
+    def _adopt(self, peer: Peer, sock: socket.socket) -> None:
+        sockets.be_patient(sock)
+        super()._adopt(peer, sock)
 
     def _arm(self, peer: Peer, sock: socket.socket, read: bool, write: bool) -> None:
         fd = sock.fileno()

@@ -16,6 +16,7 @@ from actorcore.runtime.channel import Channel
 from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.intake import ExitSelf, Intake
 from actorcore.runtime.node_requests import NodeRequests
+from actorcore.runtime.sockets import MOMENT_S
 from actorcore.runtime.status_page import fitting
 
 QUEUE_WAIT_S = 5.0
@@ -35,7 +36,7 @@ class Messaging(NodeRequests):
         :raises CallTimeout: no answer in time.
         :raises RequestError: the callee refused the message (``invalid_message``), or ``mailbox_full``.
         """
-        peer = self._resolve(to)
+        peer = to.serial if type(to) is Pid and to.instance == self._instance else self._resolve(to)
         if peer is None:
             raise CallFailed(NOPROC)
         if peer == self._serial:
@@ -45,6 +46,8 @@ class Messaging(NodeRequests):
         number = self.mailbox.expect(waiting)
         try:
             self._post(peer, Call(number, request))  # type: ignore[arg-type]  # encoded in place of its Raw
+            if not self._batching and (timeout_s is None or timeout_s > MOMENT_S):
+                self._peers.read_soon(peer)
             while (outcome := waiting.outcome) is None:
                 if not self.pump(deadline_s, peer) and deadline_s is not None and monotonic_s() >= deadline_s:
                     raise CallTimeout(f"no answer within {timeout_s} s")
@@ -72,7 +75,7 @@ class Messaging(NodeRequests):
         self._post(frm.pid.serial, Reply(frm.number, error=(code, detail)))
 
     def _post_to(self, to: Pid | str, message: Cast | Info) -> None:
-        peer = to.serial if type(to) is Pid and to.instance == self.self_pid.instance else self._resolve(to)
+        peer = to.serial if type(to) is Pid and to.instance == self._instance else self._resolve(to)
         if peer == self._serial:
             body = msgspec.Raw(frames.encoder.encode(message.body))
             self.mailbox.push(Raw(peer, type(message)(body)))

@@ -178,13 +178,13 @@ class Peers:
                 self._arm_channel(peer)
             self._settle(peer)
 
-    def _read(self, peer: Peer) -> bool:
-        """One datagram; False when there is none now or no more ever."""
+    def _read(self, peer: Peer, wait: bool = False) -> bool:
+        """One datagram; False when there is none now (``wait``: nor in a moment) or no more ever."""
         channel = peer.channel
         if channel.mark > peer.heard:
             return False
         try:
-            messages = channel.read()
+            messages = channel.read(wait)
         except PeerGone:
             self._end(peer)
             return False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import os
 import socket
+import struct
 
 import msgspec
 
@@ -18,6 +19,8 @@ from actorcore.frames import MAX_DATAGRAM_BYTES
 
 SEND_BUFFER_BYTES = 4 << 20
 """Asked of the kernel for every socket; an unread 64-byte message is charged 768 B of it (LIMITS.md §4)."""
+MOMENT_S = 0.004
+"""The answer to a call mostly comes within it."""
 MAX_FDS = 16
 # As plain ints: the enum's own operators cost microseconds, and every child pages to write to.
 _CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
@@ -68,6 +71,12 @@ def enlarge(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, SEND_BUFFER_BYTES)
     except PermissionError:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+
+def be_patient(sock: socket.socket) -> None:
+    """Let ``receive_data(sock, wait=True)`` wait for MOMENT_S. Whoever uses ``sock`` says MSG_DONTWAIT where it means it."""
+    sock.setblocking(True)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, int(MOMENT_S * 1e6)))
 
 
 def send(sock: socket.socket, data: bytes | bytearray | memoryview, fds: tuple[int, ...] | list[int] = ()) -> bool:
@@ -147,18 +156,20 @@ def consume(sock: socket.socket) -> None:
     sock.recv(1, DONTWAIT)
 
 
-def receive_data(sock: socket.socket) -> bytes | None:
+def receive_data(sock: socket.socket, wait: bool = False) -> bytes | None:
     """As :func:`receive` where no descriptors are expected: the kernel closes those that came. Faster.
+
+    With ``wait`` it takes up to the moment of :func:`be_patient` for a datagram to come.
 
     :raises PeerGone: the end, after everything that had been sent.
     :raises ProtocolError: the datagram was too large; it is consumed.
     """
     try:
-        data = sock.recv(ONE_MORE_BYTES, DONTWAIT)
+        data = sock.recv(ONE_MORE_BYTES, 0 if wait else DONTWAIT)
     except BlockingIOError:
         return None
     except ConnectionResetError:
-        return receive_data(sock)
+        return receive_data(sock, wait)
     if not data:
         raise PeerGone("the other end is closed")
     if len(data) > MAX_DATAGRAM_BYTES:
