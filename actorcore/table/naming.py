@@ -62,10 +62,13 @@ def _add(turn: Turn, asker: Entry, body: Register) -> tuple[str, Term] | None:
         return error, name
     if holder is None:
         return failure(NOPROC)
-    error = names.error_of(name, holder.serial, holder.parent, body.value)
+    # A name that a supervisor keeps is for the child in whose spec it is, not for its siblings.
+    is_its_own = holder.spec is not None and holder.spec.name == name
+    parent = holder.parent if is_its_own else NOBODY
+    error = names.error_of(name, holder.serial, parent, body.value)
     if error == "value_too_long":
         return error, len(body.value)
     if error is not None:
         return error, names.holder_of(name)
-    names.add(name, holder.serial, asker.serial, published=False, parent=holder.parent, value=body.value)
+    names.add(name, holder.serial, asker.serial, published=False, parent=parent, value=body.value)
     return None
