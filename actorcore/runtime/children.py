@@ -23,6 +23,12 @@ ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL
 """The variables that a session gets; everything else stays out (LD_PRELOAD, tokens)."""
 
 
+_NEVER_IGNORED = {
+    signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL,
+    signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Death:
     """waitid(2): ``code`` is CLD_EXITED, CLD_KILLED or CLD_DUMPED, ``status`` the exit code or signal number."""
@@ -54,7 +60,9 @@ def changes(is_session: Callable[[int], bool]) -> Iterator[Death | Halt]:
         if ended and is_session(seen.si_pid):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(seen.si_pid, signal.SIGKILL)
-        taken = os.waitid(os.P_PID, seen.si_pid, flags)
+        # Only a change of the kind that was seen: a death that came meanwhile is for the next round.
+        kind = os.WEXITED if ended else os.WSTOPPED | os.WCONTINUED
+        taken = os.waitid(os.P_PID, seen.si_pid, kind | os.WNOHANG)
         if taken is None:
             continue
         if ended:
@@ -94,6 +102,21 @@ def children_of_self() -> list[int]:
     return [int(word) for word in syscalls.read_proc(f"self/task/{os.getpid()}/children").split()]
 
 
+def is_child(os_pid: int) -> bool:
+    """Whether this is the number of a child that has not been reaped."""
+    try:
+        os.waitid(os.P_PID, os_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def ignore_all_but(some: set[signal.Signals]) -> None:
+    """Ignore every signal but ``some``, those of the own faults, and SIGCHLD: ignored ones cost their target nothing."""
+    for number in signal.valid_signals() - some - _NEVER_IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def kill(os_pid: int) -> None:
     """SIGKILL for a child that has not been reaped."""
     with contextlib.suppress(ProcessLookupError):
@@ -127,7 +150,7 @@ def spawn_program(argv: list[str], fds: list[int]) -> int:
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     return os.posix_spawn(
         argv[0], argv, environment, file_actions=[*actions, *moves], setsid=True, setsigmask=[],
-        setsigdef=[signal.SIGPIPE, signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT],
+        setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ the node has acted on it, its death. It is blocking, single-threaded, runs no us
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import signal
@@ -13,25 +14,22 @@ import socket
 from collections.abc import Callable
 
 from actorcore import guardian_words as words
+from actorcore.ending import Ending
 from actorcore.errors import ProtocolError
 from actorcore.faults import point
 from actorcore.renewal import READY_S, Renewal
 from actorcore.runtime import children, clock, descriptors, log, memory, sockets, syscalls
-from actorcore.runtime.children import Death
+from actorcore.runtime.children import Death, Halt
 from actorcore.runtime.guardian_keep import Kept, Link, Mappings, dismiss, say
 from actorcore.runtime.node_birth import become_node
 from actorcore.runtime.zygotes import Zygotes
 from actorcore.signals import ReloadEnded
+from actorcore.succession import Succession
 
-NODE_HANG_S = 5.0
-"""A node that has not stamped the ledger for so long is killed."""
-SHUTDOWN_GRACE_S = 15.0
-"""From the first TERM to the end of everything, if the node does not finish by itself."""
 WATCH_PERIOD_S = 1.0
-NODE_BACKOFF_S = (0.0, 0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 UNCLAIMED_MAX = 4096
-FORCING_SIGNALS = 3
-"""The third TERM or INT (or one QUIT) ends everything at once; a second changes nothing."""
+CHANGES_PER_TURN = 1000
+"""Deaths, stops and continues taken in one turn: whoever causes them without end holds up nothing else."""
 
 _TOLD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
 
@@ -48,16 +46,14 @@ class Guardian:
         self._kept: dict[int, Kept] = {}
         self._serial_of: dict[int, int] = {}
         self._unclaimed: dict[int, words.Died] = {}
+        self._untold: set[int] = set()
         self._zygotes = Zygotes(mappings, self._tell_of_zygote)
         self._node: Link | None = None
         self._spare: Link | None = None
         self._generation = 0
-        self._failures = 0
-        self._spare_strikes = 0
-        self._next_start_s = 0.0
-        self._took_over_s = 0.0
-        self._ending_s: float | None = None
-        self._told_to_end = 0
+        self._succession = Succession()
+        self._ending = Ending()
+        self._is_behind = False
         self._halted = False
         self._schema = 0
         self._from_disk = False
@@ -69,6 +65,7 @@ class Guardian:
     def run(self) -> int:
         """Serve until the daemon is told to end; the exit status of the daemon."""
         signals = {signal.SIGCHLD, *_TOLD}
+        children.ignore_all_but(signals)
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
@@ -77,7 +74,7 @@ class Guardian:
         self._signals = syscalls.signal_descriptor({int(s) for s in signals})
         for template in words.TEMPLATES:
             self._zygotes.start(template)
-        self._spare = self._fork_node(self._from_disk)
+        self._start_spare()
         while not self._halted:
             self._turn()
         self._end_everything()
@@ -92,68 +89,63 @@ class Guardian:
             poll.register(link.sock, select.POLLIN | (select.POLLOUT if link.waiting else 0))
         ready = dict(poll.poll(self._patience_s() * 1000))
         if self._signals in ready:
-            self._on_signals()
+            for number in syscalls.read_signals(self._signals):
+                self._on_told(number)
+        if self._signals in ready or self._is_behind:
+            self._reap()
         for link in self._links():
             if link.sock.fileno() in ready:
                 link.flush()
                 self._listen_to(link)
+        self._tell_halted()
         self._watch()
 
     def _links(self) -> list[Link]:
         return [link for link in (self._node, self._spare, self._renewed) if link is not None]
 
     def _patience_s(self) -> float:
+        if self._is_behind:
+            return 0.0
         now = clock.monotonic_s()
-        due = [*self._zygotes.deadlines(), *([self._next_start_s] if self._spare is None else [])]
+        due = [*self._zygotes.deadlines(), *([self._succession.next_start_s] if self._spare is None else [])]
         return max(0.0, min([WATCH_PERIOD_S, *(at - now for at in due)]))
 
-    def _on_signals(self) -> None:
-        for number in syscalls.read_signals(self._signals):
-            if number in _TOLD:
-                self._on_told(number)
-        self._reap()
-
     def _on_told(self, number: int) -> None:
-        if number == signal.SIGHUP:
-            if self._ending_s is None:
+        match self._ending.on_signal(number, clock.monotonic_s()):
+            case "reload":
                 self._reload(self._reloads)
-            return
-        if number == signal.SIGQUIT:
-            self._halted = True
-            return
-        self._told_to_end += 1
-        if self._told_to_end >= FORCING_SIGNALS:
-            self._halted = True
-        elif self._ending_s is None:
-            self._ending_s = clock.monotonic_s() + SHUTDOWN_GRACE_S
-            if self._node is not None:
+            case "force":
+                self._halted = True
+            case "end" if self._node is not None:
                 self._node.say(words.Signalled(number))
 
     def _watch(self) -> None:
         now = clock.monotonic_s()
-        if self._ending_s is not None and now > self._ending_s:
-            self._halted = True
-        if self._spare is None and now >= self._next_start_s:
-            self._spare = self._fork_node(self._from_disk)
+        self._halted |= self._ending.is_over(now)
+        if self._spare is None:
+            if now >= self._succession.next_start_s:
+                self._start_spare()
+        elif not self._spare.ready and self._succession.is_spare_late(now):
+            children.kill(self._spare.os_pid)
         if self._renewal is not None and (refusal := self._renewal.on_time(now)):
             self._end_reload(refusal)
         self._zygotes.start_due(now)
         if self._node is None:
             return
-        stamped_s = max(self._mappings.stamp_ns() / 1e9, self._took_over_s)
-        if now - stamped_s > NODE_HANG_S:
-            say(f"node {self._node.os_pid} hangs: no turn for {now - stamped_s:.1f} s; killed")
+        silent_s = self._succession.silent_s(self._mappings.stamp_ns() / 1e9, now)
+        if silent_s is not None:
+            say(f"node {self._node.os_pid} hangs: no turn for {silent_s:.1f} s; killed")
             children.kill(self._node.os_pid)
 
     # ---- deaths ---------------------------------------------------------------------------------------------------
 
     def _reap(self) -> None:
-        deaths: list[Death] = []
-        for change in children.changes(self._serial_of.__contains__):
-            if isinstance(change, Death):
-                deaths.append(change)
-            else:
+        changes = list(itertools.islice(children.changes(self._serial_of.__contains__), CHANGES_PER_TURN))
+        self._is_behind = len(changes) == CHANGES_PER_TURN
+        for change in changes:
+            if isinstance(change, Halt):
                 self._on_halted(change.os_pid, change.stopped)
+        deaths = [change for change in changes if isinstance(change, Death)]
         if any(death.os_pid in self._serial_of for death in deaths):
             children.sweep_orphans(self._ours, self._hear_adoptions)
         for death in deaths:
@@ -171,6 +163,7 @@ class Guardian:
         serial = self._serial_of.pop(death.os_pid, None)
         if serial is not None:
             kept = self._kept[serial]
+            self._untold.discard(serial)
             kept.died = words.Died(serial, death.code, death.status)
             if self._node is not None:
                 self._node.say(kept.died)
@@ -189,15 +182,24 @@ class Guardian:
         if os_pid not in self._serial_of:
             self._hear_adoptions()
         serial = self._serial_of.get(os_pid)
-        if serial is None:
-            if stopped and not any(os_pid == link.os_pid for link in self._links()):
-                children.kill(os_pid)  # a zygote or a newborn: the orders that wait are given again
-            return
-        self._kept[serial].stopped = stopped
-        if self._node is not None:
-            self._node.say(words.Halted(serial, stopped))
+        if serial is not None:
+            self._kept[serial].stopped = stopped
+            self._untold.add(serial)
+        elif stopped and (self._node is None or os_pid != self._node.os_pid):
+            children.kill(os_pid)  # zygote, spare, newborn: who waits for it gets another one
+
+    def _tell_halted(self) -> None:
+        """Of each process the last change, as fast as the node listens: whoever sends STOP and CONT may be faster."""
+        if self._node is not None and not self._node.waiting:
+            for serial in self._untold & self._kept.keys():
+                self._node.say(words.Halted(serial, self._kept[serial].stopped))
+            self._untold.clear()
 
     # ---- node and spare -------------------------------------------------------------------------------------------
+
+    def _start_spare(self) -> None:
+        self._spare = self._fork_node(self._from_disk)
+        self._succession.on_spare_started(clock.monotonic_s())
 
     def _fork_node(self, from_disk: bool) -> Link:
         ours, theirs = sockets.pair()
@@ -212,23 +214,18 @@ class Guardian:
 
     def _on_spare_death(self) -> None:
         assert self._spare is not None
+        self._succession.on_spare_dead(self._spare.ready, clock.monotonic_s())
         if not self._spare.ready:
-            self._spare_strikes += 1
-            say(f"a spare node died before it was ready ({self._spare_strikes})")
+            say(f"a spare node died before it was ready ({self._succession.strikes})")
         self._spare.sock.close()
         self._spare = None
-        self._next_start_s = clock.monotonic_s() + self._backoff_s()
-
-    def _backoff_s(self) -> float:
-        return NODE_BACKOFF_S[min(max(self._failures, self._spare_strikes), len(NODE_BACKOFF_S) - 1)]
 
     def _on_node_death(self, death: Death) -> None:
         assert self._node is not None
         say(f"node {self._node.os_pid} died (code {death.code}, status {death.status})")
         self._node.sock.close()
         self._node = None
-        lived_s = clock.monotonic_s() - self._took_over_s
-        self._failures = 0 if lived_s > NODE_BACKOFF_S[-1] else self._failures + 1
+        self._succession.on_node_dead(clock.monotonic_s())
         if self._renewal is not None and self._renewed is None:
             self._end_reload(self._renewal.on_death(is_node=True))
         self._promote_whoever_is_ready()
@@ -246,8 +243,8 @@ class Guardian:
         assert self._node is None
         self._node, self._schema = link, link.schema
         self._generation += 1
-        self._took_over_s = clock.monotonic_s()
-        self._next_start_s = self._took_over_s + self._backoff_s()
+        self._succession.on_took_over(clock.monotonic_s())
+        self._untold.clear()
         for template, sock in self._zygotes.sockets():
             link.say(words.Zygote(template), [sock.fileno()])
         for at in range(0, len(self._kept), words.HELD_PER_DATAGRAM):
@@ -261,7 +258,7 @@ class Guardian:
                 link.say(kept.died)
         if self._ended is not None:
             link.say(self._ended)
-        if self._ending_s is not None:
+        if self._ending.due_s is not None:
             link.say(words.Signalled(signal.SIGTERM))
 
     def _hand_over(self, link: Link, some: list[tuple[int, Kept]]) -> None:
@@ -299,7 +296,7 @@ class Guardian:
     def _on_renewed(self) -> None:
         """The new code serves: the spare gives way to one of it."""
         dismiss(self._spare)
-        self._spare, self._next_start_s, self._from_disk = None, 0.0, True
+        self._spare, self._succession.next_start_s, self._from_disk = None, 0.0, True
         self._tell_end("")
 
     def _tell_end(self, error: str) -> None:
@@ -316,15 +313,20 @@ class Guardian:
                 self._on_said(link, datagram.data, datagram.fds)
         except sockets.PeerGone:
             return
+
+    def _on_said(self, link: Link, data: bytes, fds: list[int]) -> None:
+        word: words.ToGuardian | None = None
+        try:
+            word = words.to_guardian.decode(data)
         except ProtocolError as error:
             say(f"node {link.os_pid} said what is no word: {error}; killed")
             children.kill(link.os_pid)
-
-    def _on_said(self, link: Link, data: bytes, fds: list[int]) -> None:
-        match words.to_guardian.decode(data):
+        sockets.close_all(fds[isinstance(word, words.Hold) :])  # none but Hold brings one
+        match word:
             case words.Ready() as ready:
                 self._on_ready(link, ready)
             case words.Serving():
+                self._succession.on_serving(clock.monotonic_s())
                 self._on_serving()
                 if self._renewal is not None and self._renewed is None:
                     self._on_renewed()
@@ -344,7 +346,7 @@ class Guardian:
     def _on_ready(self, link: Link, said: words.Ready) -> None:
         link.ready, link.schema = True, said.schema
         if link is self._spare:
-            self._spare_strikes = 0
+            self._succession.on_spare_ready()
         elif self._renewal is not None:
             self._end_reload(self._renewal.on_ready(said, self._schema))
         if self._node is None:
@@ -367,12 +369,12 @@ class Guardian:
         kept = self._kept.get(serial)
         if kept is None or self._node is None:
             return
-        gone = self._unclaimed.pop(os_pid, None)
-        if gone is not None:
-            kept.died = words.Died(serial, gone.code, gone.status)
-            self._node.say(kept.died)
-            return
         if kept.os_pid == 0:
+            gone = self._unclaimed.pop(os_pid, words.Died(0, os.CLD_KILLED, signal.SIGKILL))
+            if not children.is_child(os_pid):  # else what died unclaimed had the same number before
+                kept.died = words.Died(serial, gone.code, gone.status)
+                self._node.say(kept.died)
+                return
             point("guardian.adopt")
             kept.os_pid, kept.pidfd = os_pid, os.pidfd_open(os_pid)
             self._serial_of[os_pid] = serial

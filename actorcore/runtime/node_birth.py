@@ -10,13 +10,11 @@ import sys
 import traceback
 from typing import NoReturn
 
-from actorcore.runtime import log, syscalls
+from actorcore.runtime import children, log, syscalls
 from actorcore.runtime.guardian_keep import Mappings
 
 CRASH_CHARACTERS = 3000
 """The end of a traceback, where the reason is; a record of the log has 4 KiB."""
-IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-"""A node does not hear these: they are the guardian's, which passes them on as words."""
 
 
 def become_node(entry: str, control: socket.socket, mappings: Mappings, guardian_pid: int, from_disk: bool) -> NoReturn:
@@ -30,9 +28,8 @@ def become_node(entry: str, control: socket.socket, mappings: Mappings, guardian
         syscalls.close_from(4)
         log.open_stderr()
         control = socket.socket(fileno=3)
+        children.ignore_all_but(set())  # TERM and its like are the guardian's, which passes them on as words
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        for number in IGNORED:
-            signal.signal(number, signal.SIG_IGN)
         os.setsid()
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 0)
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
