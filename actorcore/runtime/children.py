@@ -62,7 +62,10 @@ def changes(is_session: Callable[[int], bool]) -> Iterator[Death | Halt]:
                 os.killpg(seen.si_pid, signal.SIGKILL)
         # Only a change of the kind that was seen: a death that came meanwhile is for the next round.
         kind = os.WEXITED if ended else os.WSTOPPED | os.WCONTINUED
-        taken = os.waitid(os.P_PID, seen.si_pid, kind | os.WNOHANG)
+        try:
+            taken = os.waitid(os.P_PID, seen.si_pid, kind | os.WNOHANG)
+        except ChildProcessError:  # so says waitid of the dead that it is not asked for
+            continue
         if taken is None:
             continue
         if ended:
