@@ -23,10 +23,10 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def end_by_signal(os_pid: int) -> None:
-    """SIGKILL; it is dead when this returns."""
+def end_by_signal(os_pid: int, number: int = signal.SIGKILL) -> None:
+    """It is dead when this returns."""
     with watched([os_pid]) as handles:
-        send_signal(os_pid, signal.SIGKILL)
+        send_signal(os_pid, number)
         assert await_deaths(handles)
 
 
@@ -113,11 +113,14 @@ def test_a_process_that_died_before_it_was_adopted_is_told_with_its_true_status(
     node = world.puppet().take_over()
     os_pid, control = node.fork(1)
     world.keep(control)
-    end_by_signal(os_pid)
+    end_by_signal(os_pid, signal.SIGSEGV)
     while os_pid in world.children():
         os.sched_yield()
+    told = words.Died(1, os.CLD_KILLED, signal.SIGSEGV)
     node.say(words.Adopt(1, os_pid))
-    assert node.hear(words.Died) == words.Died(1, os.CLD_KILLED, signal.SIGKILL)
+    assert node.hear(words.Died) == told
+    node.say(words.Adopt(1, os_pid))  # as a successor does that has heard nothing
+    assert node.hear(words.Died) == told
 
 
 def test_a_dropped_process_that_lives_is_killed(world: World) -> None:

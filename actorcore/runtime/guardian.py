@@ -6,6 +6,7 @@ the node has acted on it, its death. It is blocking, single-threaded, runs no us
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import select
@@ -88,10 +89,9 @@ class Guardian:
         for link in self._links():
             poll.register(link.sock, select.POLLIN | (select.POLLOUT if link.waiting else 0))
         ready = dict(poll.poll(self._patience_s() * 1000))
-        if self._signals in ready:
+        if self._signals in ready or self._is_behind:
             for number in syscalls.read_signals(self._signals):
                 self._on_told(number)
-        if self._signals in ready or self._is_behind:
             self._reap()
         for link in self._links():
             if link.sock.fileno() in ready:
@@ -156,8 +156,7 @@ class Guardian:
             self._listen_to(self._node)
 
     def _ours(self) -> set[int]:
-        roles = {link.os_pid for link in self._links()}
-        return roles.union(self._serial_of, self._zygotes.os_pids())
+        return {*self._serial_of, *self._zygotes.os_pids(), *(link.os_pid for link in self._links())}
 
     def _on_death(self, death: Death) -> None:
         serial = self._serial_of.pop(death.os_pid, None)
@@ -308,11 +307,9 @@ class Guardian:
     # ---- what node and spare say ----------------------------------------------------------------------------------
 
     def _listen_to(self, link: Link) -> None:
-        try:
+        with contextlib.suppress(sockets.PeerGone):
             while link in self._links() and (datagram := link.receive()) is not None:
                 self._on_said(link, datagram.data, datagram.fds)
-        except sockets.PeerGone:
-            return
 
     def _on_said(self, link: Link, data: bytes, fds: list[int]) -> None:
         word: words.ToGuardian | None = None
@@ -369,17 +366,19 @@ class Guardian:
         kept = self._kept.get(serial)
         if kept is None or self._node is None:
             return
-        if kept.os_pid == 0:
+        if kept.os_pid == 0 and kept.died is None:
             gone = self._unclaimed.pop(os_pid, words.Died(0, os.CLD_KILLED, signal.SIGKILL))
-            if not children.is_child(os_pid):  # else what died unclaimed had the same number before
+            if children.is_child(os_pid):  # then who died unclaimed had the same number before it
+                point("guardian.adopt")
+                kept.os_pid, kept.pidfd = os_pid, os.pidfd_open(os_pid)
+                self._serial_of[os_pid] = serial
+                point("guardian.adopted")
+            else:
                 kept.died = words.Died(serial, gone.code, gone.status)
-                self._node.say(kept.died)
-                return
-            point("guardian.adopt")
-            kept.os_pid, kept.pidfd = os_pid, os.pidfd_open(os_pid)
-            self._serial_of[os_pid] = serial
-            point("guardian.adopted")
-        self._node.say(words.Adopted(serial), [kept.pidfd])
+        if kept.pidfd >= 0:
+            self._node.say(words.Adopted(serial), [kept.pidfd])
+        elif kept.died is not None:
+            self._node.say(kept.died)
 
     def _drop(self, serial: int) -> None:
         kept = self._kept.pop(serial, None)
