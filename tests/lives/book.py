@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actorcore.effects import Connect, Deliver, Effect, Forget, Fork, Kill, Look, Publish, Report, Retract
+from actorcore.effects import Connect, Deliver, Effect, Forget, Fork, Kill, Look, Publish, PublishMany, Report, Retract
 from actorcore.exit_reason import SIGNAL_NAMES, Reason
 from actorcore.requests import (
     Ask,
@@ -17,8 +17,11 @@ from actorcore.requests import (
     Introduce,
     IsAlive,
     Link,
+    Lookup,
     Monitor,
     Register,
+    RegisterMany,
+    Release,
     SendExit,
     Spawn,
     TrapExit,
@@ -54,6 +57,7 @@ from actorcore.signals import (
     Violated,
     Writable,
 )
+from tests.lives.names import NameBook
 from tests.lives.party import ANY, BY_SUPERVISOR, NOT_YET, Party
 
 LINGER_S = 5.0
@@ -62,13 +66,11 @@ STOPPED_LIMIT_S = 1.5
 SIGTERM, SIGKILL = 15, 9
 
 
-class Book:
+class Book(NameBook):
     def __init__(self, residents: dict[str, int]) -> None:
+        super().__init__(residents)
         self.now = 0.0
         self.residents = set(residents.values())
-        self.parties: dict[int, Party] = {}
-        self.published = dict(residents)
-        self.names: dict[str, tuple[int, int]] = {name: (serial, serial) for name, serial in residents.items()}
         self.lives = 0
         self.looks: list[int] = []
         self.newest: Party | None = None
@@ -76,8 +78,6 @@ class Book:
         self.spawning: tuple[Party, int, Spawn] | None = None
         self.is_refill = self.is_death = False
         self.kills: set[int] = set()
-        self.publishes: set[str] = set()
-        self.retracts: dict[int, str] = {}
         self.forgets: set[int] = set()
         self.doomed: set[int] = set()
         self.ending: list[Party] = []
@@ -100,18 +100,14 @@ class Book:
         asker.last_number = event.number
         ANSWERS[type(event.body)](self, asker, event.number, event.body)
 
-    def _living(self, serial: int) -> Party | None:
-        party = self.parties.get(serial)
-        return party if party is not None and party.alive else None
-
     def _spawn(self, asker: Party, number: int, body: Spawn) -> None:
         name = body.spec.name
         if not asker.may_spawn:
             asker.waits[number] = (None, ("not_permitted", "may_spawn"))
         elif body.monitor and body.monitor in asker.watching:
             asker.waits[number] = (None, ("already_exists", "ref"))
-        elif name is not None and name in self.names:
-            asker.waits[number] = (None, ("start_failed", {"already_registered": self.names[name][0]}))
+        elif name is not None and (taken := self.names.get(name)) and (taken.holder or taken.owner != asker.serial):
+            asker.waits[number] = (None, ("start_failed", {"already_registered": taken.holder}))
         else:
             self.spawning = (asker, number, body)
 
@@ -169,39 +165,6 @@ class Book:
     def _trap_exit(self, asker: Party, number: int, body: TrapExit) -> None:
         asker.waits[number] = (asker.traps, None)
         asker.traps = body.on
-
-    def _register(self, asker: Party, number: int, body: Register) -> None:
-        holder = self._living(body.who or asker.serial)
-        if holder is None:
-            asker.waits[number] = (None, ("process_not_alive", "noproc"))
-        elif body.name in self.names or holder.name is not None:
-            asker.waits[number] = (None, ("already_registered", self.names.get(body.name, (None,))[0]))
-        else:
-            asker.waits[number] = (True, None)
-            holder.name = body.name
-            self.names[body.name] = (holder.serial, asker.serial)
-            self.publishes.add(body.name)
-
-    def _unregister(self, asker: Party, number: int, body: Unregister) -> None:
-        if body.name not in self.published:
-            asker.waits[number] = (None, ("not_found", body.name))
-        elif asker.serial not in self.names[body.name]:
-            asker.waits[number] = (None, ("not_permitted", body.name))
-        else:
-            asker.waits[number] = (True, None)
-            holder = self.parties[self.names[body.name][0]]
-            self._free_name(holder)
-
-    def _free_name(self, holder: Party) -> None:
-        if holder.name is not None:
-            del self.names[holder.name]
-            if holder.name in self.published:
-                self.retracts[holder.serial] = holder.name
-            holder.name = None
-
-    def _free_reserved_name(self, holder: Party) -> None:
-        if holder.name not in self.published:
-            self._free_name(holder)
 
     def _whereis(self, asker: Party, number: int, body: Whereis) -> None:
         asker.waits[number] = (self.published.get(body.name), None)
@@ -396,6 +359,8 @@ class Book:
         self.forgets.add(serial)
         self.lives += party.kind == "process"
         self._free_name(party)
+        for name, held in [(name, held) for name, held in self.names.items() if held.owner == serial]:
+            self._keep_no_longer(name, held)
         for ref, target in party.watching.items():
             watched = party if target == serial else self.parties[target]
             del watched.watchers[serial, ref]
@@ -497,8 +462,7 @@ class Book:
         if party.spec is None:  # a session of the supervisor's, known from here on
             party.spec, party.traps, party.may_spawn = body.spec, body.spec.trap_exit, body.spec.may_spawn
             if body.spec.name is not None:
-                party.name = body.spec.name
-                self.names[party.name] = (serial, body.parent)
+                self._hold(party, body.spec.name, body.parent, 0)
 
     def _begins(self, party: Party) -> None:
         if self.spawning is None:
@@ -506,12 +470,11 @@ class Book:
             return
         asker, number, body = self.spawning
         self.spawning = None
-        self.newest = party
+        self.newest, party.parent = party, asker.serial
         party.spec, party.traps, party.may_spawn = body.spec, body.spec.trap_exit, body.spec.may_spawn
         party.deadline = self.now + body.spec.init_timeout_s
         if body.spec.name is not None:
-            party.name = body.spec.name
-            self.names[party.name] = (party.serial, asker.serial)
+            self._hold(party, body.spec.name, asker.serial, asker.serial if body.reserve else 0)
         if body.link:
             party.links[asker.serial] = asker.links[party.serial] = None
         if body.monitor:
@@ -544,16 +507,6 @@ class Book:
         assert party.is_session, f"{effect.serial} is killed without a reason"
         self._doom(party, BY_SUPERVISOR)
         self.kills.discard(effect.serial)
-
-    def _publish(self, effect: Publish) -> None:
-        assert effect.name in self.publishes, f"{effect.name} is published too early"
-        assert self.names[effect.name][0] == effect.serial, f"{effect.name} is another's"
-        self.publishes.discard(effect.name)
-        self.published[effect.name] = effect.serial
-
-    def _retract(self, effect: Retract) -> None:
-        holder = self.published.pop(effect.name)
-        assert self.retracts.pop(holder, None) == effect.name, f"{effect.name} is retracted, and {holder} has it"
 
     def _forget(self, effect: Forget) -> None:
         assert effect.serial in self.forgets, f"{effect.serial} is forgotten and lives"
@@ -598,9 +551,10 @@ FOLLOWS: dict[type, Any] = {
 ANSWERS: dict[type, Any] = {
     Spawn: Book._spawn, SendExit: Book._send_exit, Link: Book._link, Unlink: Book._unlink, Monitor: Book._monitor,
     Demonitor: Book._demonitor, TrapExit: Book._trap_exit, Register: Book._register, Unregister: Book._unregister,
+    RegisterMany: Book._register_many, Release: Book._release, Lookup: Book._lookup,
     Whereis: Book._whereis, IsAlive: Book._is_alive, Introduce: Book._some_time, Ask: Book._some_time,
 }  # fmt: skip
 CHECKS: dict[type, Any] = {
     Deliver: Book._deliver, Fork: Book._fork, Connect: Book._connect, Kill: Book._kill, Publish: Book._publish,
-    Retract: Book._retract, Forget: Book._forget, Report: Book._nothing, Look: Book._look,
+    PublishMany: Book._publish_many, Retract: Book._retract, Forget: Book._forget, Report: Book._nothing, Look: Book._look,
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from actorcore.words import ProcessSpec
@@ -28,6 +29,16 @@ NOT_YET: Any = object()
 BY_SUPERVISOR: Any = Some("shutdown", "killed")
 
 
+@dataclass
+class Held:
+    """A name: who has it (0: nobody yet), who gave it, and who keeps it for a next child (0: nobody)."""
+
+    holder: int
+    registrar: int
+    owner: int = 0
+    value: bytes = b""
+
+
 class Party:
     """One process, client or resident. ``alive``: signals reach it. ``downs``, ``exits``, ``peer_downs``, ``waits`` are due.
 
@@ -36,9 +47,39 @@ class Party:
     """
 
     __slots__ = (
-        "alive", "attached", "deadline", "deaf", "downs", "exits", "full", "gaps", "hangs_at", "is_hung", "is_session",
-        "is_stopped", "jammed", "kind", "last_number", "links", "may_spawn", "name", "number", "ordered", "os_pid",
-        "peer_downs", "peers", "phase", "seen", "serial", "spec", "starter", "traps", "waits", "watchers", "watching",
+        "alive",
+        "attached",
+        "deadline",
+        "deaf",
+        "downs",
+        "exits",
+        "full",
+        "gaps",
+        "hangs_at",
+        "is_hung",
+        "is_session",
+        "is_stopped",
+        "jammed",
+        "kind",
+        "last_number",
+        "links",
+        "may_spawn",
+        "name",
+        "number",
+        "ordered",
+        "os_pid",
+        "parent",
+        "peer_downs",
+        "peers",
+        "phase",
+        "seen",
+        "serial",
+        "spec",
+        "starter",
+        "traps",
+        "waits",
+        "watchers",
+        "watching",
     )  # fmt: skip
 
     def __init__(self, serial: int, kind: str, phase: str) -> None:
@@ -52,7 +93,7 @@ class Party:
         self.ordered: Any = None
         self.starter: tuple[Party, int] | None = None
         self.deadline: float | None = None
-        self.number = self.last_number = self.seen = self.os_pid = 0
+        self.parent = self.number = self.last_number = self.seen = self.os_pid = 0
         self.links: dict[int, None] = {}
         self.watchers: dict[tuple[int, int], None] = {}
         self.watching: dict[int, int] = {}

@@ -21,8 +21,11 @@ from actorcore.requests import (
     Introduce,
     IsAlive,
     Link,
+    Lookup,
     Monitor,
     Register,
+    RegisterMany,
+    Release,
     Request,
     SendExit,
     Spawn,
@@ -188,7 +191,8 @@ class World:
         clients = [party for party in parties if party.kind == "client"]
         monitors = sum(len(party.watchers) for party in parties)
         assert (left.processes, left.clients, left.monitors) == (len(processes), len(clients), monitors), left
-        unborn = len([party for party in processes if party.spec is None])  # sessions, whose names the book reads in Begin
+        # A session's name is kept by its supervisor, and read by the book in its Begin.
+        unborn = len([party for party in processes if party.spec is None])
         kept = self.kept_names()
         assert 0 <= left.names - len(self.book.names) - kept <= unborn, f"{left}, {kept} kept, in the book {self.book.names}"
 
@@ -246,7 +250,7 @@ class World:
             busy_timeout_s=2.0 if bits & 7 == 7 else None, when_hung="kill" if bits & 8 else "report",
         )  # fmt: skip
         before = self.book.newest
-        self.request(self.asker(), Spawn(spec, bool(bits & 16), self.ref if bits & 32 else 0, bits & 64 == 0))
+        self.request(self.asker(), Spawn(spec, bool(bits & 16), self.ref if bits & 32 else 0, bits & 64 == 0, bits & 128 > 0))
         new = self.book.newest
         if new is None or new is before or bits >= 250:
             return None
@@ -304,7 +308,14 @@ class World:
     def ask(self) -> None:
         asker, to, name = self.asker(), self.known(), NAMES[self.pick(len(NAMES))]
         self.ref += 1
-        match self.pick(10):
+        match self.pick(13):
+            case 10:
+                self.request(asker, Lookup(name))
+            case 11:
+                self.request(asker, Release(name))
+            case 12:
+                entries = [Register(one, self.known(), one.encode()) for one in (name, NAMES[self.pick(len(NAMES))])]
+                self.request(asker, RegisterMany(entries))
             case 0:
                 self.request(asker, Unlink(next(iter(asker.links), to)))
             case 1:
@@ -390,7 +401,8 @@ class World:
             case 6 if serial not in self.book.parties:
                 self.do(Writable(serial))
             case _:
-                self.do(Stopped(serial) if self.pick(2) else Continued(serial))
+                stopped = next((party.serial for party in self.everyone if party.is_stopped), 0)
+                self.do(Continued(stopped or serial) if self.pick(2) else Stopped(serial))
 
     def wait(self) -> None:
         """Time passes; the timers that are due ring, if any."""
@@ -422,7 +434,7 @@ class World:
     def misbehave(self) -> None:
         if self.pick(4) == 0 and (to := self.known()):
             self.do(Violated(to, "junk"))
-        elif (end := self.anyone()).peers and self.pick(2):
+        elif self.pick(2) and (end := next((party for party in self.everyone if party.peers), None)) is not None:
             self.do(NotConnected(end.serial, next(iter(end.peers)), "emfile"))
         elif self.tail and (effect := next((e for e in self.tail[-1][2] if type(e) is Deliver), None)):
             party = self.book.parties.get(effect.to)
