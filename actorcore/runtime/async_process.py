@@ -220,6 +220,7 @@ class AsyncProcess(Intake):
         self._post_now(frm.pid.serial, Reply(frm.number, value))  # type: ignore[arg-type]
 
     def _post_now(self, peer: int, message: Message) -> None:
+        self._stay_home()
         channel = self._peers.channel_to(peer)
         if self._batching:
             channel.post(message)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 
 from actorcore.runtime import sockets, syscalls
 
 _PF_EXITING = 0x4
+_ZYGOTE = b"actorcore.runtime.zygote"
+"""In the command line of every fork of a zygote."""
 
 
 def is_abandoned(control: socket.socket) -> bool:
@@ -33,10 +34,10 @@ def is_exiting(os_pid: int) -> bool:
 def closed_it_alive(os_pid: int) -> bool:
     """Whether the process lives on as the program that we forked, so that it closed its control socket by itself.
 
-    One that called execve is another program now, whose end is the end of the session.
+    One that called execve is another program now, also when it is Python again: its end is the end of the session.
     """
     try:
-        return not is_exiting(os_pid) and os.readlink(f"/proc/{os_pid}/exe") == os.readlink("/proc/self/exe")
+        return not is_exiting(os_pid) and _ZYGOTE in syscalls.read_proc(f"{os_pid}/cmdline").split(b"\0")
     except OSError:
         return False
 

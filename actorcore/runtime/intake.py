@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+from _thread import get_ident
 from collections.abc import Mapping
 from typing import Literal, NoReturn
 
@@ -84,6 +85,7 @@ class Intake:
         self._exits: dict[int, int] = {}
         self._ref = 0
         self._batching = False
+        self._home = get_ident()
 
     def _registration(self, name: str, who: Pid | None, value: Term) -> Register:
         return Register(name, NOBODY if who is None else self._serial_of(who), encode_value(value))
@@ -120,7 +122,10 @@ class Intake:
         if full or self._peers.is_restricted:
             self._peers.read_only((awaited or 0) if full else None)
         timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - monotonic_s())
-        events = self._poll(timeout_s, EPOLL_BATCH)
+        try:
+            events = self._poll(timeout_s, EPOLL_BATCH)
+        except OSError:  # somebody here has closed it, or put something else in its place
+            raise ExitSelf({"error": {"type": "protocol_error", "text": "control socket closed"}}) from None
         for fd, mask in events:
             if fd != self._control_fd:
                 self._ready(fd, mask & READABLE != 0, mask & WRITABLE != 0)
@@ -178,6 +183,7 @@ class Intake:
 
     def _say(self, body: Request) -> int:
         """Send a request to the node; its number, which the Answer will carry."""
+        self._stay_home()
         try:
             number = self._control.request(body)
         except PeerGone:
@@ -187,6 +193,17 @@ class Intake:
         if isinstance(body, SendExit):
             self._exits[number] = body.to
         return number
+
+    def _stay_home(self) -> None:
+        if get_ident() != self._home:
+            raise RuntimeError("a process is bound to the thread and the OS process in which it began")
+
+    def forsake(self) -> None:
+        """In a forked half, which is not this process: nothing of it may be used there, nor be kept from ending."""
+        self._home = 0
+        self._control.sock.close()
+        self._epoll.close()
+        self._peers.forsake()
 
     def is_flushed(self) -> bool:
         """Nothing waits for a socket or an introduction."""
@@ -235,8 +252,9 @@ _running: list[Intake] = []
 
 
 def enter(process: Intake) -> None:
-    """Make ``process`` what :func:`running` returns."""
+    """Make ``process`` what :func:`running` returns, here and not in forks."""
     _running[:] = [process]
+    os.register_at_fork(after_in_child=process.forsake)
 
 
 def running() -> Intake:

@@ -83,6 +83,7 @@ class Messaging(NodeRequests):
             self._post(peer, message)
 
     def _post(self, peer: int, message: Message) -> None:
+        self._stay_home()
         channel = self._peers.channel_to(peer)
         if channel.is_full():
             self._wait_room(channel)

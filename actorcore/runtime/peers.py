@@ -106,6 +106,11 @@ class Peers:
                 self._end(peer)
         self._peers.clear()
 
+    def forsake(self) -> None:
+        """Close our copies of the sockets in a forked half: without a word to an epoll, which is shared."""
+        for peer in self._peers.values():
+            peer.channel.close()
+
     # ---- sending ----------------------------------------------------------------------------------------------------
 
     def channel_to(self, peer: int) -> Channel:

@@ -10,7 +10,7 @@ from actorcore.runtime.messaging import Messaging
 
 
 class Process(Messaging):
-    """The running process. Bound to its OS process and thread: nothing here may be called from another thread."""
+    """The running process. Bound to its OS process and thread: elsewhere its methods raise RuntimeError."""
 
     def next_item(self, deadline_s: float | None) -> Item | None:
         """The next undecoded message, waiting until ``deadline_s``; None when it passed."""
@@ -23,6 +23,7 @@ class Process(Messaging):
 
     def receive(self, timeout_s: float | None = None) -> Event | None:
         """The next event of a plain function process; None after ``timeout_s``. Undecodable messages are refused."""
+        self._stay_home()
         deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
         self.status.pause()
         try:
