@@ -14,7 +14,7 @@ from actorcore.errors import ProtocolError
 from actorcore.frames import DECODE_ERRORS
 from actorcore.signals import ReloadEnded, Word
 
-VERSION = 1
+VERSION = 2
 """Of these words. A guardian lives as long as its sessions, so a change that it cannot follow needs a new daemon."""
 
 T = TypeVar("T")
@@ -43,11 +43,21 @@ class Zygote(Word, frozen=True, tag="zygote"):
     template: str
 
 
+class Offer(Word, frozen=True, tag="offer"):
+    """The daemon has this template, with a pool of so many blanks, or cannot serve it because of ``trouble``."""
+
+    template: str
+    pool: int = 0
+    trouble: str = ""
+
+
 class Take(Word, frozen=True, tag="take"):
     """To the spare, last of the hand-over: you are the node. Carries listener, status and registry descriptors."""
 
     instance: int
     generation: int
+    logs: str = ""
+    """The directory of the processes' logs."""
 
 
 class Adopted(Word, frozen=True, tag="adopted"):
@@ -121,7 +131,7 @@ class Drop(Word, frozen=True, tag="drop"):
 
 
 class ReplaceZygote(Word, frozen=True, tag="replace_zygote"):
-    """The zygote of ``template`` is stuck: kill it and start another."""
+    """The zygote of ``template`` is stuck: kill it and start another. Or there is none yet, and one is wanted."""
 
     template: str
 
@@ -136,10 +146,11 @@ class Halt(Word, frozen=True, tag="halt"):
     """All sessions are stopped: end everything."""
 
 
-ToNode: TypeAlias = Union[Held, Zygote, Take, Adopted, Unheld, Died, Halted, Signalled, ReloadEnded, Yield]
+ToNode: TypeAlias = Union[Held, Zygote, Offer, Take, Adopted, Unheld, Died, Halted, Signalled, ReloadEnded, Yield]
 ToGuardian: TypeAlias = Union[Ready, Serving, Hold, Adopt, Drop, ReplaceZygote, Reload, Halt]
 
-TEMPLATES = ("lean",)
+EXIT_PRELOAD, EXIT_THREADS = 78, 79
+"""Exit statuses of a zygote that cannot serve: a module of its list is not imported, or one starts threads."""
 
 
 class ForkOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):

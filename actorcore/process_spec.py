@@ -6,11 +6,13 @@ import math
 
 from actorcore.words import ProcessSpec
 
-LIMITS = frozenset(
-    "AS CORE CPU DATA FSIZE MEMLOCK MSGQUEUE NICE NOFILE NPROC OFILE RSS RTPRIO RTTIME SIGPENDING STACK".split()
-)
-"""setrlimit(2), without the prefix."""
-_MAX_LIMIT = 2**63 - 1
+RLIMITS = ("as", "core", "cpu", "data", "fsize", "nofile", "nproc", "stack")
+"""Of getrlimit(2), in its units, soft and hard at once (``cpu``: SIGXCPU after so many seconds, SIGKILL one later)."""
+LEAST = {"cpu": 1, "nofile": 16}
+"""A process cannot start with fewer descriptors, and no CPU time at all is no process."""
+MOST = {"core": 0, "nice": 19, "oom_score_adj": 1000}
+"""``nice`` is the niceness (nice(2)), ``oom_score_adj`` that of proc(5): both can only be raised. No core is ever written."""
+_MAX_LIMIT = 2**63 - 2
 
 
 def trouble_with(spec: ProcessSpec) -> str | None:
@@ -25,9 +27,10 @@ def trouble_with(spec: ProcessSpec) -> str | None:
     for name, value in spec.env.items():
         if not name or "=" in name or "\0" in name or "\0" in value:
             return "env: a name without = and NUL, a value without NUL"
-    for limit, bound in spec.limits.items():
-        if limit not in LIMITS:
-            return f"limits: one of {', '.join(sorted(LIMITS))}"
-        if not -1 <= bound <= _MAX_LIMIT:
-            return "limits: -1 (none) to 2**63 - 1"
+    for name, bound in spec.limits.items():
+        if name not in RLIMITS and name not in MOST:
+            return f"limits: one of {', '.join(sorted({*RLIMITS, *MOST}))}"
+        least, most = LEAST.get(name, 0), MOST.get(name, _MAX_LIMIT)
+        if not least <= bound <= most:
+            return f"limits: {name}: {least} to {most}"
     return None

@@ -31,6 +31,7 @@ from actorcore.signals import (
     Refill,
     Refused,
     Stopped,
+    TemplateTold,
     Ticked,
     Undelivered,
     Violated,
@@ -176,6 +177,8 @@ class ProcessTable:
                 births.refill(turn, event)
             case NotConnected():
                 channels.not_connected(turn, event)
+            case TemplateTold():
+                births.template_told(turn, event)
             case Ticked():
                 self._ticked(turn)
             case Looked():
@@ -231,8 +234,8 @@ class ProcessTable:
                 clients.detached(turn, entry, event)
             case (Born(_, os_pid), Kind.PROCESS):
                 births.born(turn, entry, os_pid)
-            case (Booted(), Kind.PROCESS):
-                births.booted(turn, entry)
+            case (Booted(_, better), Kind.PROCESS):
+                births.booted(turn, entry, better)
             case (Refused(_, reason), Kind.PROCESS):
                 births.refused(turn, entry, reason)
             case (ForkFailed(), Kind.PROCESS):

@@ -34,7 +34,7 @@ from actorcore.requests import (
     Unregister as Unregister,
     Whereis as Whereis,
 )  # isort: skip # fmt: skip
-from actorcore.words import ProcessSpec as ProcessSpec, Word as Word
+from actorcore.words import ASYNCIO as ASYNCIO, AUTO as AUTO, LEAN as LEAN, ProcessSpec as ProcessSpec, Word as Word
 
 # ---- deliveries: bodies of frames from the node to a process, client or resident ------------------------------------
 
@@ -146,9 +146,10 @@ class Born(Word, frozen=True, tag="born"):
 
 
 class Booted(Word, frozen=True, tag="booted"):
-    """``init`` has run."""
+    """``init`` has run. ``better`` is the template on which it would have run sooner, if it was not that one."""
 
     serial: int
+    better: str = ""
 
 
 class Refused(Word, frozen=True, tag="refused"):
@@ -252,6 +253,13 @@ class Refill(Word, frozen=True, tag="refill"):
     count: int
 
 
+class TemplateTold(Word, frozen=True, tag="template_told"):
+    """The daemon has this template; ``trouble`` says why no process can be started from it, if so."""
+
+    template: str
+    trouble: str = ""
+
+
 class TookOver(Word, frozen=True, tag="took_over"):
     """A node began to serve: the ``generation``-th of this guardian."""
 
@@ -277,5 +285,5 @@ class Ticked(Word, frozen=True, tag="ticked"):
 Event: TypeAlias = Union[
     Asked, Born, Booted, Refused, ForkFailed, Exited, Stopped, Continued, Looked, ClientAttached, ClientDetached,
     Received, Undelivered, Writable, Refill, Violated, TookOver, ReloadEnded, ShutdownAsked, Ticked, NotConnected,
-    LogDropped,
+    LogDropped, TemplateTold,
 ]  # fmt: skip

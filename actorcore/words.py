@@ -13,12 +13,20 @@ class Word(msgspec.Struct, frozen=True, array_like=True, tag_field="t", gc=False
     """Base of the vocabulary: a msgpack array whose first item is the type's name."""
 
 
+LEAN, ASYNCIO = "lean", "asyncio"
+"""The templates that every daemon has."""
+AUTO = "auto"
+
+
 class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to run: ``start`` is ``module:name`` (a function or an actor class), ``args`` its arguments.
 
-    ``path`` is a folder to import from first; ``env`` is added to the allow-listed environment; ``limits`` maps an RLIMIT
-    name (``"NOFILE"``) to its soft and hard value; ``init_timeout_s`` bounds ``init``. The only ``template`` that is served
-    is ``lean``.
+    ``path`` is a folder to import from first; ``env`` is added to the allow-listed environment; ``limits``: see
+    :mod:`actorcore.process_spec`; ``init_timeout_s`` bounds ``init``.
+
+    ``template`` says which modules are there already when the process begins: ``lean`` has none of note, ``asyncio`` has
+    a warmed asyncio, others are configured. It changes how soon a process is ready and never what it does: ``async def``
+    callbacks run in a loop on any template. ``auto`` is lean, until a start has shown that it wants asyncio.
 
     A process *hangs* when it has been stopped (SIGSTOP) for 1.5 s, or busy with one message for ``busy_timeout_s`` (None:
     no bound; of a plain function: with what lies between two receives). ``when_hung`` is ``report``: it is listed as
@@ -27,7 +35,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     start: str
     args: list[Term] = []
-    template: str = "lean"
+    template: str = AUTO
     trap_exit: bool = False
     name: str | None = None
     path: str = ""

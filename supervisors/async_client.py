@@ -69,7 +69,7 @@ class AsyncClient:
     # ---- processes --------------------------------------------------------------------------------------------------
 
     async def spawn(
-        self, start: str, *args: Term, name: str | None = None, template: str = "lean", trap_exit: bool = False,
+        self, start: str, *args: Term, name: str | None = None, template: str = "auto", trap_exit: bool = False,
         env: Mapping[str, str] | None = None, init_timeout_s: float = 10.0, busy_timeout_s: float | None = None,
         link: bool = False, wait_init: bool = True,
     ) -> Pid:  # fmt: skip

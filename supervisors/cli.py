@@ -59,7 +59,7 @@ FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True)
 @click.option("--name", help="Register this name.")
 @click.option("--id", "session_id", help="Session id instead of the name or a new UUID.")
 @click.option("--restart", type=click.Choice(RESTARTS), default="transient", show_default=True, help="none: a bare process.")
-@click.option("--template", default="lean", show_default=True)
+@click.option("--template", default="auto", show_default=True)
 @click.option("--path", default="", help="Import MODULE from this folder first.", type=FOLDER)
 def spawn(
     start: str, args: tuple[object, ...], name: str | None, session_id: str | None, restart: str, template: str, path: str,

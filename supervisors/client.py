@@ -81,7 +81,7 @@ class Client:
     # ---- processes --------------------------------------------------------------------------------------------------
 
     def spawn(
-        self, start: str, *args: Term, name: str | None = None, template: str = "lean", trap_exit: bool = False,
+        self, start: str, *args: Term, name: str | None = None, template: str = "auto", trap_exit: bool = False,
         env: Mapping[str, str] | None = None, init_timeout_s: float = 10.0, busy_timeout_s: float | None = None,
         link: bool = False, wait_init: bool = True,
     ) -> Pid:  # fmt: skip

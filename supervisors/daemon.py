@@ -1,6 +1,6 @@
 """The daemon: the guardian with its sockets and memory, and the residents that its node runs.
 
-``python -m supervisors.daemon --dir DIR [--foreground] [--ready-fd N] [--faults PLAN]``
+``python -m supervisors.daemon --dir DIR [--config FILE] [--foreground] [--ready-fd N] [--faults PLAN]``
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from actorcore.runtime.guardian_keep import Mappings
 from actorcore.runtime.shared_registry import SharedRegistry
 from actorcore.runtime.status_page import PAGE_BYTES
 from supervisors import paths
+from supervisors.configuration import Configuration, InvalidConfiguration, configuration_file, read_configuration
 from supervisors.node_entry import node_main
 
 LEDGER_BYTES = 64 << 20
 STATUS_PAGES = 16384
 EXIT_ALREADY_RUNNING = 100
+EXIT_INVALID_CONFIGURATION = 78
 NODE_ENTRY = f"{node_main.__module__}:{node_main.__name__}"
 """Imported here, called in forks only: they start at once, whatever becomes of the files meanwhile."""
 
@@ -35,27 +37,59 @@ def main() -> int:
         fault_injection.arm(arguments.faults)
     os.umask(0o077)
     directory = paths.prepare_directory(Path(arguments.dir).absolute())
+    try:
+        configuration = read_configuration(configuration_file(arguments.config))
+    except InvalidConfiguration as error:
+        print(f"invalid_config: {error}", file=sys.stderr)
+        return EXIT_INVALID_CONFIGURATION
     lock = _lock(directory)
     if lock < 0:
         print("already_exists: a daemon serves this directory", file=sys.stderr)
         return EXIT_ALREADY_RUNNING
     listener = _listen(directory)
+    logs = _fresh_logs(directory)
+    _settle_in_root()
     try:
-        return _guard(listener, arguments.ready_fd)
+        return _guard(listener, arguments.ready_fd, configuration, str(logs))
     finally:
         (directory / paths.SOCKET_NAME).unlink(missing_ok=True)
+
+
+def _settle_in_root() -> None:
+    """The daemon, and so each session at its start, works in ``/``: it keeps no file system from being unmounted."""
+    if search_path := os.environ.get("PYTHONPATH"):
+        os.environ["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in search_path.split(os.pathsep) if entry)
+    os.chdir("/")
+
+
+def _fresh_logs(directory: Path) -> Path:
+    """The directory of the processes' logs, empty; those of the daemon before are kept beside it, one generation.
+
+    When that cannot be had (C20) the daemon starts all the same, and the output of its processes is dropped.
+    """
+    logs, before = directory / paths.PROCESS_LOGS_NAME, directory / f"{paths.PROCESS_LOGS_NAME}.before"
+    try:
+        for left in before.iterdir() if before.is_dir() else ():
+            left.unlink()
+        if logs.exists():
+            logs.rename(before)
+        logs.mkdir(0o700)
+    except OSError as error:
+        print(f"{logs}: {error.strerror}; the output of processes is dropped", file=sys.stderr)
+    return logs
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="supervisors.daemon")
     parser.add_argument("--dir", required=True)
+    parser.add_argument("--config", default="")
     parser.add_argument("--foreground", action="store_true")
     parser.add_argument("--ready-fd", type=int, default=-1)
     parser.add_argument("--faults", help="a plan of strikes, for tests: see actorcore.runtime.fault_injection")
     return parser.parse_args()
 
 
-def _guard(listener: socket.socket, ready_fd: int) -> int:
+def _guard(listener: socket.socket, ready_fd: int, configuration: Configuration, logs: str) -> int:
     instance = int.from_bytes(os.urandom(8), "big") >> 1
     registry = SharedRegistry(instance)
     ledger_memory = _memory("actorcore-ledger", LEDGER_BYTES)[0]
@@ -71,7 +105,7 @@ def _guard(listener: socket.socket, ready_fd: int) -> int:
             os.write(fd, b"1")
             os.close(fd)
 
-    return Guardian(NODE_ENTRY, listener, mappings, instance, on_serving).run()
+    return Guardian(NODE_ENTRY, listener, mappings, instance, on_serving, configuration.templates, logs).run()
 
 
 def _memory(name: str, size_bytes: int) -> tuple[memoryview, int]:

@@ -8,12 +8,10 @@ from actorcore.residents import Resident
 from actorcore.runtime.node import Node
 from supervisors.sessions import Sessions
 
-POOL = {"lean": 8}
-
 
 def node_main(control: socket.socket, ledger: memoryview, registry: memoryview, status: memoryview) -> None:
     """Be the node; called in a process that the guardian forked."""
-    Node(control, ledger, registry, status, residents, POOL).run()
+    Node(control, ledger, registry, status, residents).run()
 
 
 def residents() -> dict[str, Resident]:

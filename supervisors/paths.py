@@ -20,6 +20,7 @@ DIRECTORY_VARIABLE = "ACTORCORE_DIR"
 SOCKET_NAME = "actorcore.sock"
 LOCK_NAME = "start.lock"
 LOG_NAME = "daemon.log"
+PROCESS_LOGS_NAME = "log"
 MAX_ADDRESS_BYTES = 107
 """``sun_path`` without its final NUL, unix(7)."""
 

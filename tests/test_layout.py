@@ -42,7 +42,7 @@ LAYERS: dict[str, int] = {
     ).split()), 3),
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "session.server persistence.store supervisor_process command http paths "
-        "client client_core client_driver client_messages client_steps client_kill launch demo_actors "
+        "configuration client client_core client_driver client_messages client_steps client_kill launch demo_actors "
         "async_client async_driver async_steps"
     ).split()), 4),
     **dict.fromkeys((f"supervisors.{name}" for name in (
@@ -59,7 +59,7 @@ IMPURE_CALLS = {"open", "print", "input"}
 NEVER_IMPORTED = {"pickle", "marshal", "yaml", "shelve", "dill", "cloudpickle"}
 NEVER_CALLED = {"eval", "exec", "__import__"}
 
-LOADERS = {"actorcore.runtime.lean", "actorcore.runtime.node_birth"}
+LOADERS = {"actorcore.runtime.lean", "actorcore.runtime.zygote", "actorcore.runtime.node_birth"}
 """May use importlib: they load a user's ``module:name``, or the node's entry point, by its name."""
 LATE_IMPORTS = {("supervisors.paths", "platformdirs"): "20 ms that most callers need not spend"}
 """(module, imported) → why an import stands inside a function."""

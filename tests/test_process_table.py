@@ -40,6 +40,7 @@ from actorcore.signals import (
     SendExit,
     Spawn,
     Started,
+    TemplateTold,
     Ticked,
     TrapExit,
     Undelivered,
@@ -102,6 +103,7 @@ def test_the_death_of_a_blank_is_nobodys_business() -> None:
 def test_a_blank_can_be_neither_signalled_nor_monitored() -> None:
     node = Driver()
     node.do(Refill("lean", 1))
+    node.do(TemplateTold("other"))
     a = node.start(ProcessSpec("m:f", template="other"))
     assert node.value(a, SendExit(2, "kill")) is False
     assert bodies(node.ask(a, Monitor(1, 2)), a)[1] == Down([1], 2, "noproc")

@@ -45,6 +45,7 @@ from actorcore.signals import (
     Spawn,
     Started,
     Stopped,
+    TemplateTold,
     Ticked,
     TrapExit,
     Undelivered,
@@ -89,6 +90,8 @@ class Simulation:
         self.published = {"system:root": self.serials[0]}
         self.forked: list[int] = []
         self.delivered: list[Deliver] = []
+        for name in NAMES:
+            self.handle(TemplateTold(name))
 
     def pick(self, items: list[int]) -> int:
         return items[self.choose(len(items))]
@@ -146,6 +149,7 @@ class Simulation:
             Received(client, self.seqs.get(client, 0)), Writable(serial), Writable(client),
             Refill(NAMES[self.choose(3)], self.choose(3)), Ticked(), self.undelivered(),
             Looked({serial: self.now - self.choose(4), client: 1.0}),
+            TemplateTold(NAMES[self.choose(3)], "broken" if self.choose(3) == 0 else ""),
         ]  # fmt: skip
         return facts[self.choose(len(facts))]
 

@@ -18,7 +18,7 @@ from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.async_process import AsyncProcess
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.complain import complain
-from actorcore.runtime.intake import enter
+from actorcore.runtime.intake import enter, leave
 from actorcore.runtime.lean import crash, reason_of_end, refuse
 from actorcore.runtime.status_page import StatusPage
 from actorcore.signals import Begin, Booted
@@ -26,35 +26,40 @@ from actorcore.signals import Begin, Booted
 
 def run(
     control: socket.socket, begin: Begin, status: StatusPage, registry: RegistryReader | None,
-    start: Callable[..., object],
+    start: Callable[..., object], better: str = "",
 ) -> Reason:  # fmt: skip
-    """Run ``start`` in a loop of its own to the end; the reason of the end."""
+    """Run ``start`` in a loop of its own to the end; the reason of the end. ``better``: see signals.Booted."""
     loop = asyncio.new_event_loop()
     process = AsyncProcess(control, begin, status, registry)
     enter(process)
-    main = loop.create_task(_live(process, start))
+    main = loop.create_task(_live(process, start, Booted(begin.serial, better)))
     process.attach(main)
-    while True:
-        try:
-            return loop.run_until_complete(main)
-        except (SystemExit, KeyboardInterrupt) as end:  # asyncio lets these two out of any task
-            if main.done():
-                raise
-            process.doom(reason_of_end(end))
+    try:
+        while True:
+            try:
+                return loop.run_until_complete(main)
+            except (SystemExit, KeyboardInterrupt) as end:  # asyncio lets these two out of any task
+                if main.done():
+                    raise
+                process.doom(reason_of_end(end))
+    finally:
+        loop.close()
+        process.close()
+        leave()
 
 
-async def _live(process: AsyncProcess, start: Callable[..., object]) -> Reason:
+async def _live(process: AsyncProcess, start: Callable[..., object], booted: Booted) -> Reason:
     try:
         server = start() if isinstance(start, type) and issubclass(start, GenServer) else None
     except BaseException as error:
         return refuse(process, crash(error))
-    reason = await (_call(process, start) if server is None else _serve(process, server))
+    reason = await (_call(process, start, booted) if server is None else _serve(process, server, booted))
     await process.finish()
     return reason
 
 
-async def _call(process: AsyncProcess, start: Callable[..., object]) -> Reason:
-    process._control.say(Booted(process.begin.serial))
+async def _call(process: AsyncProcess, start: Callable[..., object], booted: Booted) -> Reason:
+    process._control.say(booted)
     process.status.busy(monotonic_ns(), 0)
     try:
         await _result(start(process, *process.begin.spec.args))
@@ -63,7 +68,7 @@ async def _call(process: AsyncProcess, start: Callable[..., object]) -> Reason:
     return process.doomed() or NORMAL
 
 
-async def _serve(process: AsyncProcess, server: GenServer) -> Reason:
+async def _serve(process: AsyncProcess, server: GenServer, booted: Booted) -> Reason:
     begin = process.begin
     server.process = process  # type: ignore[assignment]  # AsyncGenServer has its type
     rules = Rules(server, begin.instance, begin.parent, process.post_reply)
@@ -73,7 +78,7 @@ async def _serve(process: AsyncProcess, server: GenServer) -> Reason:
         return refuse(process, process.doomed() or crash(error))
     if ignored is not None or rules.stop is not None:
         return refuse(process, rules.stop)
-    process._control.say(Booted(begin.serial))
+    process._control.say(booted)
     try:
         await _loop(process, rules)
         reason = process.doomed() or rules.stop or NORMAL

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import socket
 import sys
@@ -17,13 +16,15 @@ from typing import NoReturn
 
 import msgspec
 
+from actorcore.exit_reason import Reason
 from actorcore.faults import point
 from actorcore.frames import Call, Cast, Downlink, decode_down, encoder
 from actorcore.gen_server import GenServer, Reply, Result, Stop
 from actorcore.guardian_words import ForkOrder
 from actorcore.mailbox import From
-from actorcore.runtime import lean, memory, shared_registry, sockets, syscalls
+from actorcore.runtime import lean, memory, output, shared_registry, sockets, syscalls
 from actorcore.runtime.children import NEWBORN_COMM
+from actorcore.runtime.limits import apply_limits
 from actorcore.runtime.process import Process
 from actorcore.runtime.status_page import PAGE_BYTES, StatusPage
 from actorcore.signals import Begin, Born, Channel, ProcessSpec
@@ -37,11 +38,12 @@ REHEARSALS_OF_BLANK = 2
 class Nursery:
     """What a zygote prepares once for all its children."""
 
-    def __init__(self, template: str, guardian_pid: int, status_fd: int, registry_fd: int) -> None:
-        self._template = template
+    def __init__(self, guardian_pid: int, status_fd: int, registry_fd: int, logs: str) -> None:
         self._guardian_pid = guardian_pid
         self._status_fd = status_fd
         self._registry = shared_registry.AttachedRegistry(registry_fd).reader
+        self._logs = logs
+        output.install()
 
     def live(self, control_fd: int, order: ForkOrder) -> NoReturn:
         """In the newborn child: detach from the zygote, announce itself, wait for Begin, become that actor."""
@@ -50,14 +52,15 @@ class Nursery:
             page = memory.map_shared(self._status_fd, PAGE_BYTES, writable=True, offset=order.page * PAGE_BYTES)
             control = self._detach(control_fd)
             point("birth.detached")
+            output.open_log(self._logs, order.serial)
             control.send(encoder.encode([Born(order.serial, os.getpid())]))
             point("birth.born")
             if order.blank:
                 self.rehearse(REHEARSALS_OF_BLANK)
             begin = _await_begin(control)
             point("birth.begun")
-            _apply(begin, f"actor {begin.serial}")
-            lean.run(control, begin, page, self._registry)
+            refusal = _apply(begin, f"actor {begin.serial}")
+            lean.run(control, begin, page, self._registry, refusal)
         except BaseException:
             with contextlib.suppress(BaseException):
                 sys.excepthook(*sys.exc_info())
@@ -101,16 +104,22 @@ def _await_begin(control: socket.socket) -> Begin:
     return first.body
 
 
-def _apply(begin: Begin, comm: str) -> None:
-    """Name, environment, limits and a fresh random state: what differs between children of one zygote."""
+def _apply(begin: Begin, comm: str) -> Reason | None:
+    """Name, environment, limits and a fresh random state: what differs between children of one zygote.
+
+    The exit reason of a process that cannot have them.
+    """
     syscalls.set_process_name(comm)
-    os.environ.update(begin.spec.env)
+    try:
+        os.environ.update(begin.spec.env)
+    except ValueError as error:  # a NUL, or = in a name
+        return {"env": str(error)}
     if begin.spec.path:
         sys.path.insert(0, begin.spec.path)
-    for name, value in begin.spec.limits.items():
-        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
     if "random" in sys.modules:
         sys.modules["random"].seed()
+    trouble = apply_limits(begin.spec.limits)
+    return None if trouble is None else {"limits": trouble}
 
 
 class Understudy(GenServer):

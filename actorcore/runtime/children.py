@@ -83,7 +83,7 @@ def sweep_orphans(ours: Callable[[], AbstractSet[int]], refresh: Callable[[], No
     deadline = clock.monotonic_s() + ORPHAN_DEADLINE_S
     while clock.monotonic_s() < deadline:
         known = ours()
-        strangers = [os_pid for os_pid in children_of_self() if os_pid not in known and _comm(os_pid) != NEWBORN_COMM]
+        strangers = [os_pid for os_pid in children_of_self() if os_pid not in known and comm(os_pid) != NEWBORN_COMM]
         if not strangers:
             return
         refresh()
@@ -157,7 +157,8 @@ def spawn_program(argv: list[str], fds: list[int]) -> int:
     )  # fmt: skip
 
 
-def _comm(os_pid: int) -> str:
+def comm(os_pid: int) -> str:
+    """The name that the process bears (proc(5), ``comm``); empty when it is gone."""
     try:
         return syscalls.read_proc(f"{os_pid}/comm").decode(errors="replace").rstrip("\n")
     except OSError:

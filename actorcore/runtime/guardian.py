@@ -12,7 +12,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from actorcore import guardian_words as words
 from actorcore.ending import Ending
@@ -23,7 +23,7 @@ from actorcore.runtime import children, clock, descriptors, log, memory, sockets
 from actorcore.runtime.children import Death, Halt
 from actorcore.runtime.guardian_keep import Kept, Link, Mappings, dismiss, say
 from actorcore.runtime.node_birth import become_node
-from actorcore.runtime.zygotes import Zygotes
+from actorcore.runtime.zygotes import BUILT_IN, Template, Zygotes
 from actorcore.signals import ReloadEnded
 from actorcore.succession import Succession
 
@@ -38,7 +38,10 @@ _TOLD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
 class Guardian:
     """``entry`` is the node's ``module:function``; it is imported in forked children only."""
 
-    def __init__(self, entry: str, listener: socket.socket, mappings: Mappings, instance: int, on_serving: Callable[[], None]):
+    def __init__(
+        self, entry: str, listener: socket.socket, mappings: Mappings, instance: int, on_serving: Callable[[], None],
+        templates: Sequence[Template] = BUILT_IN, logs: str = "",
+    ) -> None:  # fmt: skip
         self._entry = entry
         self._listener = listener
         self._mappings = mappings
@@ -48,7 +51,7 @@ class Guardian:
         self._serial_of: dict[int, int] = {}
         self._unclaimed: dict[int, words.Died] = {}
         self._untold: set[int] = set()
-        self._zygotes = Zygotes(mappings, self._tell_of_zygote)
+        self._zygotes = Zygotes(mappings, templates, logs, self._tell)
         self._node: Link | None = None
         self._spare: Link | None = None
         self._generation = 0
@@ -60,7 +63,6 @@ class Guardian:
         self._from_disk = False
         self._renewal: Renewal | None = None
         self._renewed: Link | None = None
-        self._reloads = 0
         self._ended: ReloadEnded | None = None
 
     def run(self) -> int:
@@ -73,8 +75,7 @@ class Guardian:
         syscalls.set_process_name("actor-guardian")
         log.open_stderr()
         self._signals = syscalls.signal_descriptor({int(s) for s in signals})
-        for template in words.TEMPLATES:
-            self._zygotes.start(template)
+        self._zygotes.start_all()
         self._start_spare()
         while not self._halted:
             self._turn()
@@ -116,8 +117,8 @@ class Guardian:
                 self._reload(self._reloads)
             case "force":
                 self._halted = True
-            case "end" if self._node is not None:
-                self._node.say(words.Signalled(number))
+            case "end":
+                self._tell(words.Signalled(number))
 
     def _watch(self) -> None:
         now = clock.monotonic_s()
@@ -164,15 +165,14 @@ class Guardian:
             kept = self._kept[serial]
             self._untold.discard(serial)
             kept.died = words.Died(serial, death.code, death.status)
-            if self._node is not None:
-                self._node.say(kept.died)
+            self._tell(kept.died)
         elif self._node is not None and death.os_pid == self._node.os_pid:
             self._on_node_death(death)
         elif self._spare is not None and death.os_pid == self._spare.os_pid:
             self._on_spare_death()
         elif self._renewed is not None and death.os_pid == self._renewed.os_pid:
             self._on_renewed_death()
-        elif not self._zygotes.on_death(death.os_pid):
+        elif not self._zygotes.on_death(death):
             self._unclaimed[death.os_pid] = words.Died(0, death.code, death.status)
             while len(self._unclaimed) > UNCLAIMED_MAX:
                 self._unclaimed.pop(next(iter(self._unclaimed)))
@@ -244,12 +244,12 @@ class Guardian:
         self._generation += 1
         self._succession.on_took_over(clock.monotonic_s())
         self._untold.clear()
-        for template, sock in self._zygotes.sockets():
-            link.say(words.Zygote(template), [sock.fileno()])
+        for word, fds in self._zygotes.words():
+            link.say(word, fds)
         for at in range(0, len(self._kept), words.HELD_PER_DATAGRAM):
             self._hand_over(link, list(self._kept.items())[at : at + words.HELD_PER_DATAGRAM])
         link.say(
-            words.Take(self._instance, self._generation),
+            words.Take(self._instance, self._generation, self._zygotes.logs),
             [self._listener.fileno(), self._mappings.status_fd, self._mappings.registry_fd],
         )
         for kept in self._kept.values():
@@ -296,13 +296,13 @@ class Guardian:
         """The new code serves: the spare gives way to one of it."""
         dismiss(self._spare)
         self._spare, self._succession.next_start_s, self._from_disk = None, 0.0, True
+        self._zygotes.start_all()  # those in trouble get another chance with it
         self._tell_end("")
 
     def _tell_end(self, error: str) -> None:
         assert self._renewal is not None
         self._ended, self._renewal = ReloadEnded(self._renewal.number, error), None
-        if self._node is not None:
-            self._node.say(self._ended)
+        self._tell(self._ended)
 
     # ---- what node and spare say ----------------------------------------------------------------------------------
 
@@ -334,7 +334,7 @@ class Guardian:
             case words.Drop(serial):
                 self._drop(serial)
             case words.ReplaceZygote(template):
-                self._zygotes.kill(template)
+                self._zygotes.replace(template)
             case words.Reload(number):
                 self._reload(number)
             case words.Halt():
@@ -389,9 +389,9 @@ class Guardian:
             children.kill(kept.os_pid)
         kept.close()
 
-    def _tell_of_zygote(self, template: str, sock: socket.socket) -> None:
+    def _tell(self, word: words.ToNode, fds: Sequence[int] = ()) -> None:
         if self._node is not None:
-            self._node.say(words.Zygote(template), [sock.fileno()])
+            self._node.say(word, fds)
 
     def _end_everything(self) -> None:
         """Kill and reap until nothing is left below; then the guardian itself may go."""

@@ -257,6 +257,11 @@ def enter(process: Intake) -> None:
     os.register_at_fork(after_in_child=process.forsake)
 
 
+def leave() -> None:
+    """There is no process here any more."""
+    _running.clear()
+
+
 def running() -> Intake:
     """The process that this code runs in.
 

@@ -25,7 +25,7 @@ from actorcore.runtime.complain import complain
 from actorcore.runtime.intake import ExitSelf, Intake, enter
 from actorcore.runtime.process import Process
 from actorcore.runtime.status_page import StatusPage, fitting
-from actorcore.signals import Begin, Booted, Refused
+from actorcore.signals import ASYNCIO, Begin, Booted, Refused
 
 Start: TypeAlias = Callable[..., object]
 ASYNC_FLAVOUR = "actorcore.runtime.async_loop"
@@ -33,18 +33,21 @@ ASYNC_FLAVOUR = "actorcore.runtime.async_loop"
 
 
 def run(
-    control: socket.socket, begin: Begin, page: memoryview, registry: RegistryReader | None = None
-) -> NoReturn:
+    control: socket.socket, begin: Begin, page: memoryview, registry: RegistryReader | None = None,
+    refusal: Reason | None = None,
+) -> NoReturn:  # fmt: skip
     """Become what ``begin`` says and end with ``_exit``: 0 when the reason is ``normal``, else 1.
 
     ``control`` is the socket to the node, ``page`` the writable status page, ``registry`` reads the names.
+    ``refusal``: it cannot be that, which is what its starter is told.
     """
     status = StatusPage(page)
     reason: Reason = NORMAL
     try:
-        start = _load_or_reason(begin.spec.start)
+        better = "" if "asyncio" in sys.modules else ASYNCIO
+        start = refusal or _load_or_reason(begin.spec.start)
         if is_async(start):
-            reason = importlib.import_module(ASYNC_FLAVOUR).run(control, begin, status, registry, start)
+            reason = importlib.import_module(ASYNC_FLAVOUR).run(control, begin, status, registry, start, better)
         else:
             process = Process(control, begin, status, registry)
             enter(process)

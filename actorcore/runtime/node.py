@@ -26,6 +26,7 @@ from actorcore.runtime.evidence import closed_it_alive, errno_name, is_abandoned
 from actorcore.runtime.listener import Listener
 from actorcore.runtime.performer import Handle, Performer
 from actorcore.runtime.pools import Pools
+from actorcore.runtime.process_logs import ProcessLogs
 from actorcore.runtime.reception import Reception
 from actorcore.runtime.recovery import recover
 from actorcore.runtime.status_page import PAGE_BYTES, declared_reason
@@ -45,6 +46,7 @@ from actorcore.signals import (
     ReloadEnded,
     ShutdownAsked,
     Stopped,
+    TemplateTold,
     Ticked,
     TookOver,
     Violated,
@@ -66,14 +68,15 @@ class Node:
 
     def __init__(
         self, control: socket.socket, ledger: memoryview, registry: memoryview, status: memoryview,
-        residents: Callable[[], dict[str, Resident]], pool: dict[str, int],
+        residents: Callable[[], dict[str, Resident]],
     ) -> None:  # fmt: skip
         self._control = control
         self._ledger_memory = ledger
         self._registry_memory = registry
         self._status = status
         self._residents = residents
-        self._pools = Pools(pool)
+        self._pools = Pools({})
+        self._offers: list[words.Offer] = []
         self._epoll = select.epoll()
         self._sources: dict[int, Callable[[int], None]] = {}
         self._handles: dict[int, Handle] = {}
@@ -110,6 +113,8 @@ class Node:
                             self._halted.add(item.serial)
                 case words.Zygote(template):
                     self._zygotes[template] = socket.socket(fileno=next(fds))
+                case words.Offer() as offer:
+                    self._offers.append(offer)
                 case words.Take() as take:
                     listener_fd, status_fd, registry_fd = fds
                     os.close(status_fd)
@@ -131,6 +136,7 @@ class Node:
             self._control, registry, self._status, self._listener, self._watch, self._unwatch, self._want_writable, self._commit
         )
         self._performer.handles.update(self._handles)
+        self._performer.logs = ProcessLogs(take.logs, self._handles)
         for serial, handle in self._handles.items():
             self._watch(serial, handle)
         for template, sock in self._zygotes.items():
@@ -140,6 +146,8 @@ class Node:
         self._performer.perform(recovered.unfinished)
         self._reconcile()
         self._commit(TookOver(os.getpid(), take.generation))
+        for offer in self._offers:
+            self._on_offer(offer)
         self._performer.tell_guardian(words.Serving())
         self._turn(0.0)
 
@@ -179,6 +187,8 @@ class Node:
         if self._performer.looked:
             looked, self._performer.looked = self._performer.looked, {}
             self._commit(Looked(looked))
+        self._performer.forks.replace_silent(now)
+        self._performer.logs.look(now, self._performer.handles)
         self._listener.expire(now)
         if log.dropped() != self._log_dropped and now >= self._log_due_s:
             self._log_dropped, self._log_due_s = log.dropped(), now + log.SELDOM_S
@@ -270,10 +280,13 @@ class Node:
                 point("node.born")
                 self._performer.adopt(serial, os_pid)
                 point("node.adopted")
+                self._performer.forks.settled(serial, clock.monotonic_s())
                 self._commit(Born(serial, os_pid))
-            case Booted():
+            case Booted(_, better):
                 point("node.booted")
-                self._commit(Booted(serial))
+                self._commit(Booted(serial, better))
+                if better:
+                    self._performer.forks.wish(better)
             case Refused(_, reason):
                 self._commit(Refused(serial, reason))
             case Got(seq):
@@ -293,7 +306,10 @@ class Node:
     def _fork_again(self, serial: int) -> None:
         handle = self._performer.handles.get(serial)
         row = self._kernel.table.row(serial)
-        if row is None or row.template not in self._performer.zygotes:
+        if row is None:
+            return
+        if row.template not in self._performer.forks.zygotes:
+            self._performer.forks.wish(row.template)
             return
         if handle is not None and not is_abandoned(handle.control):
             return  # under way, or born and about to be heard
@@ -317,6 +333,8 @@ class Node:
                     for row in self._kernel.table.rows(0, 1 << 30):
                         if row.phase == "forking" and row.template == template:
                             self._fork_again(row.serial)
+                case words.Offer() as offer:
+                    self._on_offer(offer)
                 case words.Signalled(signum):
                     log.report("signalled", 0, signum)
                     self._ending = True
@@ -345,12 +363,16 @@ class Node:
         else:  # born meanwhile: it ends as its control socket does, and nobody will tell of it
             self._commit(Exited(serial, CLD_KILLED, signal.SIGKILL))
 
+    def _on_offer(self, offer: words.Offer) -> None:
+        self._pools.want(offer.template, 0 if offer.trouble else offer.pool)
+        self._commit(TemplateTold(offer.template, offer.trouble))
+
     def _add_zygote(self, template: str, sock: socket.socket) -> None:
-        old = self._performer.zygotes.get(template)
+        old = self._performer.forks.zygotes.get(template)
         if old is not None:
             self._sources.pop(old.fileno(), None)
             old.close()
-        self._performer.zygotes[template] = sock
+        self._performer.forks.zygotes[template] = sock
         self._add(sock.fileno(), lambda _: self._on_zygote(template, sock))
 
     def _on_zygote(self, template: str, sock: socket.socket) -> None:
@@ -362,6 +384,6 @@ class Node:
         except sockets.PeerGone:
             self._sources.pop(sock.fileno(), None)
             self._epoll.unregister(sock.fileno())
-            if self._performer.zygotes.get(template) is sock:
-                del self._performer.zygotes[template]
+            if self._performer.forks.zygotes.get(template) is sock:
+                del self._performer.forks.zygotes[template]
                 sock.close()

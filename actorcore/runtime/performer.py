@@ -16,10 +16,12 @@ from collections.abc import Callable
 from actorcore.effects import Connect, Deliver, Effect, Forget, Fork, Kill, Look, Operate, Publish, PublishMany, Report, Retract
 from actorcore.faults import point
 from actorcore.frames import BATCH_MESSAGES, Downlink, encoder
-from actorcore.guardian_words import Adopt, Drop, ForkOrder, Halt, Hold, Reload, ToGuardian, encoder as words
+from actorcore.guardian_words import Adopt, Drop, Halt, Hold, Reload, ReplaceZygote, ToGuardian, encoder as words
 from actorcore.registry_writer import RegistryWriter
-from actorcore.runtime import descriptors, evidence, log, sockets
+from actorcore.runtime import clock, descriptors, evidence, log, sockets
+from actorcore.runtime.fork_orders import ForkOrders
 from actorcore.runtime.listener import Listener
+from actorcore.runtime.process_logs import ProcessLogs
 from actorcore.runtime.status_page import PAGE_BYTES, read_status
 from actorcore.signals import Begin, Channel, Delivery, Event, ForkFailed, NotConnected, Undelivered
 
@@ -60,7 +62,8 @@ class Performer:
         self._jammed = jammed
         self._commit = commit
         self.handles: dict[int, Handle] = {}
-        self.zygotes: dict[str, socket.socket] = {}
+        self.logs = ProcessLogs("", ())
+        self.forks = ForkOrders(lambda template: self.tell_guardian(ReplaceZygote(template)))
         self._unsent: set[int] = set()
         self._newborn: set[int] = set()
         self._reports: list[Report] = []
@@ -242,17 +245,14 @@ class Performer:
         handle = self.handles[serial] = Handle(parent_end)
         self._newborn.add(serial)
         self._watch(serial, handle)
-        zygote = self.zygotes.get(order.template)
-        data = words.encode(ForkOrder(serial, order.page, order.blank))
         with child_end:
-            if zygote is not None:
-                with contextlib.suppress(sockets.PeerGone):  # the next zygote gets the order again
-                    while not sockets.send(zygote, data, (child_end.fileno(),)):
-                        select.select([], [zygote], [], 1.0)
+            self.forks.order(order, child_end, clock.monotonic_s())
         point("node.ordered")
 
     def _forget(self, serial: int, page: int) -> None:
         self._newborn.discard(serial)
+        self.forks.settled(serial, clock.monotonic_s())
+        self.logs.ended(serial)
         handle = self.handles.pop(serial, None)
         if page >= 0:  # at once: a fork of this very turn may have it again
             self._page(page)[:] = bytes(PAGE_BYTES)

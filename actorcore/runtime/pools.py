@@ -25,6 +25,10 @@ class Pools:
         self._resting_until = 0.0
         self._lacking_since: float | None = None
 
+    def want(self, template: str, count: int) -> None:
+        """So many of ``template`` from now on."""
+        self._wanted[template] = count
+
     def disturb(self, now: float) -> None:
         """Something happened: this is no pause."""
         self._quiet_since = now

@@ -1,5 +1,7 @@
 """A zygote: a program that imports a template's modules once and then forks actor processes from itself.
 
+``python -m actorcore.runtime.zygote TEMPLATE GUARDIAN_PID LOGS PLAN [MODULE …]``; an empty PLAN is none
+
 It stays single-threaded and holds no more than its own sockets, so that a fork is cheap and nothing of one session is
 seen by another. Its children are the guardian's (CLONE_PARENT): it may die at any moment without harming one.
 """
@@ -8,43 +10,70 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import resource
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
+from actorcore.exit_reason import bounded_text
 from actorcore.faults import point
-from actorcore.guardian_words import ForkRefused, encoder, fork_order
+from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, ForkRefused, encoder, fork_order
 from actorcore.runtime import birth, children, fault_injection, sockets, syscalls
+from actorcore.runtime.complain import complain
+from actorcore.runtime.limits import clear_signals, raise_oom_score
+from actorcore.words import ASYNCIO
 
 CONTROL_FD, STATUS_FD, REGISTRY_FD = 3, 4, 5
+FLAVOURS = {ASYNCIO: ("actorcore.runtime.async_loop",)}
+"""What the built-in templates import beyond the code of every zygote."""
+OOM_SCORE_ADJ = 500
+"""Of zygotes and their children (proc(5)): when memory ends, sessions go before the daemon."""
 
 
-def main(template: str, guardian_pid: int, plan: str = "") -> None:
-    """Serve fork orders until the control socket ends, then return. ``plan``: see fault_injection."""
+def main(template: str, guardian_pid: int, logs: str, plan: str, preload: Sequence[str]) -> int:
+    """Serve fork orders until the control socket ends; the exit status. ``plan``: see fault_injection."""
     syscalls.close_from(REGISTRY_FD + 1)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != guardian_pid:
-        return
-    syscalls.set_process_name(children.NEWBORN_COMM)
-    # Python changed these at its start; SIGPIPE stays ignored: a closed stdout is an error and not a death.
-    for number in (signal.SIGINT, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+        return 0
     # Inherited by every child.
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    raise_oom_score(OOM_SCORE_ADJ)
+    modules = (*FLAVOURS.get(template, ()), *preload)
+    if not _import_all(template, modules):
+        return EXIT_PRELOAD
+    if len(os.listdir("/proc/self/task")) > 1:
+        complain(f"template {template}: one of {', '.join(modules)} starts threads, and a process with threads is not forked")
+        return EXIT_THREADS
+    clear_signals()
     control = socket.socket(fileno=CONTROL_FD)
-    nursery = birth.Nursery(template, guardian_pid, STATUS_FD, REGISTRY_FD)
+    nursery = birth.Nursery(guardian_pid, STATUS_FD, REGISTRY_FD, logs)
     nursery.rehearse(birth.REHEARSALS_OF_ZYGOTE)
     if plan:
         fault_injection.arm(plan)
     gc.collect()
     gc.freeze()
     nursery.rehearse(birth.REHEARSALS_OF_BLANK)  # the collection has emptied the interpreter's free lists
+    syscalls.set_process_name(children.NEWBORN_COMM)
     with contextlib.suppress(sockets.PeerGone):
         while True:
             _fork(control, nursery, sockets.await_datagram(control))
+    return 0
+
+
+def _import_all(template: str, modules: Sequence[str]) -> bool:
+    """Whether all could be imported; where one cannot, the log says why."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except BaseException as error:  # also SystemExit: a module that wants to end the program
+            complain(f"template {template}: import of {module}: {type(error).__name__}: {bounded_text(str(error), 500)}")
+            return False
+    return True
 
 
 def _fork(control: socket.socket, nursery: birth.Nursery, datagram: sockets.Datagram) -> None:
@@ -62,4 +91,5 @@ def _fork(control: socket.socket, nursery: birth.Nursery, datagram: sockets.Data
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
+    status = main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5:])
+    os._exit(status)  # not waiting for threads that a module may have started

@@ -1,47 +1,102 @@
-"""The guardian's zygotes: one per template, replaced when it dies."""
+"""The guardian's zygotes: one per template, replaced when it dies, unless its own list of modules keeps it from serving."""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from actorcore import faults
+from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, Offer, ToNode, Zygote
 from actorcore.runtime import children, clock, sockets
+from actorcore.runtime.children import Death
 from actorcore.runtime.guardian_keep import Mappings, say
+from actorcore.words import ASYNCIO, LEAN
 
 PAUSE_S = 0.2
 """A zygote that died younger than this is replaced only after it."""
+PRELOAD_S = 60.0
+"""So long a zygote may import before it counts as stuck."""
+MAX_STRIKES = 5
+"""Young deaths in a row, not by SIGKILL, after which its list of modules is to blame."""
+TROUBLES = {
+    EXIT_PRELOAD: "a module of its preload list cannot be imported; the daemon's log says why",
+    EXIT_THREADS: "a module of its preload list starts threads",
+}
+
+
+@dataclass(frozen=True)
+class Template:
+    """``preload``: modules to import before the first fork; ``pool``: children that wait for their spec.
+
+    Its zygote is started with the daemon, but that of a template with neither when a process wants it first (not lean).
+    """
+
+    name: str
+    preload: tuple[str, ...] = ()
+    pool: int = 0
+
+    def is_lazy(self) -> bool:
+        return not self.pool and not self.preload and self.name != LEAN
+
+
+BUILT_IN = (Template(LEAN, pool=8), Template(ASYNCIO))
 
 
 class Zygotes:
-    """``announce`` is told of each new one: its template and our end of its socket."""
+    """``announce`` is told, with descriptors, what a node has to know; ``logs`` is the directory of the processes' logs."""
 
-    def __init__(self, mappings: Mappings, announce: Callable[[str, socket.socket], None]) -> None:
+    def __init__(
+        self, mappings: Mappings, templates: Sequence[Template], logs: str, announce: Callable[[ToNode, Sequence[int]], None]
+    ) -> None:
         self._mappings = mappings
+        self._templates = {template.name: template for template in templates}
+        self.logs = logs
         self._announce = announce
         self._alive: dict[str, tuple[int, socket.socket]] = {}
         self._started_s: dict[str, float] = {}
         self._due_s: dict[str, float] = {}
+        self._strikes: dict[str, int] = {}
+        self._stuck: set[str] = set()
+        self._troubles: dict[str, str] = {}
 
-    def start(self, template: str) -> None:
-        """Start the zygote of ``template``."""
-        self._due_s.pop(template, None)
-        self._started_s[template] = clock.monotonic_s()
+    def start_all(self) -> None:
+        """Start all but the lazy ones, those in trouble again."""
+        for blame in (self._troubles, self._strikes, self._stuck):
+            blame.clear()
+        for template in self._templates.values():
+            self._announce(self._offer(template), ())
+            if template.name not in self._alive and not template.is_lazy():
+                self._start(template.name)
+
+    def words(self) -> Iterator[tuple[ToNode, list[int]]]:
+        """What a new node is told."""
+        for template in self._templates.values():
+            yield self._offer(template), []
+        for name, (_, sock) in self._alive.items():
+            yield Zygote(name), [sock.fileno()]
+
+    def _offer(self, template: Template) -> Offer:
+        return Offer(template.name, template.pool, self._troubles.get(template.name, ""))
+
+    def _start(self, name: str) -> None:
+        self._due_s.pop(name, None)
+        self._started_s[name] = clock.monotonic_s()
         ours, theirs = sockets.pair()
-        argv = [sys.executable, "-P", "-m", "actorcore.runtime.zygote", template, str(os.getpid())]
-        argv += [faults.plan] if faults.plan else []
+        argv = [sys.executable, "-P", "-m", "actorcore.runtime.zygote", name, str(os.getpid()), self.logs, faults.plan]
         fds = [theirs.fileno(), self._mappings.status_fd, self._mappings.registry_fd]
-        os_pid = children.spawn_program(argv, fds)
+        os_pid = children.spawn_program([*argv, *self._templates[name].preload], fds)
         theirs.close()
-        self._alive[template] = (os_pid, ours)
-        self._announce(template, ours)
+        self._alive[name] = (os_pid, ours)
+        self._announce(Zygote(name), [ours.fileno()])
 
     def start_due(self, now_s: float) -> None:
         """Start those whose pause is over."""
-        for template in [name for name, at in self._due_s.items() if now_s >= at]:
-            self.start(template)
+        for name in [name for name, at in self._due_s.items() if now_s >= at]:
+            self._start(name)
 
     def deadlines(self) -> list[float]:
         """When :meth:`start_due` is due (monotonic seconds)."""
@@ -50,25 +105,55 @@ class Zygotes:
     def os_pids(self) -> set[int]:
         return {os_pid for os_pid, _ in self._alive.values()}
 
-    def sockets(self) -> Iterator[tuple[str, socket.socket]]:
-        """Template and socket of each that lives."""
-        return ((template, sock) for template, (_, sock) in self._alive.items())
+    def replace(self, name: str) -> None:
+        """End a stuck one, whose successor gets the orders that wait, or start the first; one that still imports may."""
+        if name not in self._alive:
+            if name in self._templates and name not in self._due_s and name not in self._troubles:
+                self._start(name)
+            return
+        os_pid, _ = self._alive[name]
+        if children.comm(os_pid) == children.NEWBORN_COMM:  # it bears this name as soon as it serves
+            children.kill(os_pid)
+        elif self._age_s(name) > PRELOAD_S:
+            self._stuck.add(name)
+            children.kill(os_pid)
 
-    def kill(self, template: str) -> None:
-        """End a stuck one; its successor gets the orders that wait."""
-        if template in self._alive:
-            children.kill(self._alive[template][0])
-
-    def on_death(self, dead: int) -> bool:
+    def on_death(self, death: Death) -> bool:
         """Replace the one that had this OS pid; whether there was one."""
-        for template, (os_pid, sock) in list(self._alive.items()):
-            if os_pid == dead:
-                say(f"zygote {template} died; replaced")
+        for name, (os_pid, sock) in list(self._alive.items()):
+            if os_pid == death.os_pid:
                 sock.close()
-                del self._alive[template]
-                if clock.monotonic_s() - self._started_s[template] > PAUSE_S:
-                    self.start(template)
-                else:
-                    self._due_s[template] = clock.monotonic_s() + PAUSE_S
+                del self._alive[name]
+                self._mourn(name, death)
                 return True
         return False
+
+    def _mourn(self, name: str, death: Death) -> None:
+        trouble = self._trouble(name, death)
+        if trouble:
+            say(f"template {name} is not served: {trouble}")
+            self._troubles[name] = trouble
+            self._announce(self._offer(self._templates[name]), ())
+            return
+        say(f"zygote {name} died (code {death.code}, status {death.status}); replaced")
+        if self._age_s(name) > PAUSE_S:
+            self._start(name)
+        else:
+            self._due_s[name] = clock.monotonic_s() + PAUSE_S
+
+    def _trouble(self, name: str, death: Death) -> str:
+        """Why ``name`` is not started again; nothing, mostly."""
+        if death.code == os.CLD_EXITED and death.status in TROUBLES:
+            return TROUBLES[death.status]
+        if not self._templates[name].preload:
+            return ""
+        if name in self._stuck:
+            return f"its preload list takes longer than {PRELOAD_S:.0f} s"
+        if self._age_s(name) > PRELOAD_S:
+            self._strikes[name] = 0
+        elif death.status != signal.SIGKILL:
+            self._strikes[name] = self._strikes.get(name, 0) + 1
+        return "its preload list makes it crash" if self._strikes.get(name, 0) >= MAX_STRIKES else ""
+
+    def _age_s(self, name: str) -> float:
+        return clock.monotonic_s() - self._started_s[name]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from actorcore import process_spec
 from actorcore.effects import Fork, Kill
-from actorcore.exit_reason import KILLED, Reason
+from actorcore.exit_reason import KILLED, Reason, Term
 from actorcore.names import key_error
-from actorcore.signals import NOBODY, Begin, ForkFailed, ProcessSpec, Refill, Spawn
+from actorcore.signals import AUTO, LEAN, NOBODY, Begin, ForkFailed, ProcessSpec, Refill, Spawn, TemplateTold
 from actorcore.table import deaths, hangs
 from actorcore.table.channels import become_writable
-from actorcore.table.entry import Entry, Phase, Starter
+from actorcore.table.entry import Entry, Kind, Phase, Starter
+from actorcore.table.state import State
 from actorcore.table.turn import Turn
 
+MAX_BETTER = 1024
+"""Starts of which it is remembered that they want another template than lean; the oldest is forgotten."""
 REFUSAL_LINGER_S = 5.0
 """A process whose init has refused ends by itself within this time, or is killed."""
 
@@ -29,7 +32,10 @@ def spawn(turn: Turn, asker: Entry, number: int, body: Spawn) -> None:
     error = None if spec.name is None else _name_error(turn, spec.name, asker.serial)
     if error is not None:
         return turn.fail_start(starter, "start_failed", error)
-    entry = _take_blank(turn, spec.template) or _fork(turn, spec.template)
+    template = _template_of(state, spec)
+    if (trouble := state.templates.get(template, "there is none of this name")):
+        return turn.fail_start(starter, "invalid_spec", f"template {template[:40]!r}: {trouble}")
+    entry = _take_blank(turn, template) or _fork(turn, template)
     if entry is None:
         return turn.fail_start(starter, "resource_exhausted", "pages")
     entry.spec, entry.parent, entry.trap_exit = spec, asker.serial, spec.trap_exit
@@ -52,6 +58,8 @@ def spawn(turn: Turn, asker: Entry, number: int, body: Spawn) -> None:
 
 def refill(turn: Turn, fact: Refill) -> None:
     """Fork blanks until there are ``count``; forking ones count."""
+    if turn.state.templates.get(fact.template) != "":
+        return
     blanks = turn.state.blanks.setdefault(fact.template, {})
     while len(blanks) < fact.count:
         entry = _fork(turn, fact.template, blank=True)
@@ -61,6 +69,18 @@ def refill(turn: Turn, fact: Refill) -> None:
         blanks[entry.serial] = None
     if not blanks:
         del turn.state.blanks[fact.template]
+
+
+def template_told(turn: Turn, fact: TemplateTold) -> None:
+    """A template can be used or not; who waits for a fork from one that cannot is told."""
+    state = turn.state
+    state.templates[fact.template] = fact.trouble
+    if not fact.trouble:
+        return
+    turn.report("template_refused", 0, {fact.template: fact.trouble})
+    unborn = [e for e in state.entries.values() if e.kind is Kind.PROCESS and not e.os_pid and e.template == fact.template]
+    for entry in unborn:
+        never_lived(turn, entry, {"template": fact.trouble}, ("invalid_spec", f"template {fact.template!r}: {fact.trouble}"))
 
 
 def born(turn: Turn, entry: Entry, os_pid: int) -> None:
@@ -75,7 +95,7 @@ def born(turn: Turn, entry: Entry, os_pid: int) -> None:
     return become_writable(turn, entry)
 
 
-def booted(turn: Turn, entry: Entry) -> None:
+def booted(turn: Turn, entry: Entry, better: str = "") -> None:
     """Ready means ready: only now is the name found, then the starter is answered."""
     if entry.phase is not Phase.BOOTING or entry.spec is None:
         return turn.report("stale", entry.serial, "booted")
@@ -84,6 +104,8 @@ def booted(turn: Turn, entry: Entry) -> None:
     hangs.watch(turn, entry)
     turn.publish([entry.serial])
     turn.report("process_started", entry.serial, entry.spec.start)
+    if better:
+        _remember(turn.state.better, entry.spec.start, better)
     starter, entry.starter = entry.starter, None
     if starter is not None:
         turn.tell_started(starter, entry.serial)
@@ -111,12 +133,16 @@ def fork_failed(turn: Turn, entry: Entry, fact: ForkFailed) -> None:
     if entry.os_pid:
         return turn.report("stale", entry.serial, "fork_failed")
     turn.report("fork_failed", entry.serial, fact.errno_name)
+    return never_lived(turn, entry, {"resource_exhausted": fact.errno_name}, ("resource_exhausted", fact.errno_name))
+
+
+def never_lived(turn: Turn, entry: Entry, reason: Reason, error: tuple[str, Term]) -> None:
+    """It could not be forked: ``error`` for its starter, ``reason`` for whoever watches, unless its end was ordered."""
     if entry.starter is not None:
         turn.state.links.remove(entry.starter.asker, entry.serial)
     if entry.ordered is not None:
         return deaths.end(turn, entry, entry.ordered)
-    reason: Reason = {"resource_exhausted": fact.errno_name}
-    return deaths.end(turn, entry, reason, ("resource_exhausted", fact.errno_name))
+    return deaths.end(turn, entry, reason, error)
 
 
 def overdue(turn: Turn, entry: Entry) -> None:
@@ -135,6 +161,20 @@ def _name_error(turn: Turn, name: str, parent: int) -> Reason | None:
     if code == "already_registered":
         return {code: turn.state.names.holder_of(name)}
     return {code: name} if code in ("invalid_key", "reserved_key") else code
+
+
+def _template_of(state: State, spec: ProcessSpec) -> str:
+    """The template that ``auto`` means now: one that cannot be used is never better."""
+    if spec.template != AUTO:
+        return spec.template
+    better = state.better.get(spec.start, LEAN)
+    return better if state.templates.get(better) == "" else LEAN
+
+
+def _remember(better: dict[str, str], start: str, template: str) -> None:
+    better[start] = template
+    while len(better) > MAX_BETTER:
+        del better[next(iter(better))]
 
 
 def _take_blank(turn: Turn, template: str) -> Entry | None:

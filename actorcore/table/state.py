@@ -12,11 +12,14 @@ from actorcore.monitors import Monitors
 from actorcore.names import Names
 from actorcore.table.entry import NO_PAGE, Entry, Kind, Phase, Row, Statistics
 from actorcore.timers import Deadlines
+from actorcore.words import LEAN
 
 
 class State(msgspec.Struct):
     """All entries by serial, and the relations between them. ``blanks`` are by template, oldest first; ``hangs``: when a
     stopped process is taken to hang, or the status page of a running one is to be looked at.
+
+    ``templates``: by name, why it cannot be used, or nothing; ``better``: the template that a ``start`` has shown to want.
     """
 
     instance: int
@@ -33,6 +36,8 @@ class State(msgspec.Struct):
     names: Names = msgspec.field(default_factory=Names)
     deadlines: Deadlines[int] = msgspec.field(default_factory=Deadlines)
     hangs: Deadlines[int] = msgspec.field(default_factory=Deadlines)
+    templates: dict[str, str] = msgspec.field(default_factory=lambda: {LEAN: ""})
+    better: dict[str, str] = {}
 
     def alive(self, serial: int) -> Entry | None:
         """The entry that signals reach; None for the dead, the dying, blanks and strangers."""

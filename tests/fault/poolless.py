@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
-from supervisors import daemon, node_entry
+from supervisors import daemon
 
 if __name__ == "__main__":
-    node_entry.POOL.clear()
+    sys.argv += ["--config", str(Path(__file__).with_suffix(".toml"))]
     sys.exit(daemon.main())

@@ -1,0 +1,61 @@
+"""The node's side of the zygotes: the orders to fork, and which zygote owes a child for too long."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections.abc import Callable
+
+from actorcore.effects import Fork
+from actorcore.guardian_words import ForkOrder, encoder
+from actorcore.runtime import sockets
+
+SILENCE_S = 2.0
+"""A zygote that owes children and has brought none for so long is to be replaced."""
+
+
+class ForkOrders:
+    """``want`` asks the guardian for a zygote of that template: the first one, or another."""
+
+    def __init__(self, want: Callable[[str], None]) -> None:
+        self._want = want
+        self.zygotes: dict[str, socket.socket] = {}
+        self._owed: dict[str, dict[int, float]] = {}
+        self._template_of: dict[int, str] = {}
+        self._heard_s: dict[str, float] = {}
+
+    def order(self, fork: Fork, child_end: socket.socket, now_s: float) -> None:
+        """Order one child; without a zygote the order waits for the next one, which gets it again."""
+        self._template_of[fork.serial] = fork.template
+        self._owed.setdefault(fork.template, {})[fork.serial] = now_s
+        zygote = self.zygotes.get(fork.template)
+        if zygote is None:
+            self._want(fork.template)
+            return
+        data = encoder.encode(ForkOrder(fork.serial, fork.page, fork.blank))
+        with contextlib.suppress(sockets.PeerGone):
+            while not sockets.send(zygote, data, (child_end.fileno(),)):
+                select.select([], [zygote], [], 1.0)
+
+    def wish(self, template: str) -> None:
+        """Have a zygote of ``template`` soon, if there is none."""
+        if template not in self.zygotes:
+            self._want(template)
+
+    def settled(self, serial: int, now_s: float) -> None:
+        """The child has come, or will not."""
+        template = self._template_of.pop(serial, None)
+        if template is not None:
+            del self._owed[template][serial]
+            self._heard_s[template] = now_s
+
+    def replace_silent(self, now_s: float) -> None:
+        """Ask for another zygote where one owes children and is silent; again after as long."""
+        for template, owed in self._owed.items():
+            if not owed:
+                continue
+            since_s = max(self._heard_s.get(template, 0.0), next(iter(owed.values())))
+            if now_s - since_s > SILENCE_S:
+                self._heard_s[template] = now_s
+                self._want(template)

@@ -1,0 +1,52 @@
+"""Limits and signal state of this process, set before any code of the user's runs."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import Mapping
+
+from actorcore.process_spec import RLIMITS
+
+KEPT_IGNORED = {signal.SIGPIPE}
+"""As Python has it: a closed stdout is an error and not a death."""
+
+
+def apply_limits(limits: Mapping[str, int]) -> str | None:
+    """Set each of ``limits`` (see actorcore.process_spec); what the kernel refused first, None when nothing."""
+    for name, value in limits.items():
+        try:
+            if name == "oom_score_adj":
+                raise_oom_score(value)
+            elif name == "nice":
+                os.setpriority(os.PRIO_PROCESS, 0, max(value, os.getpriority(os.PRIO_PROCESS, 0)))
+            elif name in RLIMITS:
+                resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), (value, value + 1 if name == "cpu" else value))
+        except (OSError, ValueError) as error:  # ValueError: above the hard limit
+            return f"{name}: {error.strerror if isinstance(error, OSError) else error}"
+    return None
+
+
+def raise_oom_score(value: int) -> None:
+    """Make this process and its later children a better victim of the out-of-memory killer (proc(5)); never a worse one.
+
+    :raises OSError: proc is not there.
+    """
+    with open("/proc/self/oom_score_adj", "r+") as file:
+        if int(file.read()) < value:
+            file.seek(0)
+            file.write(str(value))
+
+
+def clear_signals() -> None:
+    """Default dispositions, nothing blocked, no wakeup descriptor, no timers: whatever imported modules have set."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP} - KEPT_IGNORED:
+        if signal.getsignal(number) is not signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+    for number in KEPT_IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])

@@ -1,0 +1,148 @@
+"""The configuration file of the daemon, TOML, read once at its start.
+
+::
+
+    [templates.asyncio]          # lean and asyncio are always there; their pools may be set
+    pool = 2
+    [templates.data]             # a template of one's own
+    preload = ["numpy", "pandas"]
+    pool = 4
+
+It is the file of ``--config``, else of ``$ACTORCORE_CONFIG``, else ``actorcore/config.toml`` in the user's configuration
+directory, if there is one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from actorcore.runtime.zygotes import BUILT_IN, Template
+from actorcore.signals import AUTO
+
+FILE_VARIABLE = "ACTORCORE_CONFIG"
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+MAX_POOL = 1000
+MAX_TEMPLATES = 32
+
+
+class InvalidConfiguration(Exception):
+    """The text names the file, the line and what is wrong there."""
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """``templates``: the built-in ones first."""
+
+    templates: tuple[Template, ...] = BUILT_IN
+
+
+class _TemplateTable(msgspec.Struct, forbid_unknown_fields=True):
+    preload: list[str] | None = None
+    pool: int | None = None
+
+
+def configuration_file(chosen: str = "", environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The file to read; None: there is none."""
+    if named := chosen or environment.get(FILE_VARIABLE, ""):
+        return Path(named)
+    base = environment.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    usual = Path(base) / "actorcore" / "config.toml"
+    return usual if usual.exists() else None
+
+
+def read_configuration(file: Path | None) -> Configuration:
+    """What ``file`` says; all defaults without one.
+
+    :raises InvalidConfiguration: it cannot be read, is no TOML, or says something that there is not.
+    """
+    if file is None:
+        return Configuration()
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfiguration(f"{file}: {error.strerror if isinstance(error, OSError) else 'not UTF-8'}") from None
+    try:
+        return parse(text)
+    except InvalidConfiguration as error:
+        raise InvalidConfiguration(f"{file}{error}") from None
+
+
+def parse(text: str) -> Configuration:
+    """The configuration in ``text``.
+
+    :raises InvalidConfiguration: its text begins with ``:LINE:``.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        raise InvalidConfiguration(f":{line[1] if line else _last_line(text)}: {error}") from None
+    for key in tables:
+        if key != "templates":
+            raise _invalid(text, (key,), "unknown; known is templates")
+    given = tables.get("templates", {})
+    if not isinstance(given, dict):
+        raise _invalid(text, ("templates",), "must be a table")
+    templates = {template.name: template for template in BUILT_IN}
+    for name, table in given.items():
+        templates[name] = _template(text, name, table, templates.get(name))
+    if len(templates) > MAX_TEMPLATES:
+        raise _invalid(text, ("templates",), f"{len(templates)} of them, at most {MAX_TEMPLATES}")
+    return Configuration(tuple(templates.values()))
+
+
+def _template(text: str, name: str, table: object, built_in: Template | None) -> Template:
+    where = ("templates", name)
+    if not NAME.fullmatch(name) or name == AUTO:
+        raise _invalid(text, where, f"must match {NAME.pattern} and not be {AUTO}")
+    if not isinstance(table, dict):
+        raise _invalid(text, where, "must be a table")
+    for key in table:
+        if key not in _TemplateTable.__struct_fields__:
+            raise _invalid(text, (*where, key), f"unknown; known are {', '.join(_TemplateTable.__struct_fields__)}")
+    for key, value in table.items():
+        try:
+            msgspec.convert({key: value}, _TemplateTable)
+        except msgspec.ValidationError as error:
+            raise _invalid(text, (*where, key), str(error).partition(" - at")[0]) from None
+    said = msgspec.convert(table, _TemplateTable)
+    if said.pool is not None and not 0 <= said.pool <= MAX_POOL:
+        raise _invalid(text, (*where, "pool"), f"must be 0 to {MAX_POOL}")
+    for module in said.preload or ():
+        if not MODULE.fullmatch(module):
+            raise _invalid(text, (*where, "preload"), f"{module[:60]!r} is no name of a module")
+    if built_in is not None and said.preload is not None:
+        raise _invalid(text, (*where, "preload"), "a built-in template has none; make one of another name")
+    default = built_in.pool if built_in is not None else 0
+    return Template(name, tuple(said.preload or ()), default if said.pool is None else said.pool)
+
+
+def _invalid(text: str, path: tuple[str, ...], why: str) -> InvalidConfiguration:
+    return InvalidConfiguration(f":{_line_of(text, path)}: {'.'.join(path)}: {why}")
+
+
+def _line_of(text: str, path: tuple[str, ...]) -> int:
+    """The line that sets ``path``: a header, a dotted key, or a key below its header; the last line when none is found."""
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[\s*([^\]]*?)\s*\]", line):
+            table = _keys(header[1])
+            if table[: len(path)] == path:
+                return number
+        elif (pair := re.match(r"\s*([^=#]+?)\s*=", line)) and (*table, *_keys(pair[1]))[: len(path)] == path:
+            return number
+    return _last_line(text)
+
+
+def _keys(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+def _last_line(text: str) -> int:
+    return max(1, len(text.splitlines()))
