@@ -221,7 +221,7 @@ class ClientAttached(Word, frozen=True, tag="client_attached"):
 
 
 class ClientDetached(Word, frozen=True, tag="client_detached"):
-    """The connection of a client ended; ``dead`` when its process is known to have ended."""
+    """The connection of a client ended; ``dead`` when its process is known to have ended, or it has lost the right to return."""
 
     serial: int
     dead: bool

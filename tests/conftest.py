@@ -9,6 +9,23 @@ from pathlib import Path
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--malformed", type=int, default=1_000_000, help="malformed inputs in process; make torture: 20-fold")
+    parser.addoption("--malformed-live", type=int, default=20_000, help="the same on the live socket")
+
+
+@pytest.fixture
+def malformed_inputs(request: pytest.FixtureRequest) -> int:
+    count: int = request.config.getoption("--malformed")
+    return count
+
+
+@pytest.fixture
+def malformed_live(request: pytest.FixtureRequest) -> int:
+    count: int = request.config.getoption("--malformed-live")
+    return count
+
+
 def open_fds() -> dict[int, str]:
     """The fds of this process and what each refers to; the listing's own fd is not among them."""
     found = {}

@@ -273,12 +273,15 @@ class Listener:
     # ---- end ------------------------------------------------------------------------------------------------------
 
     def _part(self, connection: Connection, farewell: Farewell) -> None:
-        _say(connection.sock, farewell)
-        self._drop(connection)
+        """Hang up for good, after what was to be said: whoever it is, it will not be known when it returns."""
+        self._write(connection)
+        if connection.sock.fileno() >= 0:
+            _say(connection.sock, farewell)
+            self._drop(connection, is_over=True)
 
-    def _drop(self, connection: Connection) -> None:
+    def _drop(self, connection: Connection, is_over: bool = False) -> None:
         serial = connection.serial
-        dead = connection.is_owner_dead()
+        dead = is_over or connection.is_owner_dead()
         if self._by_serial.get(serial) is connection:
             self._forget(connection)
             self._reception.miss(serial, dead)

@@ -45,6 +45,6 @@ class Reception:
             case _:
                 raise ProtocolError(f"{type(message).__name__} from a client")
 
-    def miss(self, serial: int, is_dead: bool) -> None:
-        """The connection of client ``serial`` has ended; ``is_dead``: its process too."""
-        self._commit(ClientDetached(serial, is_dead))
+    def miss(self, serial: int, is_over: bool) -> None:
+        """The connection of client ``serial`` has ended; ``is_over``: it cannot or may not return."""
+        self._commit(ClientDetached(serial, is_over))

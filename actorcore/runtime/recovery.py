@@ -8,9 +8,9 @@ from typing import NamedTuple
 import msgspec
 
 from actorcore.effects import Effect, Publish, PublishMany, Retract
-from actorcore.frames import decode_ext
+from actorcore.frames import DECODE_ERRORS, decode_ext
 from actorcore.kernel import Kernel
-from actorcore.ledger import Ledger
+from actorcore.ledger import Ledger, LedgerInvalid
 from actorcore.runtime import log
 from actorcore.signals import NOBODY, Event
 
@@ -30,7 +30,10 @@ class Recovery(NamedTuple):
 
 
 def recover(memory: memoryview, fresh: Callable[[], Kernel]) -> Recovery:
-    """Open the ledger in ``memory`` and bring a ``fresh`` kernel to its state. Poison events are skipped and reported."""
+    """Open the ledger in ``memory`` and bring a ``fresh`` kernel to its state. Poison events are skipped and reported.
+
+    :raises LedgerInvalid: its words, its snapshot or one of its records are nobody's.
+    """
     ledger = Ledger.open(memory)
     suspect = ledger.strike()
     if suspect is not None:
@@ -42,13 +45,29 @@ def recover(memory: memoryview, fresh: Callable[[], Kernel]) -> Recovery:
     kernel = fresh()
     left = ledger.load()
     if left.state is not None:
-        kernel.restore(left.state)
+        restore(kernel, left.state)
     unfinished: list[Effect] = []
     for record in left.records:
-        now, event = _decoder.decode(record.data)
+        now, event = decode_record(record.data)
         if record.number > left.performed:
             ledger.begin(record.number)
         effects = kernel.skip(event, now) if record.skipped else kernel.handle(event, now)
         if record.number > left.performed:
             unfinished += [effect for effect in effects if not isinstance(effect, (Publish, PublishMany, Retract))]
     return Recovery(ledger, kernel, unfinished)
+
+
+def decode_record(data: bytes) -> tuple[float, Event]:
+    """When something happened, and what; raises LedgerInvalid."""
+    try:
+        return _decoder.decode(data)
+    except DECODE_ERRORS as error:
+        raise LedgerInvalid(f"a record: {str(error)[:200]}") from None
+
+
+def restore(kernel: Kernel, snapshot: bytes) -> None:
+    """Bring ``kernel`` to the state in ``snapshot``; raises LedgerInvalid, and then the kernel is of no use."""
+    try:
+        kernel.restore(snapshot)
+    except (*DECODE_ERRORS, LookupError, TypeError, AssertionError) as error:
+        raise LedgerInvalid(f"the snapshot: {str(error)[:200]}") from None

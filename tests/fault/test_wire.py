@@ -5,100 +5,29 @@ from __future__ import annotations
 import random
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import msgspec
 import pytest
 
 from actorcore.errors import RequestError
-from actorcore.frames import MAX_FRAME_BYTES, PROTOCOL_VERSION, Farewell, Hello, Numbered, Welcome, encoder
-from actorcore.signals import Whereis
+from actorcore.frames import MAX_REQUEST_BYTES, PROTOCOL_VERSION, Farewell, encoder
 from supervisors import paths
 from supervisors.session_vocabulary import ListSessions
 from tests.daemon_fixture import WAIT_S, Desk, descriptors_beyond
-
-ANSWERS = msgspec.msgpack.Decoder(Welcome | Farewell)
-REFUSED = Farewell("protocol_error", "not a frame of this protocol")
-
-
-def framed(body: bytes) -> bytes:
-    return len(body).to_bytes(4, "big") + body
-
-
-def hello(version: int = PROTOCOL_VERSION, **fields: object) -> bytes:
-    return framed(encoder.encode(Hello(version, **fields)))  # type: ignore[arg-type]
-
-
-def whereis(number: int, name: str) -> bytes:
-    return framed(encoder.encode([Numbered(number, Whereis(name))]))
-
-
-@contextmanager
-def dialled(desk: Desk) -> Iterator[socket.socket]:
-    """A raw connection to the daemon; every wait on it has a deadline."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(WAIT_S)
-        with paths.socket_address(desk.daemon.directory) as address:
-            sock.connect(address)
-        yield sock
-
-
-def send(sock: socket.socket, data: bytes) -> None:
-    """As much as the daemon takes before it hangs up."""
-    try:
-        sock.sendall(data)
-    except (BrokenPipeError, ConnectionResetError):
-        pass
-
-
-def until_eof(sock: socket.socket) -> bytes:
-    data = b""
-    try:
-        while some := sock.recv(1 << 16):
-            data += some
-    except ConnectionResetError:  # it closed with bytes of ours unread
-        pass
-    return data
-
-
-def exact(sock: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        data += (some := sock.recv(count - len(data)))
-        assert some, "hung up"
-    return data
-
-
-def frame_of(sock: socket.socket) -> bytes:
-    return exact(sock, int.from_bytes(exact(sock, 4), "big"))
-
-
-def farewell_of(sock: socket.socket) -> object:
-    """The only frame until the end of the stream."""
-    data = until_eof(sock)
-    assert int.from_bytes(data[:4], "big") == len(data) - 4
-    return ANSWERS.decode(data[4:])
-
-
-def greeted(sock: socket.socket) -> Welcome:
-    sock.sendall(hello())
-    answer = ANSWERS.decode(frame_of(sock))
-    assert isinstance(answer, Welcome)
-    return answer
-
+from tests.fault.wire import REFUSED, dialled, farewell_of, frame_of, framed, greeted, hello, send, until_eof, whereis
 
 HOSTILE = {
     "E1_zero_length": bytes(4),
     "E2_length_2_32": b"\xff\xff\xff\xff",
     "E2_length_2_31": b"\x80\0\0\0",
-    "E2_length_cap_plus_1": (MAX_FRAME_BYTES + 1).to_bytes(4, "big"),
+    "E2_E6_a_million_arrays": framed(b"\x91" * 1_000_000 + b"\xc0"),
+    "E2_length_cap_plus_1": (MAX_REQUEST_BYTES + 1).to_bytes(4, "big"),
     "E5_http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "E5_tls": b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + bytes(64),
     "E5_random": random.Random(5).randbytes(4096),
     "E5_garbage_in_a_frame": framed(random.Random(6).randbytes(300)),
     "E6_depth_900": framed(b"\x91" * 900 + b"\xc0"),
-    "E6_depth_1e6": framed(b"\x91" * 1_000_000 + b"\xc0"),
+    "E6_depth_57343": framed(b"\x91" * (MAX_REQUEST_BYTES - 1) + b"\xc0"),
     "E7_array_bomb": framed(b"\xdd\xff\xff\xff\xff"),
     "E7_map_bomb": framed(b"\xdf\xff\xff\xff\xff"),
     "E7_str_bomb": framed(b"\xdb\xff\xff\xff\xff"),
