@@ -20,6 +20,7 @@ from actorcore.frames import (
     MAX_REQUEST_BYTES,
     Downlink,
     Farewell,
+    Got,
     Welcome,
     decode_hello,
     decode_up,
@@ -30,11 +31,13 @@ from actorcore.runtime.reception import Reception
 
 HANDSHAKE_S = 1.0
 """From accept to a whole Hello."""
+FRAME_S = 10.0
+"""From the first byte of a later frame to its last; a blocking client sends no more while its program computes."""
 MAX_CONNECTIONS = 4096
 ACCEPTS = 64
 """Per turn, so that a flood of connections delays nobody."""
-MAX_UNSENT_BYTES = 16 << 20
-"""A connection that reads so little is cut; its client finds everything again when it returns."""
+MAX_OWED_BYTES = 8 << 20
+"""Sent or waiting, and not acknowledged: a connection with more is cut; its client finds everything again if it returns."""
 _RECV_BYTES = 256 << 10
 _SO_PEERPIDFD = 77
 _STRANGER = Farewell("not_permitted", "this daemon serves another user")
@@ -52,8 +55,19 @@ class Connection:
         self.serial = 0
         self.inbox = bytearray()
         self.outbox: deque[tuple[bytes, int]] = deque()
-        self.unsent_bytes = 0
+        self.owed: deque[tuple[int, int]] = deque()
+        self.owed_bytes = 0
         self.waits = False
+
+    def owe(self, seq: int, size_bytes: int) -> None:
+        """Delivery ``seq`` is on its way."""
+        self.owed.append((seq, size_bytes))
+        self.owed_bytes += size_bytes
+
+    def acknowledge(self, seq: int) -> None:
+        """Everything up to delivery ``seq`` has arrived."""
+        while self.owed and self.owed[0][0] <= seq:
+            self.owed_bytes -= self.owed.popleft()[1]
 
     def is_owner_dead(self) -> bool:
         """Whether the process that connected is gone or going; False when the kernel cannot tell."""
@@ -83,7 +97,7 @@ class Listener:
         self._reception = reception
         self.by_fd: dict[int, Connection] = {}
         self._by_serial: dict[int, Connection] = {}
-        self._greeting: dict[int, Connection] = {}
+        self._owing: dict[int, Connection] = {}
         self._touched: set[Connection] = set()
         self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
@@ -115,7 +129,9 @@ class Listener:
         """Queue a frame for client ``to``, with a descriptor that is ours to close; False when it is not connected."""
         connection = self._by_serial.get(to)
         if connection is not None:
-            self._queue(connection, encoder.encode([frame]), fd)
+            body = encoder.encode([frame])
+            connection.owe(frame.seq, len(body))
+            self._queue(connection, body, fd)
         elif fd >= 0:
             os.close(fd)
         return connection is not None
@@ -136,13 +152,16 @@ class Listener:
             self._write(self._touched.pop())
 
     def expire(self, now: float) -> None:
-        """Close connections that did not say hello in time."""
-        for connection in [c for c in self._greeting.values() if c.deadline <= now]:
-            self._part(connection, Farewell("timeout", "no hello"))
+        """Close connections that did not say hello, or the rest of a frame, in time; the latter may return."""
+        for connection in [c for c in self._owing.values() if c.deadline <= now]:
+            if connection.serial == 0:
+                self._part(connection, Farewell("timeout", "no hello"))
+            else:
+                self._drop(connection)
 
     def next_deadline(self) -> float | None:
         """When :meth:`expire` has something to do."""
-        return min((c.deadline for c in self._greeting.values()), default=None)
+        return min((c.deadline for c in self._owing.values()), default=None)
 
     # ---- in -------------------------------------------------------------------------------------------------------
 
@@ -166,7 +185,7 @@ class Listener:
             pidfd = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
         connection = Connection(sock, os_pid, pidfd, clock.monotonic_s() + HANDSHAKE_S)
         self.by_fd[sock.fileno()] = connection
-        self._greeting[sock.fileno()] = connection
+        self._owing[sock.fileno()] = connection
         self._poller.register(sock.fileno(), select.EPOLLIN)
 
     def _refuse_one(self) -> None:
@@ -190,23 +209,32 @@ class Listener:
         except OSError:
             data, flags = b"", 0
         if not data:
+            self._write(connection)  # its answers, if it has only shut down its own half
             self._drop(connection)
             return
         connection.inbox += data
         try:
             if flags & socket.MSG_CTRUNC:
                 raise ProtocolError("descriptors attached")
-            for body in _frames(connection.inbox):
+            bodies = _frames(connection.inbox)
+            if connection.serial:
+                self._expect_the_rest(connection, bool(bodies))
+            for body in bodies:
                 if connection.serial == 0:
                     self._greet(connection, body)
                 else:
-                    for said in decode_up(body):
-                        self._reception.hear(connection.serial, said)
+                    self._hear(connection, body)
                 if connection.sock.fileno() < 0:
                     return
         except ProtocolError as error:
             log.report_seldom("protocol_error", connection.serial, str(error)[:200])
             self._part(connection, Farewell("protocol_error", "not a frame of this protocol"))
+
+    def _hear(self, connection: Connection, body: bytes) -> None:
+        for said in decode_up(body):
+            if isinstance(said, Got):
+                connection.acknowledge(said.seq)
+            self._reception.hear(connection.serial, said)
 
     def _greet(self, connection: Connection, body: bytes) -> None:
         farewell = self._reception.greet(decode_hello(body), connection.os_pid, lambda welcome: self._admit(connection, welcome))
@@ -220,15 +248,23 @@ class Listener:
             self._forget(older)
         connection.serial = answer.serial
         self._by_serial[answer.serial] = connection
-        self._greeting.pop(connection.sock.fileno(), None)
+        self._expect_the_rest(connection, True)
         self._queue(connection, encoder.encode(answer), -1)
+
+    def _expect_the_rest(self, connection: Connection, is_new: bool) -> None:
+        """Half a frame must become a whole one in time; ``is_new``: it is another one than last time."""
+        fd = connection.sock.fileno()
+        if not connection.inbox:
+            self._owing.pop(fd, None)
+        elif is_new or fd not in self._owing:
+            connection.deadline = clock.monotonic_s() + FRAME_S
+            self._owing[fd] = connection
 
     # ---- out ------------------------------------------------------------------------------------------------------
 
     def _queue(self, connection: Connection, body: bytes, fd: int) -> None:
         data = len(body).to_bytes(4, "big") + body
         connection.outbox.append((data, fd))
-        connection.unsent_bytes += len(data)
         self._touched.add(connection)
 
     def _write(self, connection: Connection) -> None:
@@ -238,10 +274,12 @@ class Listener:
             while connection.outbox:
                 self._write_some(connection)
         except BlockingIOError:
-            if connection.unsent_bytes > MAX_UNSENT_BYTES:
-                self._drop(connection)
-                return
+            pass
         except OSError:
+            self._drop(connection)
+            return
+        if connection.owed_bytes > MAX_OWED_BYTES:
+            log.report_seldom("client_reads_nothing", connection.serial, connection.owed_bytes)
             self._drop(connection)
             return
         waits = bool(connection.outbox)
@@ -262,7 +300,6 @@ class Listener:
                     break
                 joined += waiting
             sent = connection.sock.send(joined, socket.MSG_NOSIGNAL)
-        connection.unsent_bytes -= sent
         while sent:
             data, _ = connection.outbox.popleft()
             if sent < len(data):
@@ -276,10 +313,13 @@ class Listener:
         """Hang up for good, after what was to be said: whoever it is, it will not be known when it returns."""
         self._write(connection)
         if connection.sock.fileno() >= 0:
-            _say(connection.sock, farewell)
+            if not connection.outbox:  # else it would stand in the middle of a frame
+                _say(connection.sock, farewell)
             self._drop(connection, is_over=True)
 
     def _drop(self, connection: Connection, is_over: bool = False) -> None:
+        if connection.sock.fileno() < 0:
+            return
         serial = connection.serial
         dead = is_over or connection.is_owner_dead()
         if self._by_serial.get(serial) is connection:
@@ -294,7 +334,7 @@ class Listener:
             return
         self._poller.unregister(fd)
         self.by_fd.pop(fd, None)
-        self._greeting.pop(fd, None)
+        self._owing.pop(fd, None)
         if self._by_serial.get(connection.serial) is connection:
             del self._by_serial[connection.serial]
         self._touched.discard(connection)

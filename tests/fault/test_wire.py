@@ -117,10 +117,12 @@ def test_E11_another_clients_identity_needs_its_secret(desk: Desk) -> None:
         assert farewell_of(sock) == Farewell("expired", "this client is not known any more")
 
 
-def test_E12_a_peer_that_shuts_its_writing_side_is_let_go(desk: Desk) -> None:
+def test_E12_a_peer_that_shuts_its_writing_side_gets_its_answers_and_is_let_go(desk: Desk) -> None:
     with dialled(desk) as sock:
         greeted(sock)
+        sock.sendall(whereis(1, "ada"))
         sock.shutdown(socket.SHUT_WR)
+        assert msgspec.msgpack.decode(frame_of(sock)) == [[1, ["answer", 1, desk.client.whereis("ada").serial, None]]]
         assert until_eof(sock) == b""
 
 
