@@ -76,7 +76,7 @@ ASKED: list[sessions.SessionRequest] = [
 ]  # fmt: skip
 DELIVERIES = [
     Answer(1, {"a": [1, "b"]}), Answer(2, None, ("not_found", "x")), Down([1, 2], 5, {"signal": "SIGSEGV"}),
-    Exit(5, "shutdown", 9), Channel(5), PeerDown(5, "killed"), Begin(5, 7, 0, SPEC, 1),
+    Exit(5, "shutdown", 9), Channel(5, True), PeerDown(5, "killed"), Begin(5, 7, 0, SPEC, 1),
 ]  # fmt: skip
 BODY = msgspec.Raw(encoder.encode([1, {"two": b"3"}]))
 

@@ -34,6 +34,7 @@ HANDSHAKE_S = 1.0
 FRAME_S = 10.0
 """From the first byte of a later frame to its last; a blocking client sends no more while its program computes."""
 MAX_CONNECTIONS = 4096
+OWED_TOGETHER_BYTES = 16 << 10
 ACCEPTS = 64
 """Per turn, so that a flood of connections delays nobody."""
 MAX_OWED_BYTES = 8 << 20
@@ -41,6 +42,7 @@ MAX_OWED_BYTES = 8 << 20
 _RECV_BYTES = 256 << 10
 _SO_PEERPIDFD = 77
 _STRANGER = Farewell("not_permitted", "this daemon serves another user")
+_ENDED = Farewell("expired", "this client has ended")
 _TOO_MANY = Farewell("resource_exhausted", "too many connections")
 
 
@@ -60,9 +62,11 @@ class Connection:
         self.waits = False
 
     def owe(self, seq: int, size_bytes: int) -> None:
-        """Delivery ``seq`` is on its way."""
-        self.owed.append((seq, size_bytes))
+        """Delivery ``seq`` is on its way. Small ones are counted together, until the last of them is acknowledged."""
         self.owed_bytes += size_bytes
+        if self.owed and self.owed[-1][1] < OWED_TOGETHER_BYTES:
+            size_bytes += self.owed.pop()[1]
+        self.owed.append((seq, size_bytes))
 
     def acknowledge(self, seq: int) -> None:
         """Everything up to delivery ``seq`` has arrived."""
@@ -145,6 +149,17 @@ class Listener:
         if connection.outbox:
             self._drop(connection)
         return connection.sock.fileno() >= 0
+
+    def end(self, serial: int) -> None:
+        """Client ``serial``, if it is one, has ended: so does its connection, after what it still gets."""
+        connection = self._by_serial.get(serial)
+        if connection is None:
+            return
+        self._write(connection)
+        if connection.sock.fileno() >= 0:
+            if not connection.outbox:
+                _say(connection.sock, _ENDED)
+            self._forget(connection)
 
     def flush(self) -> None:
         """Send what waits, as far as the sockets take it."""

@@ -117,6 +117,8 @@ class Performer:
             if handle is not None:
                 self._unwatch(handle)
                 handle.close()
+            else:
+                self._listener.end(serial)
             self.tell_guardian(Drop(serial))
         self._forgotten.clear()
         for report in self._reports:
