@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from typing import NoReturn
 
+from actorcore.errors import RequestError
 from actorcore.gen_server import Continue, GenServer, Ok, Reply, Stop
 from actorcore.mailbox import ExitMessage, From
 from actorcore.runtime.process import Process
@@ -82,6 +83,19 @@ class Witness(GenServer):
         """Through the shared registry, without the node."""
         found = self.process.whereis(name)
         return Reply(None if found is None else found.serial)
+
+    def do_lookup_value(self, name: str) -> Reply:
+        found = self.process.lookup(name)
+        return Reply(None if found is None else [found[0].serial, found[1]])
+
+    def do_register(self, arguments: list[object]) -> Reply:
+        """``[name, value]``; the code of the refusal, if any."""
+        name, value = arguments
+        try:
+            self.process.register(str(name), value=value)  # type: ignore[arg-type]
+        except RequestError as error:
+            return Reply(error.code)
+        return Reply(True)
 
     def do_ignore_term(self, _: None) -> Reply:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
