@@ -45,7 +45,9 @@ class NameBook:
         holder, taken = self._living(body.who or asker.serial), self.names.get(body.name)
         if holder is None:
             return ("process_not_alive", "noproc")
-        if holder.name is not None or (taken is not None and (taken.holder or taken.owner != holder.parent)):
+        # What a supervisor keeps is for the child in whose spec it is.
+        parent = holder.parent if holder.spec is not None and holder.spec.name == body.name else 0
+        if holder.name is not None or (taken is not None and (taken.holder or taken.owner != parent)):
             return ("already_registered", None if taken is None else taken.holder)
         self._hold(holder, body.name, asker.serial, 0, body.value)
         return None
