@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from actorcore.names import encode_value
 from actorcore.pids import Pid
 from actorcore.signals import Booted, Born, Exited, ProcessSpec, Register, RegisterMany, SendExit, Whereis
 from supervisors.child_spec import ChildSpec
+from supervisors.client import Client
 from tests.daemon_fixture import ROOT, WAIT_S, Daemon, Desk, await_deaths, desk_of, send_signal, watched
-from tests.fault.test_wire import ANSWERS, dialled, exact, framed, hello
+from tests.fault.wire import ANSWERS, dialled, exact, framed, hello
+from tests.linearizability import FREE, Operation, first_impossible
 from tests.registry_torture import fork, heard
 from tests.table_driver import Driver
 
-WITNESS, IDLE = "tests.fault.actors:Witness", "tests.fault.actors:idle"
+WITNESS, IDLE, HISTORIAN = "tests.fault.actors:Witness", "tests.fault.actors:idle", "tests.fault.historian:Historian"
 SIGNALS = [
     signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS,
     signal.SIGFPE, signal.SIGILL, signal.SIGXCPU, signal.SIGXFSZ, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
@@ -214,6 +217,35 @@ def test_acceptance_32_36_a_batch_with_one_bad_name_registers_none(desk: Desk) -
     assert [seen(desk, name) for name in pids] == [[pid.serial, None] for pid in pids.values()]
     for pid in pids.values():
         desk.client.exit(pid, "kill")
+
+
+# ---- everybody at once ----
+
+
+def test_R10_what_the_node_and_shared_memory_tell_of_names_is_linearizable_over_node_deaths(own: Daemon) -> None:
+    names, rounds, count = ["one", "two"], 8, 300
+    histories: list[list[Operation]] = [[] for _ in names]
+
+    def ask(at: int, pid: Pid, seed: int) -> None:
+        with Client.connect(own.directory, WAIT_S) as client:
+            notes = client.call(pid, [names, count, seed], WAIT_S)
+        assert isinstance(notes, list)
+        for place, *operation in notes:
+            histories[place].append(Operation(*operation))
+
+    with desk_of(own) as desk:
+        pids = [desk.client.spawn(HISTORIAN) for _ in range(4)]
+        for turn in range(rounds):
+            with ThreadPoolExecutor() as threads:
+                asked = [threads.submit(ask, at, pid, turn * 10 + at) for at, pid in enumerate(pids)]
+                kill_the_node(desk)
+            for one in asked:
+                one.result()
+        for pid in pids:
+            desk.client.exit(pid, "kill")
+    assert [first_impossible(history) for history in histories] == [None, None]
+    assert sum(map(len, histories)) == rounds * count * len(pids)
+    assert all(sum(one.need == FREE != one.then for one in history) > 100 for history in histories)
 
 
 # ---- numbers that come again ----
