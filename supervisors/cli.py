@@ -23,13 +23,23 @@ SESSION_COLUMNS = ["id", "name", "pid", "state", "restarts", "restart", "reason"
 @command
 @click.option("--foreground/--detach", default=False, help="Stay in this terminal and log to it, or go to the background.")
 def start(foreground: bool, as_json: bool) -> None:
-    """Start the daemon; says so when it runs already."""
+    """Start the daemon; says so when it runs already.
+
+    In the foreground it ends with Ctrl-C.
+
+    \b
+    Examples:
+      actorcore start
+      actorcore --dir /tmp/mine start --foreground
+    """
     from supervisors import launch, paths
+    from supervisors.cli_output import to_json
 
     where = directory()
     if foreground:
         paths.prepare_directory(where)
-        module = [sys.executable, "-P", "-m", launch.DAEMON_MODULE, "--dir", str(where), "--foreground"]
+        line = to_json({"started": True, "dir": str(where)}) if as_json else f"serving {where}"
+        module = [sys.executable, "-P", "-m", launch.DAEMON_MODULE, "--dir", str(where), "--announce", line]
         os.execv(sys.executable, module)
     client, started = launch.connect_or_start(where)
     client.close()
@@ -40,7 +50,7 @@ def start(foreground: bool, as_json: bool) -> None:
 def status(as_json: bool) -> None:
     """Ask how the daemon is.
 
-    Exit code 3 when it is not running.
+    Exit code 3 when it is not running. Example: actorcore status --json
     """
     from supervisors.cli_output import to_json
 
@@ -95,7 +105,10 @@ def spawn(
 @click.option("--sessions", "only_sessions", is_flag=True, help="Sessions with their restarts instead of processes.")
 @click.option("-a", "--all", "blanks", is_flag=True, help="Also the warm processes that wait for their turn.")
 def ls(only_sessions: bool, blanks: bool, as_json: bool) -> None:
-    """List processes, or sessions."""
+    """List processes, or sessions.
+
+    Example: actorcore ls --sessions
+    """
     from supervisors import cli_output, cli_target
 
     with daemon() as client:
@@ -201,7 +214,10 @@ def restart(target: str, timeout_s: float, as_json: bool) -> None:
 def reload(as_json: bool) -> None:
     """Switch to the code on disk.
 
-    A new node takes the place of the running one; processes and clients do not notice.
+    A new node takes the place of the running one; processes and clients do not notice. Code that does not get ready, or
+    cannot read the state of the running one, is refused and nothing changes. Processes that run keep their code.
+
+    Example: actorcore reload
     """
     with daemon() as client:
         say(client.node("reload"), as_json, "reloaded")
@@ -212,7 +228,7 @@ def reload(as_json: bool) -> None:
 def down(timeout_s: float, as_json: bool) -> None:
     """Stop everything and the daemon.
 
-    Nothing of it is left afterwards. Exit code 3 when it is not running.
+    Nothing of it is left afterwards. Exit code 3 when it is not running. Example: actorcore down
     """
     from supervisors import cli_target
 
@@ -223,16 +239,41 @@ def down(timeout_s: float, as_json: bool) -> None:
 
 @command
 def demo(as_json: bool) -> None:
-    """A guided tour on a private daemon."""
+    """A guided tour on a private daemon.
+
+    Example: actorcore demo
+    """
     from supervisors import demo as tour
 
-    sys.exit(tour.main())
+    click.get_current_context().exit(tour.main())
+
+
+@command
+def doctor(as_json: bool) -> None:
+    """What this machine offers, and what is so without it.
+
+    Exit code 1 when something is missing that the daemon needs. Example: actorcore doctor
+    """
+    import msgspec
+
+    from supervisors import cli_output
+    from supervisors.doctor import examine
+
+    found = examine(directory())
+    rows = [msgspec.to_builtins(finding) for finding in found]
+    cli_output.say_rows(rows if as_json else [_diagnosis(row) for row in rows], ["feature", "is", "detail", "otherwise"], as_json)
+    click.get_current_context().exit(int(any(finding.needed and not finding.ok for finding in found)))
+
+
+def _diagnosis(row: dict[str, object]) -> dict[str, object]:
+    state = "ok" if row["ok"] else "MISSING" if row["needed"] else "absent"
+    return {**row, "is": state, "otherwise": "" if row["ok"] else row["otherwise"]}
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line; its exit code."""
     try:
-        cli.main(arguments, prog_name="actorcore", standalone_mode=False)
+        code = cli.main(arguments, prog_name="actorcore", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 2
@@ -246,7 +287,7 @@ def run(arguments: list[str]) -> int:
         return 1
     except Exception as error:
         return _failed(error)
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _failed(error: Exception) -> int:

@@ -1,6 +1,6 @@
 """The daemon: the guardian with its sockets and memory, and the residents that its node runs.
 
-``python -m supervisors.daemon --dir DIR [--config FILE] [--foreground] [--ready-fd N] [--faults PLAN]``
+``python -m supervisors.daemon --dir DIR [--config FILE] [--announce LINE] [--ready-fd N] [--faults PLAN]``
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> int:
     logs = _fresh_logs(directory)
     _settle_in_root()
     try:
-        return _guard(listener, arguments.ready_fd, configuration, str(logs))
+        return _guard(listener, arguments, configuration, str(logs))
     finally:
         (directory / paths.SOCKET_NAME).unlink(missing_ok=True)
 
@@ -83,13 +83,13 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="supervisors.daemon")
     parser.add_argument("--dir", required=True)
     parser.add_argument("--config", default="")
-    parser.add_argument("--foreground", action="store_true")
+    parser.add_argument("--announce", help="a line for standard output, as soon as it serves")
     parser.add_argument("--ready-fd", type=int, default=-1)
     parser.add_argument("--faults", help="a plan of strikes, for tests: see actorcore.runtime.fault_injection")
     return parser.parse_args()
 
 
-def _guard(listener: socket.socket, ready_fd: int, configuration: Configuration, logs: str) -> int:
+def _guard(listener: socket.socket, arguments: argparse.Namespace, configuration: Configuration, logs: str) -> int:
     instance = int.from_bytes(os.urandom(8), "big") >> 1
     registry = SharedRegistry(instance)
     ledger_memory = _memory("actorcore-ledger", LEDGER_BYTES)[0]
@@ -97,13 +97,14 @@ def _guard(listener: socket.socket, ready_fd: int, configuration: Configuration,
     status, status_fd = _memory("actorcore-status", STATUS_PAGES * PAGE_BYTES)
     ledger = Ledger.open(ledger_memory)
     mappings = Mappings(ledger_memory, registry.memory, status, registry.fd, status_fd, lambda: ledger.stamp_ns)
-    waiting = [ready_fd] if ready_fd >= 0 else []
 
     def on_serving() -> None:
-        while waiting:
-            fd = waiting.pop()
-            os.write(fd, b"1")
-            os.close(fd)
+        if arguments.announce is not None:
+            print(arguments.announce, flush=True)
+        if arguments.ready_fd >= 0:
+            os.write(arguments.ready_fd, b"1")
+            os.close(arguments.ready_fd)
+        arguments.announce, arguments.ready_fd = None, -1  # once; a successor serves in silence
 
     return Guardian(NODE_ENTRY, listener, mappings, instance, on_serving, configuration.templates, logs).run()
 

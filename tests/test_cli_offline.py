@@ -87,7 +87,8 @@ def test_help_names_every_command_and_needs_neither_client_nor_rich() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     words = {line.split()[0] for line in done.stdout.split("Commands:")[1].splitlines() if line.strip()}
     assert words == {
-        "start", "status", "spawn", "ls", "call", "send", "monitor", "kill", "stop", "restart", "reload", "down", "demo", "[]",
+        "start", "status", "spawn", "ls", "call", "send", "monitor", "kill", "stop", "restart", "reload", "down", "demo",
+        "doctor", "[]",
     }  # fmt: skip
 
 

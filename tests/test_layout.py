@@ -46,7 +46,7 @@ LAYERS: dict[str, int] = {
         "async_client async_driver async_steps"
     ).split()), 4),
     **dict.fromkeys((f"supervisors.{name}" for name in (
-        "daemon node_entry demo cli cli_base cli_output cli_target cli.** __main__ dashboard dashboard.**"
+        "daemon node_entry doctor demo cli cli_base cli_output cli_target cli.** __main__ dashboard dashboard.**"
     ).split()), 5),
     "supervisors": 5,
 }  # fmt: skip
