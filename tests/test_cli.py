@@ -1,0 +1,282 @@
+"""The command line against a real daemon: every command, as a person and as a program types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from supervisors import cli
+from supervisors.client import Client
+from tests.daemon_fixture import ROOT, WAIT_S, Daemon, await_deaths, descendants, send_signal, still_there, watched
+from tests.test_cli_offline import Output
+
+WITNESS = "tests.fault.actors:Witness"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+COMMANDS = sorted(set(cli.cli.commands) - {"[]"})
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with Daemon(tmp_path_factory.mktemp("daemon") / "run") as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def line(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> Iterator[Output]:
+    """The command line, with a session named ``ada`` in the daemon."""
+    output = Output(daemon.directory, capsys)
+    assert output.run("spawn", WITNESS, "--name", "ada", "--restart", "permanent") == 0
+    yield output
+    assert output.run("stop", "ada", "--json") == 0
+
+
+def command(directory: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "supervisors", "--dir", str(directory), *words]
+
+
+def guardian_of(directory: Path) -> int:
+    """The OS pid of the guardian that serves ``directory``."""
+    with Client.connect(directory, WAIT_S) as client:
+        node = client.node("status")["node_os_pid"]
+    return int(Path(f"/proc/{node}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+# ---- words --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_every_command_shows_an_example_and_json(line: Output, name: str) -> None:
+    assert line.run(name, "--help") == 0
+    assert f"actorcore {name}" in line.out.split("Example")[1].replace("--dir /tmp/mine ", "")
+    assert "--json" in line.out
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["spawn", "no_such_module:x"], "start_failed"),
+        (["spawn", "tests.fault.actors:nothing"], "start_failed"),
+        (["spawn", "os:environ", "--restart", "none"], "start_failed"),
+        (["spawn", WITNESS, "--id", "Not An Id"], "invalid_spec"),
+        (["spawn", WITNESS, "--id", "ada"], "already_exists"),
+        (["spawn", WITNESS, "--name", "system:node", "--restart", "none"], "start_failed"),
+        (["spawn", WITNESS, "--template", "none", "--restart", "none"], "invalid_spec"),
+        (["call", "nobody", "1"], "not_found"),
+        (["call", "7f3a.42", "1"], "not_found"),
+        (["call", "system:node", '{"verb": "explode"}'], "unknown_request"),
+        (["call", "system:node", "[]"], "invalid_message"),
+        (["send", "nobody", "1"], "not_found"),
+        (["monitor", "nobody"], "not_found"),
+        (["monitor", "ada", "--timeout", "0.01"], "timeout"),
+        (["kill", "nobody"], "not_found"),
+        (["stop", "nobody"], "not_found"),
+        (["restart", "nobody"], "not_found"),
+    ],
+)
+def test_what_is_refused_is_a_code_on_stderr_and_loses_nothing(line: Output, words: list[str], error: str) -> None:
+    line.run("ls", "--sessions", "--json")
+    sessions = json.loads(line.out)
+    line.run("call", "ada", '["add", 1]')
+    assert line.run(*words) == 1
+    assert (line.out, line.err.split(": ")[:2]) == ("", ["error", error])
+    assert line.err.count("\n") == 1
+    line.run("ls", "--sessions", "--json")
+    assert json.loads(line.out) == sessions
+    assert (line.run("call", "ada", '["add", 1]'), line.out) == (0, "2\n")
+
+
+# ---- commands -----------------------------------------------------------------------------------------------------
+
+
+def test_call_prints_the_answer_and_counts_on(line: Output) -> None:
+    assert [(line.run("call", "ada", '["add", 2]'), line.out) for _ in range(2)] == [(0, "2\n"), (0, "4\n")]
+
+
+def test_send_is_a_plain_message(line: Output) -> None:
+    assert (line.run("send", "ada", '{"hello": [1, null]}'), line.out) == (0, "sent\n")
+    assert (line.run("send", "ada", '"again"', "--json"), json.loads(line.out)) == (0, {"sent": True})
+
+
+def test_status_says_what_there_is_and_who_the_node_is(daemon: Daemon, line: Output) -> None:
+    assert line.run("status", "--json") == 0
+    status = json.loads(line.out)
+    assert (status["generation"], status["residents"], status["processes"] > 0) == (1, 2, True)
+    assert status["node_os_pid"] in descendants(daemon.guardian_pid)
+    assert line.run("status") == 0
+    assert f"node_os_pid: {status['node_os_pid']}\n" in line.out
+
+
+def test_ls_lists_processes_and_sessions_under_one_pid(line: Output) -> None:
+    line.run("ls", "--json")
+    (row,) = [row for row in json.loads(line.out) if row["name"] == "ada"]
+    line.run("ls", "--sessions", "--json")
+    (session,) = [row for row in json.loads(line.out) if row["id"] == "ada"]
+    assert (row["state"], row["start"], session["pid"], session["state"]) == ("running", WITNESS, row["pid"], "active")
+    assert line.run("ls", "--sessions") == 0
+    assert line.out.splitlines()[0].split() == ["ID", "NAME", "PID", "STATE", "RESTARTS", "RESTART", "REASON"]
+
+
+def test_a_spawn_without_a_name_gets_an_id_and_one_without_restart_a_pid(line: Output) -> None:
+    assert line.run("spawn", WITNESS) == 0
+    identity = line.out.strip()
+    assert (line.run("stop", identity), line.out) == (0, "stopped\n")
+    assert line.run("spawn", WITNESS, "--restart", "none") == 0
+    pid = line.out.strip()
+    assert (line.run("call", pid, '["add", 1]'), line.out) == (0, "1\n")
+    assert line.run("stop", pid, "--json") == 0
+    assert json.loads(line.out) == {"pid": pid, "reason": "shutdown"}
+    assert (line.run("call", pid, '["add", 1]'), line.err) == (1, "error: process_not_alive: noproc\n")
+
+
+def test_a_spawn_takes_json_arguments_and_a_folder(line: Output, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def run(process, *args):\n    process.register(args[1]['name'])\n    process.receive()\n")
+    assert line.run("spawn", "mine:run", "1", '{"name": "from_folder"}', "--path", str(tmp_path), "--restart", "none") == 0
+    pid = line.out.strip()
+    with Client.connect(line.directory, WAIT_S) as client:
+        ref = client.monitor("from_folder")
+        assert line.run("send", pid, "1") == 0
+        assert client.wait_down(ref, WAIT_S).reason in ("normal", "noproc")
+
+
+@pytest.mark.parametrize(("words", "reason"), [([], "killed"), (["-s", "SEGV"], {"signal": "SIGSEGV"}), (["-s", "9"], "killed")])
+def test_kill_is_an_accident_of_which_a_monitor_tells(line: Output, words: list[str], reason: object) -> None:
+    watcher = subprocess.Popen(
+        command(line.directory, "monitor", "ada", "--json"), stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=ROOT
+    )  # fmt: skip
+    with watcher, Client.connect(line.directory, WAIT_S) as client:
+        while client.node("status")["monitors"] == 0:  # the watcher's is the first
+            pass
+        (row,) = [row for row in client.sessions() if row["id"] == "ada"]
+        assert line.run("kill", *words, "ada", "--json") == 0
+        out, _ = watcher.communicate(timeout=WAIT_S)
+        told = json.loads(out)
+        assert (told["reason"], told["pid"].endswith(f".{row['serial']}"), watcher.returncode) == (reason, True, 0)
+
+
+def test_restart_and_reload_and_a_session_that_stays(line: Output) -> None:
+    line.run("call", "ada", '["state", null]')
+    before = json.loads(line.out)
+    assert line.run("reload", "--json") == 0
+    generation = json.loads(line.out)["generation"]
+    line.run("status", "--json")
+    assert json.loads(line.out)["generation"] == generation
+    line.run("call", "ada", '["state", null]')
+    assert json.loads(line.out) == before
+    assert (line.run("restart", "ada"), line.out) == (0, "restarted\n")
+    line.run("call", "ada", '["state", null]')
+    assert json.loads(line.out)[0] != before[0]
+    assert (line.run("reload"), line.out) == (0, "reloaded\n")
+
+
+def test_ctrl_c_ends_a_monitor_without_a_word_and_its_watch_with_it(line: Output) -> None:
+    with Client.connect(line.directory, WAIT_S) as client:
+        argv = command(line.directory, "monitor", "ada")
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, cwd=ROOT) as watcher:
+            while client.node("status")["monitors"] == 0:
+                pass
+            watcher.send_signal(signal.SIGINT)
+            out, err = watcher.communicate(timeout=WAIT_S)
+        assert (watcher.returncode, out, err.strip()) == (130, b"", b"")
+        while client.node("status")["clients"] > 1:
+            pass
+        assert client.node("status")["monitors"] == 0
+
+
+def test_colours_are_for_a_terminal_only(line: Output) -> None:
+    assert line.run("ls") == 0
+    assert "\x1b" not in line.out
+    shown = on_terminal(command(line.directory, "ls"))
+    assert b"\x1b[1m" in shown
+    assert b"ada" in shown
+    assert b"\x1b" not in on_terminal(command(line.directory, "ls", "--json"))
+
+
+def on_terminal(argv: list[str]) -> bytes:
+    """What the command writes when its standard output is a terminal."""
+    ours, theirs = pty.openpty()
+    environment = {**ENVIRONMENT, "TERM": "xterm-256color", "COLUMNS": "200"}
+    environment.pop("NO_COLOR", None)
+    with subprocess.Popen(argv, stdout=theirs, stderr=theirs, env=environment, cwd=ROOT) as process:
+        os.close(theirs)
+        written = b""
+        while True:
+            assert select.select([ours], [], [], WAIT_S)[0]
+            try:
+                some = os.read(ours, 1 << 16)
+            except OSError:  # EIO: nobody has the terminal open any more
+                break
+            if not some:
+                break
+            written += some
+        assert process.wait(WAIT_S) == 0
+    os.close(ours)
+    return written
+
+
+# ---- start and down -------------------------------------------------------------------------------------------------
+
+
+def test_ten_commands_at_once_start_one_daemon(tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    many = [
+        subprocess.Popen(command(directory, "status" if at == 0 else "start", "--json"), stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=ROOT)
+        for at in range(1, 11)
+    ]  # fmt: skip
+    outs = [process.communicate(timeout=WAIT_S) for process in many]
+    try:
+        assert [(process.returncode, err) for process, (_, err) in zip(many, outs, strict=True)] == [(0, "")] * 10
+        assert sorted(json.loads(out)["started"] for out, _ in outs) == [False] * 9 + [True]
+        left = descendants(guardian_of(directory))
+    finally:
+        down = subprocess.run(command(directory, "down"), capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
+    assert (down.returncode, down.stdout, down.stderr) == (0, "down\n", "")
+    assert still_there(left) == []
+    assert [path.name for path in directory.iterdir() if path.is_socket()] == []
+
+
+def test_a_command_that_needs_the_daemon_starts_it_and_down_leaves_nothing(tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+
+    def run(*words: str) -> tuple[int, str, str]:
+        done = subprocess.run(command(directory, *words), capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    assert run("status") == (3, "", "error: not_running: the daemon is not running\n")
+    assert run("spawn", WITNESS, "--name", "ada") == (0, "ada\n", "")
+    guardian = guardian_of(directory)
+    left = {**descendants(guardian)}
+    with watched([guardian]) as handles:
+        assert run("down", "--json") == (0, '{"down": true}\n', "")
+        assert await_deaths(handles)
+    assert still_there(left) == []
+    assert run("down") == (3, "", "error: not_running: the daemon is not running\n")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_daemon_in_the_foreground_says_when_it_serves_and_ends_with_ctrl_c(tmp_path: Path, as_json: bool) -> None:
+    directory = tmp_path / "run"
+    argv = command(directory, "start", "--foreground", *(["--json"] if as_json else []))
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(argv, **streams, text=True, env=ENVIRONMENT, cwd=ROOT) as process:  # type: ignore[call-overload]
+        said = process.stdout.readline()
+        assert (json.loads(said) if as_json else said) == (
+            {"started": True, "dir": str(directory)} if as_json else f"serving {directory}\n"
+        )
+        second = subprocess.run(argv, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
+        assert (second.returncode, second.stdout) == (100, "")
+        assert second.stderr.startswith("already_exists: ")
+        assert guardian_of(directory) == process.pid
+        left = descendants(process.pid)
+        send_signal(process.pid, signal.SIGINT)
+        process.communicate(timeout=WAIT_S)
+    assert (process.returncode, still_there(left)) == (0, [])
