@@ -58,7 +58,7 @@ from actorcore.signals import (
     Writable,
 )
 from tests.lives.names import NameBook
-from tests.lives.party import ANY, BY_SUPERVISOR, NOT_YET, Party
+from tests.lives.party import ANY, BY_SUPERVISOR, NOT_YET, Blocked, Party
 
 LINGER_S = 5.0
 """Of a client that hung up, and of a process whose init said no."""
@@ -81,6 +81,7 @@ class Book(NameBook):
         self.forgets: set[int] = set()
         self.doomed: set[int] = set()
         self.ending: list[Party] = []
+        self.last_words: list[tuple[Party, int, Any]] = []
         self.ended: dict[int, Party] = {}
 
     # ---- events: what must follow -----------------------------------------------------------------------------------
@@ -172,7 +173,10 @@ class Book(NameBook):
     def _is_alive(self, asker: Party, number: int, body: IsAlive) -> None:
         asker.waits[number] = (self._living(body.who) is not None, None)
 
-    def _some_time(self, asker: Party, number: int, body: Introduce | Ask) -> None:
+    def _introduce(self, asker: Party, number: int, body: Introduce) -> None:
+        asker.waits[number] = Blocked(body.to)
+
+    def _ask(self, asker: Party, number: int, body: Ask) -> None:
         asker.waits[number] = ANY
 
     def _born(self, event: Born) -> None:
@@ -349,6 +353,8 @@ class Book(NameBook):
     def _end_by_signal(self, party: Party, frm: int, reason: Any) -> None:
         if party.kind == "client" and party.alive:
             party.exits.append((frm, reason))
+            if party.is_reachable():
+                self.last_words.append((party, frm, reason))
         self._doom(party, reason)
 
     def _end(self, party: Party, reason: Any, refusal: tuple[str, Any] | None = None) -> None:
@@ -392,6 +398,9 @@ class Book(NameBook):
             CHECKS[type(effect)](self, effect)
         left = (self.spawning, self.kills, self.publishes, self.retracts, self.forgets)
         assert left == (None, set(), set(), {}, set()), f"no effect: {left}"
+        for party, frm, reason in self.last_words:
+            assert (frm, reason) not in party.exits, f"{party.serial} ends without the EXIT {frm, reason} that ended it"
+        self.last_words.clear()
         self.is_refill = False
         self.doomed.clear()
         self.ended.clear()
@@ -519,7 +528,7 @@ class Book(NameBook):
             party = self.parties[serial]
             assert party.spec is not None, f"{serial} is a blank"
             assert party.spec.busy_timeout_s is not None, f"{serial} may be busy for as long as it likes"
-            assert party.alive, f"{serial} is dying and looked at"
+            assert party.alive or serial in self.doomed, f"{serial} is dying and looked at"
         self.looks += effect.pages
 
     # ---- now and then -----------------------------------------------------------------------------------------------
@@ -531,7 +540,11 @@ class Book(NameBook):
                 continue
             left = (party.downs, party.exits, party.peer_downs)
             assert left == ({}, [], {}), f"{party.serial} was never told {left}"
-            unanswered = {number: answer for number, answer in party.waits.items() if answer is not ANY and answer is not NOT_YET}
+            for answer in party.waits.values():
+                peer = self._living(answer.to) if type(answer) is Blocked else None
+                blocked = peer is not None and not peer.is_reachable()
+                assert type(answer) is not Blocked or blocked, f"{party.serial} waits for a channel to {answer.to}"
+            unanswered = {number: answer for number, answer in party.waits.items() if type(answer) is tuple}
             assert unanswered == {}, f"{party.serial} was never answered {unanswered}"
         for name, serial in self.published.items():
             assert serial in self.residents or serial in self.parties, f"{name} is a dead one's"
@@ -552,7 +565,7 @@ ANSWERS: dict[type, Any] = {
     Spawn: Book._spawn, SendExit: Book._send_exit, Link: Book._link, Unlink: Book._unlink, Monitor: Book._monitor,
     Demonitor: Book._demonitor, TrapExit: Book._trap_exit, Register: Book._register, Unregister: Book._unregister,
     RegisterMany: Book._register_many, Release: Book._release, Lookup: Book._lookup,
-    Whereis: Book._whereis, IsAlive: Book._is_alive, Introduce: Book._some_time, Ask: Book._some_time,
+    Whereis: Book._whereis, IsAlive: Book._is_alive, Introduce: Book._introduce, Ask: Book._ask,
 }  # fmt: skip
 CHECKS: dict[type, Any] = {
     Deliver: Book._deliver, Fork: Book._fork, Connect: Book._connect, Kill: Book._kill, Publish: Book._publish,

@@ -23,6 +23,14 @@ class Some:
         return f"one of {self.values}"
 
 
+class Blocked(Some):
+    """Any answer to an introduction; it may be missing while ``to`` cannot be spoken to."""
+
+    def __init__(self, to: int) -> None:
+        super().__init__()
+        self.to = to
+
+
 ANY: Any = Some()
 NOT_YET: Any = object()
 """The answer to a start, until the book knows how the start has ended."""

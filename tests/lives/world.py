@@ -63,6 +63,7 @@ from supervisors.session_vocabulary import (
     GetSession,
     ListSessions,
     RestartSession,
+    Session,
     SessionRequest,
     StartSession,
     StopSession,
@@ -192,6 +193,8 @@ class World:
         monitors = sum(len(party.watchers) for party in parties)
         assert (left.processes, left.clients, left.monitors) == (len(processes), len(clients), monitors), left
         # A session's name is kept by its supervisor, and read by the book in its Begin.
+        ids = [party.spec.args[0] for party in processes if party.is_session and party.spec is not None and party.alive]
+        assert len(ids) == len(set(ids)), f"two processes of one session: {ids}"
         unborn = len([party for party in processes if party.spec is None])
         kept = self.kept_names()
         assert 0 <= left.names - len(self.book.names) - kept <= unborn, f"{left}, {kept} kept, in the book {self.book.names}"
@@ -252,11 +255,12 @@ class World:
         before = self.book.newest
         self.request(self.asker(), Spawn(spec, bool(bits & 16), self.ref if bits & 32 else 0, bits & 64 == 0, bits & 128 > 0))
         new = self.book.newest
-        if new is None or new is before or bits >= 250:
+        late = self.pick(16)
+        if new is None or new is before or late == 0:
             return None
         self.everyone.append(new)
         self.do(Born(new.serial, 1000 + new.serial))
-        if bits < 240 and new.alive:
+        if late > 1 and new.alive:
             self.do(Booted(new.serial))
         return None
 
@@ -286,7 +290,7 @@ class World:
         if party.kind != "process":
             return
         code, status = STATUSES[self.pick(len(STATUSES))]
-        declared = REASONS[self.pick(len(REASONS))] if code == 1 and self.pick(2) else None
+        declared = REASONS[self.pick(len(REASONS))] if self.pick(2) else None
         self.do(Exited(party.serial, code, status, declared))
 
     def reap(self) -> None:
@@ -398,7 +402,7 @@ class World:
                 self.do(Exited(serial, 2, 11))
             case 5 if party.os_pid:
                 self.do(ForkFailed(serial, "late"))
-            case 6 if serial not in self.book.parties:
+            case 6 if serial not in self.book.parties or party.phase == "forking":
                 self.do(Writable(serial))
             case _:
                 stopped = next((party.serial for party in self.everyone if party.is_stopped), 0)
@@ -417,7 +421,7 @@ class World:
         """Ask the supervisor of all sessions."""
         asker, id = self.asker(), SESSIONS[self.pick(len(SESSIONS))]
         bits = self.pick(64)
-        process = ProcessSpec("m:s", trap_exit=bits & 3 == 0, name=id if bits & 4 else None, init_timeout_s=1e9)
+        process = ProcessSpec("m:s", [id], trap_exit=bits & 3 == 0, name=id if bits & 4 else None, init_timeout_s=1e9)
         spec = ChildSpec(
             id, process, "permanent" if bits & 8 else "transient", shutdown_s=1.0 if bits & 16 else "brutal_kill",
             intensity=1 if bits & 32 else 6, backoff_initial_s=0.0 if bits & 1 else 0.01,
@@ -445,6 +449,7 @@ class World:
 
     def finish(self) -> None:
         """Everybody dies; nothing is left."""
+        self._settle_sessions()
         waiting = [StopSession(id) for id in SESSIONS]
         self.attach()
         last = max(self.book.parties)
@@ -468,6 +473,29 @@ class World:
         rest = (left.processes, left.blanks, left.clients, left.links, left.monitors, left.channels, left.backlog, left.deadlines)
         assert rest == (0, 0, 0, 0, 0, 0, 0, 0), left
         assert self.book.published.keys() == {"system:node", "system:sessions"}
+
+
+    def _settle_sessions(self) -> None:
+        """Nothing happens any more but what the supervisor has begun: each session is up, or was given up."""
+        for _ in range(8):
+            for party in [party for party in self.book.parties.values() if party.is_session]:
+                if not party.alive or party.phase == "refused":
+                    self.do(Exited(party.serial, 2, 9))
+                elif party.phase in ("forking", "booting"):
+                    self.do(Continued(party.serial))
+                    self.do(Born(party.serial, 1))
+                    self.do(Booted(party.serial))
+            self.now += 4.0
+            self.do(Ticked())
+        sessions = self.sessions_by_id()
+        states = {id: session.state for id, session in sessions.items() if session.state not in ("active", "gave_up")}
+        assert states == {}, f"sessions that are stuck: {states}"
+
+    def sessions_by_id(self) -> dict[str, Session]:
+        """What the supervisor knows."""
+        resident = self.kernel._residents["sessions"]
+        assert isinstance(resident, Sessions)
+        return resident._lives.sessions
 
 
 def run(seed: int, lives: int) -> World:
