@@ -14,6 +14,10 @@ from supervisors.child_spec import ChildSpec, is_restarted
 from supervisors.restart_intensity import add_restart
 from supervisors.session_vocabulary import Asker, Closing, Memory, Session, State, short_reason
 
+SHORTAGE = "resource_exhausted"
+"""The key of the reason of a start that failed for want of processes, memory or descriptors."""
+SHORTAGE_FIRST_S = 0.1
+SHORTAGE_MAX_S = 5.0
 CLOSING = ":closing"
 """Key of the alarm that ends the common grace time; no session's key begins with a colon."""
 
@@ -139,7 +143,7 @@ class SessionLives:
             self._spawn(owner, "restarting")
 
     def _on_ready(self, session: Session) -> None:
-        session.state, session.ready_at = "active", self.now
+        session.state, session.ready_at, session.shortages = "active", self.now, 0
         if session.was_ready:
             self._tell("session_restarted", session, session.serial, old=session.last_serial, new=session.serial,
                        count=session.restarts)  # fmt: skip
@@ -158,8 +162,15 @@ class SessionLives:
         elif session.spec.restart == "temporary":
             self._tell("session_crashed", session, fact.serial, reason=session.reason)
             self._remove(session)
+        elif isinstance(fact.error, dict) and SHORTAGE in fact.error:
+            self._wait_out(session)
         else:  # OTP tries again whatever the reason was (supervisor.erl, try_again_restart)
             self._on_crash(session, fact.serial)
+
+    def _wait_out(self, session: Session) -> None:
+        """The machine has no process left for it: that costs it no restart, however long it takes (C11)."""
+        session.shortages += 1
+        self._set_alarm(session, delay_s(session.shortages, SHORTAGE_FIRST_S, SHORTAGE_FIRST_S, SHORTAGE_MAX_S))
 
     def _on_unasked_death(self, session: Session, serial: int, reason: Reason) -> None:
         if is_restarted(session.spec.restart, reason):

@@ -123,6 +123,7 @@ class Session(msgspec.Struct):
     ``spawn``: the Do whose Started is awaited. ``alarm``: the key of its timer, which ends a back-off or a grace time.
     ``times``: see restart_intensity; ``streak``: restarts since it was last up for a whole period. ``ready_at``: since
     when its process is ready. ``was_ready``: it has been announced. ``comes_back``: a stop is the first half of a restart.
+    ``shortages``: how often in a row there was no process for a restart.
     """
 
     number: int
@@ -140,6 +141,7 @@ class Session(msgspec.Struct):
     was_ready: bool = False
     comes_back: bool = False
     was_killed: bool = False
+    shortages: int = 0
     starters: list[Asker] = []
     stoppers: list[Asker] = []
 

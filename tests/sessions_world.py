@@ -40,7 +40,7 @@ class Process:
 
 
 class World:
-    """``failing``: ids whose init fails. ``kept``: names that are kept for it. ``tells``, ``sent`` (serial,
+    """``failing``: ids whose start fails, for the reason ``why``. ``kept``: names that are kept for it. ``tells``, ``sent`` (serial,
     reason), ``answers`` are what was observed."""
 
     def __init__(self, max_sessions: int = 1000) -> None:
@@ -48,6 +48,7 @@ class World:
         self.resident = Sessions(max_sessions)
         self.now = 100.0
         self.failing: set[str] = set()
+        self.why: Reason = BAD_INIT
         self.booting: dict[int, Process] = {}
         self.alive: dict[int, Process] = {}
         self.dying: list[int] = []
@@ -193,7 +194,7 @@ class World:
         assert isinstance(id, str)
         self.booting[number] = Process(id, kind, process.name)
         if kind != "slow":
-            self._end_init(number, BAD_INIT if id in self.failing else None, False)
+            self._end_init(number, self.why if id in self.failing else None, False)
 
     def _end_init(self, number: int, error: Reason | None, ignored: bool) -> None:
         process = self.booting.pop(number)

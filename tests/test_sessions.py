@@ -290,3 +290,31 @@ def test_a_hang_of_a_former_process_or_in_a_stop_changes_nothing(world: World) -
     world.ask(StopSession("a"))
     world.deliver(Hung(world.serial("a"), "busy"))
     assert (world.state("a"), world.tells[told:]) == ("stopping", [])
+
+
+def test_C11_a_restart_for_which_the_machine_has_no_process_waits_and_costs_no_budget() -> None:
+    world = World()
+    serial = world.start("a", intensity=1, period_s=1000.0)
+    world.failing.add("a")
+    world.why = {"resource_exhausted": "eagain"}
+    world.die(serial, "killed")
+    at = world.now
+    for wait_s in (0.1, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0):
+        assert (world.state("a"), world.alarms) == ("restarting", {next(iter(world.alarms)): pytest.approx(world.now + wait_s)})
+        world.advance(wait_s)
+    assert world.now > at + 16
+    world.failing.clear()
+    world.advance(5.0)
+    assert (world.state("a"), world.row("a")["restarts"], world.kinds("a")) == (
+        "active", 1, ["session_started", "session_crashed", "session_restarted"],
+    )  # fmt: skip
+    world.die(world.serial("a"), "killed")
+    assert world.state("a") == "gave_up"
+
+
+def test_C11_a_first_start_without_a_process_is_refused_and_leaves_nothing() -> None:
+    world = World()
+    world.failing.add("a")
+    world.why = {"resource_exhausted": "enomem"}
+    assert world.error(StartSession(spec("a", name="anna"))) == ("start_failed", {"resource_exhausted": "enomem"})
+    assert (world.state("a"), world.alarms, world.kinds("a")) == (None, {}, [])
