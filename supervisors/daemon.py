@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import socket
 import sys
 from pathlib import Path
 
+from actorcore.errors import RequestError
 from actorcore.ledger import Ledger
-from actorcore.runtime import fault_injection, memory
+from actorcore.runtime import descriptors, fault_injection, memory
 from actorcore.runtime.guardian import Guardian
 from actorcore.runtime.guardian_keep import Mappings
 from actorcore.runtime.shared_registry import SharedRegistry
@@ -21,9 +21,11 @@ from actorcore.runtime.status_page import PAGE_BYTES
 from supervisors import paths
 from supervisors.configuration import Configuration, InvalidConfiguration, configuration_file, read_configuration
 from supervisors.node_entry import node_main
+from supervisors.place import AlreadyRunning, listen, take_lock
 
 LEDGER_BYTES = 64 << 20
 STATUS_PAGES = 16384
+EXIT_REFUSED = 1
 EXIT_ALREADY_RUNNING = 100
 EXIT_INVALID_CONFIGURATION = 78
 NODE_ENTRY = f"{node_main.__module__}:{node_main.__name__}"
@@ -36,17 +38,25 @@ def main() -> int:
     if arguments.faults:
         fault_injection.arm(arguments.faults)
     os.umask(0o077)
-    directory = paths.prepare_directory(Path(arguments.dir).absolute())
+    descriptors.raise_limit()
     try:
+        directory = paths.prepare_directory(Path(arguments.dir).absolute())
         configuration = read_configuration(configuration_file(arguments.config))
     except InvalidConfiguration as error:
         print(f"invalid_config: {error}", file=sys.stderr)
         return EXIT_INVALID_CONFIGURATION
-    lock = _lock(directory)
-    if lock < 0:
-        print("already_exists: a daemon serves this directory", file=sys.stderr)
+    except RequestError as error:
+        print(error, file=sys.stderr)
+        return EXIT_REFUSED
+    try:
+        take_lock(directory)
+        listener = listen(directory)
+    except AlreadyRunning as error:
+        print(error, file=sys.stderr)
         return EXIT_ALREADY_RUNNING
-    listener = _listen(directory)
+    except RequestError as error:
+        print(error, file=sys.stderr)
+        return EXIT_REFUSED
     logs = _fresh_logs(directory)
     _settle_in_root()
     try:
@@ -114,30 +124,6 @@ def _memory(name: str, size_bytes: int) -> tuple[memoryview, int]:
     view = memory.map_shared(fd, size_bytes, writable=True)
     memory.seal(fd, future_write=False)
     return view, fd
-
-
-def _lock(directory: Path) -> int:
-    """The daemon's lock, held by this process for its life; -1 when another one has it."""
-    fd = os.open(f"{directory}/daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return -1
-    return fd
-
-
-def _listen(directory: Path) -> socket.socket:
-    """The listening socket, 0600 from its birth; whoever holds the lock may replace what a dead daemon left."""
-    left = directory / paths.SOCKET_NAME
-    if left.is_socket() and not left.is_symlink():
-        left.unlink()
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    os.fchmod(listener.fileno(), 0o600)
-    with paths.socket_address(directory) as address:
-        listener.bind(address)
-    listener.listen(4096)
-    return listener
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ class Process:
 
 
 class World:
-    """``failing``: ids whose start fails, for the reason ``why``. ``kept``: names that are kept for it. ``tells``, ``sent`` (serial,
-    reason), ``answers`` are what was observed."""
+    """``failing``: ids whose start fails, for the reason ``why``. ``kept``: names that are kept for it. ``tells``,
+    ``sent`` (serial, reason), ``answers`` are what was observed."""
 
     def __init__(self, max_sessions: int = 1000) -> None:
         self.max_sessions = max_sessions

@@ -42,7 +42,7 @@ LAYERS: dict[str, int] = {
     ).split()), 3),
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "session.server persistence.store supervisor_process command http paths "
-        "configuration client client_core client_driver client_messages client_steps client_kill launch demo_actors "
+        "configuration client client_core client_driver client_messages client_steps client_kill launch demo_actors place "
         "async_client async_driver async_steps"
     ).split()), 4),
     **dict.fromkeys((f"supervisors.{name}" for name in (

@@ -83,21 +83,33 @@ def sweep_orphans(ours: Callable[[], AbstractSet[int]], refresh: Callable[[], No
     deadline = clock.monotonic_s() + ORPHAN_DEADLINE_S
     while clock.monotonic_s() < deadline:
         known = ours()
-        strangers = [os_pid for os_pid in children_of_self() if os_pid not in known and comm(os_pid) != NEWBORN_COMM]
+        try:
+            strangers = [os_pid for os_pid in children_of_self() if os_pid not in known and _name(os_pid) != NEWBORN_COMM]
+        except OSError:  # EMFILE: who is who cannot be seen, so nobody is killed; the next death asks again
+            return
         if not strangers:
             return
         refresh()
         known = ours()
         orphans = [os_pid for os_pid in strangers if os_pid not in known]
-        descriptors = [os.pidfd_open(os_pid) for os_pid in orphans]
-        for descriptor in descriptors:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        for descriptor in descriptors:
-            select.select([descriptor], [], [], max(0.0, deadline - clock.monotonic_s()))
-            with contextlib.suppress(ChildProcessError):
-                os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)
-            os.close(descriptor)
+        for os_pid in orphans:
+            kill(os_pid)
+        for os_pid in orphans:
+            _bury(os_pid, deadline)
+
+
+def _bury(os_pid: int, deadline: float) -> None:
+    """Wait for the end of a child that was killed, and reap it."""
+    try:
+        descriptor = os.pidfd_open(os_pid)
+    except OSError:  # EMFILE: it is reaped as everybody is
+        return
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    poll.poll(max(0.0, deadline - clock.monotonic_s()) * 1000)
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)
+    os.close(descriptor)
 
 
 def children_of_self() -> list[int]:
@@ -160,6 +172,13 @@ def spawn_program(argv: list[str], fds: list[int]) -> int:
 def comm(os_pid: int) -> str:
     """The name that the process bears (proc(5), ``comm``); empty when it is gone."""
     try:
-        return syscalls.read_proc(f"{os_pid}/comm").decode(errors="replace").rstrip("\n")
+        return _name(os_pid)
     except OSError:
+        return ""
+
+
+def _name(os_pid: int) -> str:
+    try:
+        return syscalls.read_proc(f"{os_pid}/comm").decode(errors="replace").rstrip("\n")
+    except (FileNotFoundError, ProcessLookupError):
         return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 from collections.abc import Callable
 
@@ -36,7 +35,7 @@ class ForkOrders:
         data = encoder.encode(ForkOrder(fork.serial, fork.page, fork.blank))
         with contextlib.suppress(sockets.PeerGone):
             while not sockets.send(zygote, data, (child_end.fileno(),)):
-                select.select([], [zygote], [], 1.0)
+                sockets.await_writable(zygote, 1.0)
 
     def wish(self, template: str) -> None:
         """Have a zygote of ``template`` soon, if there is none."""

@@ -19,10 +19,10 @@ from actorcore.ending import Ending
 from actorcore.errors import ProtocolError
 from actorcore.faults import point
 from actorcore.renewal import READY_S, Renewal
-from actorcore.runtime import children, clock, descriptors, log, memory, sockets, syscalls
+from actorcore.runtime import children, clock, descriptors, log, sockets, syscalls
 from actorcore.runtime.children import Death, Halt
 from actorcore.runtime.guardian_keep import Kept, Link, Mappings, dismiss, say
-from actorcore.runtime.node_birth import become_node
+from actorcore.runtime.node_birth import NO_PROCESS, fork_node
 from actorcore.runtime.zygotes import BUILT_IN, Template, Zygotes
 from actorcore.signals import ReloadEnded
 from actorcore.succession import Succession
@@ -63,6 +63,7 @@ class Guardian:
         self._from_disk = False
         self._renewal: Renewal | None = None
         self._renewed: Link | None = None
+        self._reloads = 0
         self._ended: ReloadEnded | None = None
 
     def run(self) -> int:
@@ -197,19 +198,11 @@ class Guardian:
     # ---- node and spare -------------------------------------------------------------------------------------------
 
     def _start_spare(self) -> None:
-        self._spare = self._fork_node(self._from_disk)
-        self._succession.on_spare_started(clock.monotonic_s())
-
-    def _fork_node(self, from_disk: bool) -> Link:
-        ours, theirs = sockets.pair()
-        memory.set_inherited(self._mappings.registry, True)
-        guardian_pid = os.getpid()
-        os_pid = os.fork()
-        if os_pid == 0:
-            become_node(self._entry, theirs, self._mappings, guardian_pid, from_disk)
-        memory.set_inherited(self._mappings.registry, False)
-        theirs.close()
-        return Link(os_pid, ours)
+        self._spare, now = fork_node(self._entry, self._mappings, self._from_disk), clock.monotonic_s()
+        if self._spare is None:
+            self._succession.on_spare_dead(False, now)
+        else:
+            self._succession.on_spare_started(now)
 
     def _on_spare_death(self) -> None:
         assert self._spare is not None
@@ -273,15 +266,16 @@ class Guardian:
     def _reload(self, number: int) -> None:
         dismiss(self._renewed)
         self._reloads, self._ended, self._renewal = number, None, Renewal(number, clock.monotonic_s() + READY_S)
-        self._renewed = self._fork_node(from_disk=True)
+        self._renewed = fork_node(self._entry, self._mappings, from_disk=True)
+        self._end_reload(None if self._renewed else NO_PROCESS)
 
     def _on_renewed_death(self) -> None:
         assert self._renewal is not None
         assert self._renewed is not None
         refusal = self._renewal.on_death(is_node=False)
         self._renewed.sock.close()
-        self._renewed = None if refusal else self._fork_node(from_disk=True)
-        self._end_reload(refusal)
+        self._renewed = None if refusal else fork_node(self._entry, self._mappings, from_disk=True)
+        self._end_reload(refusal or (None if self._renewed else NO_PROCESS))
 
     def _end_reload(self, refusal: str | None) -> None:
         """Refused: what was made ready goes, and nothing has changed."""

@@ -63,10 +63,7 @@ class Link:
 
     def receive(self) -> sockets.Datagram | None:
         """As sockets.receive; what came with descriptors when we can have no more comes without them."""
-        try:
-            return sockets.receive(self.sock)
-        except sockets.DescriptorsLost as lost:
-            return sockets.Datagram(lost.data)
+        return sockets.receive(self.sock, may_lose_fds=True)
 
 
 def dismiss(link: Link | None) -> None:

@@ -10,14 +10,38 @@ import sys
 import traceback
 from typing import NoReturn
 
-from actorcore.runtime import children, log, syscalls
-from actorcore.runtime.guardian_keep import Mappings
+from actorcore.runtime import children, log, memory, sockets, syscalls
+from actorcore.runtime.guardian_keep import Link, Mappings, say
 
+NO_PROCESS = "there is no process for another node"
 CRASH_CHARACTERS = 3000
 """The end of a traceback, where the reason is; a record of the log has 4 KiB."""
 
 
-def become_node(entry: str, control: socket.socket, mappings: Mappings, guardian_pid: int, from_disk: bool) -> NoReturn:
+def fork_node(entry: str, mappings: Mappings, from_disk: bool) -> Link | None:
+    """A new child that becomes a node; None, and a line in the log, when the machine has no process for it."""
+    try:
+        ours, theirs = sockets.pair()
+    except OSError as error:
+        say(f"{NO_PROCESS}: {error.strerror}")
+        return None
+    guardian_pid = os.getpid()
+    memory.set_inherited(mappings.registry, True)
+    try:
+        os_pid = os.fork()
+        if os_pid == 0:
+            _become_node(entry, theirs, mappings, guardian_pid, from_disk)
+    except OSError as error:
+        ours.close()
+        say(f"{NO_PROCESS}: {error.strerror}")
+        return None
+    finally:
+        memory.set_inherited(mappings.registry, False)
+        theirs.close()
+    return Link(os_pid, ours)
+
+
+def _become_node(entry: str, control: socket.socket, mappings: Mappings, guardian_pid: int, from_disk: bool) -> NoReturn:
     """In the forked child: keep the control socket and the mappings, nothing else; never return.
 
     The code is what the guardian has in memory, so that a broken disk harms no takeover, or else what is on disk now.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 from collections.abc import Callable
@@ -129,7 +128,7 @@ class Performer:
         """Say a word to the guardian; it always listens, so a full socket is waited for."""
         data = words.encode(word)
         while not sockets.send(self._guardian, data, fds):
-            select.select([], [self._guardian], [], 1.0)
+            sockets.await_writable(self._guardian, 1.0)
 
     def kill(self, serial: int, signum: int) -> None:
         """Signal through the pidfd, now or as soon as it is there."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import os
+import select
 import socket
 import struct
 
@@ -36,14 +37,6 @@ DEAD = (BrokenPipeError, ConnectionResetError)
 
 class PeerGone(ActorError):
     """The other end is closed and everything that it sent has been read (or, sending, nothing can reach it)."""
-
-
-class DescriptorsLost(ProtocolError):
-    """A datagram came without its descriptors, for this process can have no more (EMFILE): ``data`` is the rest of it."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__("descriptors lost")
-        self.data = data
 
 
 class Datagram(msgspec.Struct, frozen=True):
@@ -104,7 +97,7 @@ def receive(sock: socket.socket, peek: bool = False, max_fds: int = MAX_FDS, may
     ``may_lose_fds``: it may come without descriptors for which we have no room.
 
     :raises PeerGone: the end, after everything that had been sent.
-    :raises ProtocolError: the datagram was too large; it is consumed. DescriptorsLost: so were its descriptors.
+    :raises ProtocolError: the datagram was too large; or its descriptors are lost; it is consumed.
     """
     try:
         return _receive(sock, _FLAGS | _PEEK if peek else _FLAGS, max_fds, may_lose_fds)
@@ -131,7 +124,7 @@ def _receive(sock: socket.socket, flags: int, max_fds: int, may_lose_fds: bool) 
             fds.extend(whole)
     if seen & _LOST and not (may_lose_fds and seen & _LOST == socket.MSG_CTRUNC):
         close_all(fds)
-        raise ProtocolError("datagram truncated") if seen & socket.MSG_TRUNC else DescriptorsLost(data)
+        raise ProtocolError("datagram truncated" if seen & socket.MSG_TRUNC else "descriptors lost")
     if not data:
         close_all(fds)
         raise PeerGone("the other end is closed")
@@ -191,6 +184,13 @@ def receive_into(sock: socket.socket, room: memoryview) -> int | None:
     if not size:
         raise PeerGone("the other end is closed")
     return size
+
+
+def await_writable(sock: socket.socket, timeout_s: float) -> None:
+    """Until the socket may take something; it may have any number, which select(2) may not."""
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    poll.poll(timeout_s * 1000)
 
 
 def close_all(fds: list[int]) -> None:

@@ -18,6 +18,8 @@ from actorcore.words import ASYNCIO, LEAN
 
 PAUSE_S = 0.2
 """A zygote that died younger than this is replaced only after it."""
+SHORTAGE_PAUSE_S = 1.0
+"""Before the next try, when the machine had nothing to start it with."""
 PRELOAD_S = 60.0
 """So long a zygote may import before it counts as stuck."""
 MAX_STRIKES = 5
@@ -85,13 +87,26 @@ class Zygotes:
     def _start(self, name: str) -> None:
         self._due_s.pop(name, None)
         self._started_s[name] = clock.monotonic_s()
+        try:
+            os_pid, ours = self._spawn(name)
+        except OSError as error:  # no process, memory or descriptors: those who can end will have to
+            say(f"zygote {name} cannot be started: {error.strerror}")
+            self._due_s[name] = self._started_s[name] + SHORTAGE_PAUSE_S
+            return
+        self._alive[name] = (os_pid, ours)
+        self._announce(Zygote(name), [ours.fileno()])
+
+    def _spawn(self, name: str) -> tuple[int, socket.socket]:
         ours, theirs = sockets.pair()
         argv = [sys.executable, "-P", "-m", "actorcore.runtime.zygote", name, str(os.getpid()), self.logs, faults.plan]
         fds = [theirs.fileno(), self._mappings.status_fd, self._mappings.registry_fd]
-        os_pid = children.spawn_program([*argv, *self._templates[name].preload], fds)
-        theirs.close()
-        self._alive[name] = (os_pid, ours)
-        self._announce(Zygote(name), [ours.fileno()])
+        try:
+            return children.spawn_program([*argv, *self._templates[name].preload], fds), ours
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
 
     def start_due(self, now_s: float) -> None:
         """Start those whose pause is over."""

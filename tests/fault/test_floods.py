@@ -18,7 +18,7 @@ from actorcore.signals import Monitor, ProcessSpec
 from actorcore.table.turn import MAX_UNACKNOWLEDGED
 from supervisors.child_spec import ChildSpec
 from tests.daemon_fixture import WAIT_S, Desk, send_signal
-from tests.fault.test_wire import dialled, framed, greeted, send
+from tests.fault.wire import dialled, framed, greeted, send
 
 TALKER = "tests.fault.floods:Talker"
 MIB = 1 << 20
