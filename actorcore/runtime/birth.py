@@ -32,7 +32,7 @@ from actorcore.signals import Begin, Born, Channel, ProcessSpec
 CONTROL_FD = 3
 REHEARSALS_OF_ZYGOTE = 50
 """Until no more code is specialised: CPython 3.11 does it between a function's 8th and its 60th run or so."""
-REHEARSALS_OF_BLANK = 2
+REHEARSALS_OF_BLANK = 1
 
 
 class Nursery:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import contextlib
 import errno
+import itertools
 import os
 import select
 import socket
@@ -304,16 +305,16 @@ class Listener:
 
     def _write_some(self, connection: Connection) -> None:
         data, fd = connection.outbox[0]
-        if fd >= 0:
+        joined = bytearray(data)
+        for waiting, waiting_fd in itertools.islice(connection.outbox, 1, None):
+            if waiting_fd >= 0 or len(joined) > _RECV_BYTES:
+                break
+            joined += waiting
+        if fd >= 0:  # it goes with the first byte
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
-            sent = connection.sock.sendmsg([data], rights, socket.MSG_NOSIGNAL)
-            os.close(fd)  # it went with the first byte
+            sent = connection.sock.sendmsg([joined], rights, socket.MSG_NOSIGNAL)
+            os.close(fd)
         else:
-            joined = bytearray()
-            for waiting, waiting_fd in connection.outbox:
-                if waiting_fd >= 0 or len(joined) > _RECV_BYTES:
-                    break
-                joined += waiting
             sent = connection.sock.send(joined, socket.MSG_NOSIGNAL)
         while sent:
             data, _ = connection.outbox.popleft()

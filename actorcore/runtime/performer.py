@@ -66,7 +66,7 @@ class Performer:
         self._unsent: set[int] = set()
         self._newborn: set[int] = set()
         self._reports: list[Report] = []
-        self._forgotten: list[tuple[int, Handle | None]] = []
+        self._forgotten: list[int] = []
         self.looked: dict[int, float] = {}
 
     def perform(self, effects: list[Effect]) -> None:
@@ -112,12 +112,8 @@ class Performer:
                 self._jam(serial, handle)
         self._listener.flush()
         # Behind the frames, which somebody waits for.
-        for serial, handle in self._forgotten:
-            if handle is not None:
-                self._unwatch(handle)
-                handle.close()
-            else:
-                self._listener.end(serial)
+        for serial in self._forgotten:
+            self._listener.end(serial)
             self.tell_guardian(Drop(serial))
         self._forgotten.clear()
         for report in self._reports:
@@ -255,9 +251,12 @@ class Performer:
         self.forks.settled(serial, clock.monotonic_s())
         self.logs.ended(serial)
         handle = self.handles.pop(serial, None)
+        if handle is not None:
+            self._unwatch(handle)
+            handle.close()
         if page >= 0:  # at once: a fork of this very turn may have it again
             self._page(page)[:] = bytes(PAGE_BYTES)
-        self._forgotten.append((serial, handle))
+        self._forgotten.append(serial)
 
     def _look(self, pages: dict[int, int]) -> None:
         # Told at the end of the turn: an event handled among the effects of another would number its frames too early.

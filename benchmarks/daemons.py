@@ -1,0 +1,62 @@
+"""A private daemon for benchmarks, configured in TOML, and what they do around their measurements."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from actorcore.errors import CallTimeout
+from supervisors.client import Client
+from supervisors.demo import private_daemon
+
+PAUSE_S = 0.02
+"""For the node to find nothing else to do."""
+ECHO = "benchmarks.actors:EchoServer"
+PRELOADED = "bench"
+"""The template that has imported ECHO's module, if the configuration is :func:`templates`'s."""
+
+
+def templates(pool: int, lean_pool: int = 8) -> str:
+    """The configuration with a template that has imported the actors of the benchmarks."""
+    return f'[templates.lean]\npool = {lean_pool}\n[templates.{PRELOADED}]\npreload = ["benchmarks.actors"]\npool = {pool}\n'
+
+
+@contextlib.contextmanager
+def daemon(configuration: str) -> Iterator[tuple[Client, Path]]:
+    """A client of a daemon of its own, and the daemon's directory."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.toml").write_text(configuration)
+        os.environ["ACTORCORE_CONFIG"] = f"{folder}/config.toml"
+        with private_daemon(Path(folder) / "run"), Client.connect(Path(folder) / "run") as client:
+            yield client, Path(folder) / "run"
+
+
+def touch(size_bytes: int) -> None:
+    """Have the machine give this much memory once, and give it back: a guest's first use of a page is slow (LIMITS §0)."""
+    with mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE):
+        pass
+
+
+def pause(client: Client, seconds: float = PAUSE_S) -> None:
+    """Ask nothing of the node for a while."""
+    with contextlib.suppress(CallTimeout):
+        client.receive(seconds)
+
+
+def await_pool(client: Client, count: int) -> None:
+    """Until so many blanks wait: all pools are full."""
+    while client.node("status")["blanks"] != count:
+        pause(client)
+    pause(client)  # the last of them rehearses
+
+
+def time_us(action: Callable[[], object]) -> float:
+    """How long ``action`` takes."""
+    started = time.perf_counter_ns()
+    action()
+    return (time.perf_counter_ns() - started) / 1e3
