@@ -61,6 +61,7 @@ class Guardian:
         self._halted = False
         self._schema = 0
         self._from_disk = False
+        self._reloads = 0
         self._renewal: Renewal | None = None
         self._renewed: Link | None = None
         self._reloads = 0
