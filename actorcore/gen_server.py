@@ -16,7 +16,7 @@ from actorcore import frames
 from actorcore.exit_reason import Reason
 from actorcore.frames import Call, Cast
 from actorcore.mailbox import DownMessage, ExitMessage, From, Item, Message, Raw, Timeout
-from actorcore.pids import Pid
+from actorcore.pids import Pid, pid_of
 from actorcore.process_face import AsyncProcessFace, ProcessFace
 
 Info: TypeAlias = Union[Message, ExitMessage, DownMessage, Timeout]
@@ -179,7 +179,7 @@ class Rules:
             message = item.message
             if type(message) is Cast:
                 return self._server.handle_cast, (self._casts.decode(message.body),), None
-            pid = Pid(self._instance, item.frm)
+            pid = pid_of(self._instance, item.frm)
             if type(message) is Call:
                 frm = From(pid, message.number)
                 return self._server.handle_call, (self._calls.decode(message.body), frm), frm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NoReturn
 
 EXT_PID = 1
@@ -49,6 +50,10 @@ class Pid:
         if not dot or not serial.isdecimal():
             raise ValueError(f"not a pid: {text[:40]!r}")
         return Pid(int(instance, 16), int(serial))
+
+
+pid_of = lru_cache(1024)(Pid)
+"""The same as ``Pid(instance, serial)``; those used last are made once, for most messages come from few."""
 
 
 def pack_pid(pid: Pid) -> bytes:

@@ -235,7 +235,7 @@ class ClientCore(Peers):
         self._unwatch(sock.fileno())
 
     def _settle(self, peer: Peer) -> None:
-        if not peer.channel.is_full():
+        if not peer.channel.is_full:
             self._conclude_all(self._writable.pop(peer.serial, []), None)
 
     def _take(self, peer: int, messages: list[Message]) -> None:

@@ -216,7 +216,7 @@ def _channel(core: ClientCore, to: Target) -> Steps[Channel]:
     if core.connection.state == "closed":
         raise core.no_connection()
     try:
-        while (channel := core.channel_to(serial)).is_full():
+        while (channel := core.channel_to(serial)).is_full:
             yield core.await_writable(serial)
     except CallTimeout:
         raise RequestError("mailbox_full", "the receiver does not read") from None

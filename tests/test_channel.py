@@ -148,7 +148,7 @@ def test_half_a_message_is_dropped_with_its_dead_sender(ends: Pair) -> None:
 
 def test_a_channel_in_introduction_queues_up_to_its_bound() -> None:
     waiting = Channel(5, Buffers())
-    while not waiting.is_full():
+    while not waiting.is_full:
         waiting.post(info(1))
     assert waiting.sent == MAX_QUEUE_MESSAGES
     assert not waiting.flush()

@@ -194,11 +194,11 @@ class AsyncProcess(Intake):
         :raises RequestError: ``mailbox_full`` after 5 s without room.
         """
         channel = self._peers.find(peer)
-        if channel is None or not channel.is_full():
+        if channel is None or not channel.is_full:
             return
         self._peers.flush(channel)
         deadline_s = monotonic_s() + QUEUE_WAIT_S
-        while channel.is_full() and not channel.ended:
+        while channel.is_full and not channel.ended:
             if monotonic_s() >= deadline_s:
                 raise RequestError("mailbox_full", f"process {peer} does not read")
             await self._wait_among(self._for_room, deadline_s)

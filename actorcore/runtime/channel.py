@@ -46,7 +46,7 @@ class Channel:
 
     __slots__ = (
         "_batch", "_batched", "_buffers", "_bytes", "_filled", "_large", "_messages", "_queue", "_sealed", "_size",
-        "ended", "mark", "peer", "received", "sock",
+        "ended", "is_full", "mark", "peer", "received", "sock",
     )  # fmt: skip
 
     def __init__(self, peer: int, buffers: Buffers, sock: socket.socket | None = None) -> None:
@@ -54,6 +54,7 @@ class Channel:
         self._buffers = buffers
         self.sock = sock
         self.received = 0
+        self.is_full = False
         self.mark = 0
         self.ended = False
         self._queue: deque[tuple[bytes | bytearray | memoryview, int]] = deque()  # datagrams, messages that end in them
@@ -70,16 +71,13 @@ class Channel:
     def sent(self) -> int:
         return self._sealed + self._batched
 
-    def is_full(self) -> bool:
-        return self._messages >= MAX_QUEUE_MESSAGES or self._bytes >= MAX_QUEUE_BYTES
-
     def is_flushed(self) -> bool:
         return not self._queue and not self._batched
 
     # ---- sending ----------------------------------------------------------------------------------------------------
 
     def post(self, message: Message) -> None:
-        """Queue ``message``; the caller has asked :meth:`is_full`.
+        """Queue ``message``; the caller has looked at ``is_full``.
 
         :raises RequestError: ``value_too_long`` above 64 MiB.
         :raises TypeError, NotImplementedError, OverflowError: the body is no plain data.
@@ -147,6 +145,7 @@ class Channel:
             queue.popleft()
             self._messages -= messages
             self._bytes -= len(data)
+            self.is_full = self._messages >= MAX_QUEUE_MESSAGES or self._bytes >= MAX_QUEUE_BYTES
             if messages and type(data) is memoryview:  # the last part
                 self._buffers.give(data.obj)  # type: ignore[arg-type]  # a view of what was encoded
         return True
@@ -157,12 +156,14 @@ class Channel:
         self._sealed += self._batched
         self._batch = bytearray(_HEADER)
         self._batched = self._messages = self._bytes = 0
+        self.is_full = False
 
     def _enqueue(self, data: bytes | bytearray | memoryview, messages: int) -> None:
         self._queue.append((data, messages))
         self._bytes += len(data)
         self._messages += messages
         self._sealed += messages
+        self.is_full = self._messages >= MAX_QUEUE_MESSAGES or self._bytes >= MAX_QUEUE_BYTES
 
     def _seal(self) -> None:
         """The open batch becomes a datagram."""

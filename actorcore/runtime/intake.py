@@ -20,7 +20,7 @@ from actorcore.exit_reason import NOCONNECTION, NOPROC, Reason, Term
 from actorcore.frames import Call
 from actorcore.mailbox import MAX_WAITING, CallMessage, Dead, Event, From, Item, Mailbox, Message, Raw, Refusal
 from actorcore.names import decode_value, encode_value
-from actorcore.pids import Pid
+from actorcore.pids import Pid, pid_of
 from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.control_link import ControlLink
@@ -224,7 +224,7 @@ class Intake:
             body = _decode_term(message.body)
         except frames.DECODE_ERRORS:
             return None
-        pid = Pid(self._instance, item.frm)
+        pid = pid_of(self._instance, item.frm)
         return CallMessage(From(pid, message.number), body) if type(message) is Call else Message(pid, body)
 
     # ---- pids and serials -------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ class Messaging(NodeRequests):
     def _post(self, peer: int, message: Message) -> None:
         self._stay_home()
         channel = self._peers.channel_to(peer)
-        if channel.is_full():
+        if channel.is_full:
             self._wait_room(channel)
             if channel.ended:
                 return
@@ -97,7 +97,7 @@ class Messaging(NodeRequests):
     def _wait_room(self, channel: Channel) -> None:
         deadline_s = monotonic_s() + QUEUE_WAIT_S
         self._peers.flush(channel)
-        while channel.is_full() and not channel.ended:
+        while channel.is_full and not channel.ended:
             if monotonic_s() >= deadline_s:
                 raise RequestError("mailbox_full", f"process {channel.peer} does not read")
             self.pump(deadline_s)

@@ -25,20 +25,19 @@ class Process(Messaging):
         """The next event of a plain function process; None after ``timeout_s``. Undecodable messages are refused."""
         self._stay_home()
         deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
-        self.status.pause()
-        try:
-            return self._next_event(deadline_s)
-        finally:
-            self.status.busy(monotonic_ns(), len(self.mailbox.items))
-
-    def _next_event(self, deadline_s: float | None) -> Event | None:
+        mailbox, status = self.mailbox, self.status
         while True:
-            items = self.mailbox.items
-            item = items.popleft() if items else self.next_item(deadline_s)
-            if item is None or type(item) is not Raw:
-                return item  # type: ignore[return-value]  # a notice
-            event = self.event_of(item)
-            if event is not None:
+            if mailbox.items:
+                item: Item | None = mailbox.items.popleft()
+                status.busy(monotonic_ns(), len(mailbox.items))
+            else:
+                status.pause()
+                try:
+                    item = self.next_item(deadline_s)
+                finally:
+                    status.busy(monotonic_ns(), len(mailbox.items))
+            event = None if item is None else self.event_of(item)
+            if event is not None or item is None:
                 return event
             self.refuse(item)
 
