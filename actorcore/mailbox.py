@@ -131,13 +131,11 @@ class Mailbox:
         """The caller left: what comes for ``number`` from now on is late."""
         self._calls.pop(number, None)
 
-    def settle(self, peer: int, reply: Reply) -> bool:
-        """An answer from ``peer``; False when nobody waits for it, or not from that peer."""
+    def settle(self, peer: int, reply: Reply) -> None:
+        """An answer from ``peer``; dropped when nobody waits for it, or not from that peer."""
         waiting = self._calls.get(reply.number)
-        if waiting is None or waiting.peer != peer or waiting.outcome is not None:
-            return False
-        waiting.settle(reply)
-        return True
+        if waiting is not None and waiting.peer == peer and waiting.outcome is None:
+            waiting.settle(reply)
 
     def fail_peer(self, peer: int, outcome: Refusal | Dead, up_to: int | None = None) -> None:
         """Every call to ``peer`` (with a number ``up_to``) that has no answer yet ends with ``outcome``."""

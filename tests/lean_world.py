@@ -169,17 +169,17 @@ class World:
 
     def read(self, sock: socket.socket) -> list[Message]:
         """The next datagram on one of the test's channels."""
-        while (data := sockets.receive_data(sock)) is None:
+        while (datagram := sockets.receive(sock)) is None:
             self.step(also=sock)
-        messages = frames.decode_channel(data)
+        messages = frames.decode_channel(datagram.data)
         assert isinstance(messages, list), "a mark or a large message"
         return messages
 
     def read_mark(self, sock: socket.socket) -> int:
         """As :meth:`read`, where a mark is next; its number."""
-        while (data := sockets.receive_data(sock)) is None:
+        while (datagram := sockets.receive(sock)) is None:
             self.step(also=sock)
-        number = frames.decode_channel(data)
+        number = frames.decode_channel(datagram.data)
         assert isinstance(number, int)
         return -number
 

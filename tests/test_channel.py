@@ -10,10 +10,11 @@ import pytest
 
 from actorcore import frames
 from actorcore.errors import ProtocolError, RequestError
-from actorcore.frames import Call, Cast, Info, Message, Reply
+from actorcore.frames import MAX_DATAGRAM_BYTES, Call, Cast, Info, Message, Reply
 from actorcore.runtime import channel as channel_module, sockets
 from actorcore.runtime.buffers import Buffers
 from actorcore.runtime.channel import MAX_QUEUE_MESSAGES, PART_BYTES, WHOLE_BYTES, Channel
+from tests.test_sockets import killed_after_sending, open_fds
 
 Pair = tuple[Channel, Channel]
 
@@ -45,7 +46,7 @@ def test_a_batch_has_the_bytes_of_the_encoded_list(ends: Pair) -> None:
         a.post(message)
     a.flush()
     assert b.sock is not None
-    assert sockets.receive_data(b.sock) == frames.encoder.encode(messages)
+    assert sockets.receive(b.sock) == sockets.Datagram(frames.encoder.encode(messages))
 
 
 def test_messages_leave_64_to_a_datagram_and_in_order(ends: Pair) -> None:
@@ -65,6 +66,14 @@ def test_a_datagram_holds_at_most_32_kib_of_small_messages(ends: Pair) -> None:
         a.post(info(b"x" * 10_000))
     a.flush()
     assert [len(batch) for batch in read_all(b)] == [3, 3, 3, 1]
+
+
+def read_all_until_the_end(end: Channel) -> list[list[Message]]:
+    found = []
+    with pytest.raises(sockets.PeerGone):
+        while (messages := end.read()) is not None:
+            found.append(messages)
+    return found
 
 
 @pytest.mark.parametrize("size", [40_000, 49_100, 49_152, 49_200, 100_000, PART_BYTES - 8, PART_BYTES, 1 << 20, 8 << 20])
@@ -162,3 +171,26 @@ def test_what_a_dead_peer_will_not_read_vanishes(ends: Pair) -> None:
     assert a.flush()
     with pytest.raises(sockets.PeerGone):
         a.read()
+
+
+def test_messages_of_a_killed_peer_that_left_ours_unread_are_not_lost() -> None:
+    with killed_after_sending([frames.encoder.encode([info(number)]) for number in range(3)]) as sock:
+        end = Channel(2, Buffers(), sock)
+        assert read_all_until_the_end(end) == [[info(0)], [info(1)], [info(2)]]
+
+
+def test_descriptors_that_come_with_a_message_do_not_leak(ends: Pair) -> None:
+    a, b = ends
+    assert a.sock is not None
+    before = open_fds()
+    assert sockets.send(a.sock, frames.encoder.encode([info(1)]), [0])
+    assert b.read() == [info(1)]
+    assert open_fds() == before
+
+
+def test_an_oversized_datagram_is_a_breach_of_protocol(ends: Pair) -> None:
+    a, b = ends
+    assert a.sock is not None
+    assert sockets.send(a.sock, frames.encoder.encode([info(b"x" * MAX_DATAGRAM_BYTES)]))
+    with pytest.raises(ProtocolError):
+        b.read()

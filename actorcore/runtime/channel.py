@@ -16,7 +16,7 @@ from actorcore.errors import ProtocolError, RequestError
 from actorcore.frames import BATCH_BYTES, BATCH_MESSAGES, Message
 from actorcore.runtime import sockets
 from actorcore.runtime.buffers import Buffers
-from actorcore.runtime.sockets import DEAD, SEND_FLAGS, PeerGone
+from actorcore.runtime.sockets import DEAD, DONTWAIT, ONE_MORE_BYTES, SEND_FLAGS, PeerGone
 
 WHOLE_BYTES = 48 << 10
 """A longer message travels in parts."""
@@ -196,15 +196,21 @@ class Channel:
         :raises PeerGone: everything has been read and nothing more will come; half a message is dropped.
         :raises ProtocolError: junk; close the channel.
         """
-        if self.sock is None:
+        sock = self.sock
+        if sock is None:
             return None
         if self._large is None:
-            data = sockets.receive_data(self.sock, wait)
-            if data is None:
+            try:
+                data = sock.recv(ONE_MORE_BYTES, 0 if wait else DONTWAIT)
+            except BlockingIOError:
                 return None
+            except ConnectionResetError:  # told once, before the data that is still queued
+                return self.read(wait)
             try:
                 messages = _decode(data)
             except frames.DECODE_ERRORS as error:
+                if not data:
+                    raise PeerGone("the other end is closed") from None
                 raise ProtocolError(str(error)[:200]) from None
             if isinstance(messages, list):
                 self.received += len(messages)
@@ -213,7 +219,7 @@ class Channel:
                 self.mark = -messages
                 return []
             self._expect_parts(messages)
-        return self._read_parts(self.sock)
+        return self._read_parts(sock)
 
     def _expect_parts(self, size: int) -> None:
         if not WHOLE_BYTES < size <= MAX_MESSAGE_BYTES:

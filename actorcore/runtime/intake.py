@@ -128,7 +128,7 @@ class Intake:
             raise ExitSelf({"error": {"type": "protocol_error", "text": "control socket closed"}}) from None
         for fd, mask in events:
             if fd != self._control_fd:
-                self._ready(fd, mask & READABLE != 0, mask & WRITABLE != 0)
+                self._ready(fd, mask & READABLE, mask & WRITABLE)
             else:
                 self.on_control(mask)
         return bool(events)

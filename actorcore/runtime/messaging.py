@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
 from typing import NoReturn
 
 import msgspec
@@ -37,10 +38,8 @@ class Messaging(NodeRequests):
         :raises RequestError: the callee refused the message (``invalid_message``), or ``mailbox_full``.
         """
         peer = to.serial if type(to) is Pid and to.instance == self._instance else self._resolve(to)
-        if peer is None:
-            raise CallFailed(NOPROC)
-        if peer == self._serial:
-            raise CallFailed("calling_self")
+        if peer is None or peer == self._serial:
+            raise CallFailed(NOPROC if peer is None else "calling_self")
         deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
         waiting = Waiting(peer)
         number = self.mailbox.expect(waiting)
@@ -83,7 +82,8 @@ class Messaging(NodeRequests):
             self._post(peer, message)
 
     def _post(self, peer: int, message: Message) -> None:
-        self._stay_home()
+        if get_ident() != self._home:
+            self._stay_home()
         channel = self._peers.channel_to(peer)
         if channel.is_full:
             self._wait_room(channel)

@@ -168,8 +168,8 @@ class Peers:
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 
-    def ready(self, fd: int, readable: bool, writable: bool) -> None:
-        """What was said about one of our sockets."""
+    def ready(self, fd: int, readable: int, writable: int) -> None:
+        """What was said about one of our sockets; 0 is no."""
         peer = self._by_fd.get(fd)
         if peer is None:
             peer = self._offered.get(fd)
@@ -206,7 +206,7 @@ class Peers:
             self._take(peer.serial, messages)
         else:
             self._take_slowly(peer, messages)
-        if channel.mark > peer.heard:
+        if not messages and channel.mark > peer.heard:
             self._arm_channel(peer)
         return True
 

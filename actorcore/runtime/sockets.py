@@ -67,7 +67,7 @@ def enlarge(sock: socket.socket) -> None:
 
 
 def be_patient(sock: socket.socket) -> None:
-    """Let ``receive_data(sock, wait=True)`` wait for MOMENT_S. Whoever uses ``sock`` says MSG_DONTWAIT where it means it."""
+    """Let a ``recv`` without MSG_DONTWAIT wait for MOMENT_S."""
     sock.setblocking(True)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, int(MOMENT_S * 1e6)))
 
@@ -132,7 +132,7 @@ def _receive(sock: socket.socket, flags: int, max_fds: int, may_lose_fds: bool) 
 
 
 def peek_data(sock: socket.socket) -> bytes | None:
-    """As :func:`receive_data`, but the datagram stays queued until :func:`consume`: it survives the death of its reader."""
+    """As :func:`receive`, but the datagram stays queued until :func:`consume`: it survives the death of its reader."""
     try:
         data = sock.recv(ONE_MORE_BYTES, DONTWAIT | _PEEK)
     except BlockingIOError:
@@ -147,27 +147,6 @@ def peek_data(sock: socket.socket) -> bytes | None:
 def consume(sock: socket.socket) -> None:
     """Take the datagram that was peeked at off the queue."""
     sock.recv(1, DONTWAIT)
-
-
-def receive_data(sock: socket.socket, wait: bool = False) -> bytes | None:
-    """As :func:`receive` where no descriptors are expected: the kernel closes those that came. Faster.
-
-    With ``wait`` it takes up to the moment of :func:`be_patient` for a datagram to come.
-
-    :raises PeerGone: the end, after everything that had been sent.
-    :raises ProtocolError: the datagram was too large; it is consumed.
-    """
-    try:
-        data = sock.recv(ONE_MORE_BYTES, 0 if wait else DONTWAIT)
-    except BlockingIOError:
-        return None
-    except ConnectionResetError:
-        return receive_data(sock, wait)
-    if not data:
-        raise PeerGone("the other end is closed")
-    if len(data) > MAX_DATAGRAM_BYTES:
-        raise ProtocolError("datagram truncated")
-    return data
 
 
 def receive_into(sock: socket.socket, room: memoryview) -> int | None:
