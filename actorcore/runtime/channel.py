@@ -16,7 +16,7 @@ from actorcore.errors import ProtocolError, RequestError
 from actorcore.frames import BATCH_BYTES, BATCH_MESSAGES, Message
 from actorcore.runtime import sockets
 from actorcore.runtime.buffers import Buffers
-from actorcore.runtime.sockets import DEAD, DONTWAIT, ONE_MORE_BYTES, SEND_FLAGS, PeerGone
+from actorcore.runtime.sockets import DEAD, DONTWAIT, SEND_FLAGS, PeerGone
 
 WHOLE_BYTES = 48 << 10
 """A longer message travels in parts."""
@@ -33,6 +33,7 @@ MAX_QUEUE_BYTES = 1 << 20
 _OPENING = b"\x90"
 _HEADER = b"\xdc\x00\x00"
 _BATCH_END = len(_HEADER) + BATCH_BYTES
+_ROOM_BYTES = len(_HEADER) + WHOLE_BYTES  # what is longer is cut, and so is junk
 _encode = frames.encoder.encode
 _encode_into = frames.encoder.encode_into
 _decode = frames.channel_decoder.decode
@@ -201,7 +202,7 @@ class Channel:
             return None
         if self._large is None:
             try:
-                data = sock.recv(ONE_MORE_BYTES, 0 if wait else DONTWAIT)
+                data = sock.recv(_ROOM_BYTES, 0 if wait else DONTWAIT)
             except BlockingIOError:
                 return None
             except ConnectionResetError:  # told once, before the data that is still queued

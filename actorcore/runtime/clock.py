@@ -11,11 +11,7 @@ import time
 NODE_STAMP_PERIOD_S = 1.0
 
 
-def monotonic_s() -> float:
-    """Seconds of CLOCK_MONOTONIC: it neither jumps with the wall clock nor runs during suspend."""
-    return time.monotonic()
-
-
-def monotonic_ns() -> int:
-    """The same in nanoseconds."""
-    return time.monotonic_ns()
+monotonic_s = time.monotonic
+"""Seconds of CLOCK_MONOTONIC: it neither jumps with the wall clock nor runs during suspend."""
+monotonic_ns = time.monotonic_ns
+"""The same in nanoseconds."""

@@ -40,12 +40,9 @@ class LeanPeers(Peers):
             self._arm_channel(known)
 
     def read_soon(self, serial: int) -> None:
-        """Wait a moment for ``serial`` alone, which has been asked: cheaper than asking the epoll, and mostly enough.
-
-        Not while something waits for room, here or there: then everybody has to be heard.
-        """
+        """Wait a moment for ``serial`` alone, which has been asked: cheaper than asking the epoll, and mostly enough."""
         peer = self._peers.get(serial)
-        if peer is not None and peer.channel.sock is not None and not self.is_restricted and peer.channel.is_flushed():
+        if peer is not None and not self.is_restricted:
             self._read(peer, True)
 
     def on_down(self, down: Down) -> None:

@@ -21,6 +21,7 @@ from actorcore.runtime.sockets import MOMENT_S
 from actorcore.runtime.status_page import fitting
 
 QUEUE_WAIT_S = 5.0
+_decode_term = frames.term_decoder.decode
 
 
 class Messaging(NodeRequests):
@@ -44,14 +45,16 @@ class Messaging(NodeRequests):
         waiting = Waiting(peer)
         number = self.mailbox.expect(waiting)
         try:
-            self._post(peer, Call(number, request))  # type: ignore[arg-type]  # encoded in place of its Raw
-            if not self._batching and (timeout_s is None or timeout_s > MOMENT_S):
+            has_left = self._post(peer, Call(number, request))  # type: ignore[arg-type]  # encoded in place of its Raw
+            if has_left and (timeout_s is None or timeout_s > MOMENT_S):
                 self._peers.read_soon(peer)
             while (outcome := waiting.outcome) is None:
                 if not self.pump(deadline_s, peer) and deadline_s is not None and monotonic_s() >= deadline_s:
                     raise CallTimeout(f"no answer within {timeout_s} s")
         finally:
             self.mailbox.forget(number)
+        if type(outcome) is Reply and outcome.error is None:
+            return _decode_term(outcome.body)
         return value_of(outcome)
 
     def cast(self, to: Pid | str, request: object) -> None:
@@ -81,18 +84,22 @@ class Messaging(NodeRequests):
         elif peer is not None:
             self._post(peer, message)
 
-    def _post(self, peer: int, message: Message) -> None:
+    def _post(self, peer: int, message: Message) -> bool:
+        """Send or queue; whether it has left, and all that was said to ``peer`` before."""
         if get_ident() != self._home:
             self._stay_home()
         channel = self._peers.channel_to(peer)
         if channel.is_full:
             self._wait_room(channel)
             if channel.ended:
-                return
+                return False
         if self._batching:
             channel.post(message)
-        elif not channel.send_now(message):
-            self._peers.wants_room(channel)
+            return False
+        if channel.send_now(message):
+            return True
+        self._peers.wants_room(channel)
+        return False
 
     def _wait_room(self, channel: Channel) -> None:
         deadline_s = monotonic_s() + QUEUE_WAIT_S

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
+
 from actorcore.gen_server import invalid_message
 from actorcore.mailbox import Event, Item, Raw
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
@@ -23,7 +25,8 @@ class Process(Messaging):
 
     def receive(self, timeout_s: float | None = None) -> Event | None:
         """The next event of a plain function process; None after ``timeout_s``. Undecodable messages are refused."""
-        self._stay_home()
+        if get_ident() != self._home:
+            self._stay_home()
         deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
         mailbox, status = self.mailbox, self.status
         while True:
