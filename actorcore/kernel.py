@@ -25,6 +25,7 @@ from actorcore.signals import (
     LogDropped,
     ReloadEnded,
     ShutdownAsked,
+    Spawn,
     Ticked,
     TookOver,
 )
@@ -56,6 +57,8 @@ class Kernel:
             return []
         if isinstance(event, ShutdownAsked):
             return self._shut_down(now)
+        if self._ending and isinstance(event, Asked) and isinstance(event.body, Spawn):
+            return self._settle(self.table.refuse(event.frm, event.number, "shutting_down", "nothing is started any more"), now)
         effects = self.table.handle(event, now)
         out = self._settle(effects, now)
         if isinstance(event, Ticked):
