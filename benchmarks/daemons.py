@@ -32,6 +32,7 @@ def daemon(configuration: str) -> Iterator[tuple[Client, Path]]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.toml").write_text(configuration)
         os.environ["ACTORCORE_CONFIG"] = f"{folder}/config.toml"
+        os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])  # whence the template imports the actors
         with private_daemon(Path(folder) / "run"), Client.connect(Path(folder) / "run") as client:
             yield client, Path(folder) / "run"
 
