@@ -115,6 +115,7 @@ class Performer:
         for serial in self._forgotten:
             self._listener.end(serial)
             self.tell_guardian(Drop(serial))
+            self.logs.ended(serial)
         self._forgotten.clear()
         for report in self._reports:
             log.report(report.kind, report.serial, report.detail)
@@ -249,7 +250,6 @@ class Performer:
     def _forget(self, serial: int, page: int) -> None:
         self._newborn.discard(serial)
         self.forks.settled(serial, clock.monotonic_s())
-        self.logs.ended(serial)
         handle = self.handles.pop(serial, None)
         if handle is not None:
             self._unwatch(handle)

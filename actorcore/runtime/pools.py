@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from actorcore.signals import Refill
 
-PAUSE_S = 0.002
+PAUSE_S = 0.005
 """So long without an event is a pause."""
 PATIENCE_S = 0.1
 """A pool that lacks blanks waits no longer than this for a pause."""
