@@ -28,6 +28,13 @@ class EchoServer(GenServer):
         return None
 
 
+class AsyncEchoServer(EchoServer):
+    """The same in a loop."""
+
+    async def handle_call(self, request: object, frm: From) -> Result:  # type: ignore[override]
+        return Reply(request)
+
+
 class TypedEchoServer(EchoServer):
     """The same, with the type of its messages declared."""
 

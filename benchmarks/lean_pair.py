@@ -1,7 +1,8 @@
-"""Lean processes beside this one, with direct channels and no daemon; and bare processes over one socketpair for the floors."""
+"""Processes, lean or in a loop, with direct channels to this one and no daemon; and bare ones over a socketpair, for floors."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -9,9 +10,11 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from actorcore import frames
+from actorcore.exit_reason import NORMAL, Reason
 from actorcore.frames import Downlink
 from actorcore.pids import Pid
 from actorcore.runtime import lean, sockets
+from actorcore.runtime.async_process import AsyncProcess
 from actorcore.runtime.process import Process
 from actorcore.runtime.status_page import StatusPage
 from actorcore.signals import Begin, Channel, ProcessSpec
@@ -57,9 +60,24 @@ class Placement:
 
     def lean(self, *starts: str) -> tuple[Process, list[Pid]]:
         """This process as an actor, with a channel to one actor for each of ``starts`` (``module:name``)."""
+        control, pids = self._peers(starts)
+        process = Process(control, _begin(1, "none"), _page())
+        for pid in pids:
+            process.call(pid, b"")
+        return process, pids
+
+    def in_loop(self, loop: asyncio.AbstractEventLoop, *starts: str) -> tuple[AsyncProcess, list[Pid]]:
+        """The same with this process in ``loop``."""
+        control, pids = self._peers(starts)
+        process = AsyncProcess(control, _begin(1, "none"), _page())
+        process.attach(loop.create_task(_for_ever()))
+        for pid in pids:
+            loop.run_until_complete(process.call(pid, b""))
+        return process, pids
+
+    def _peers(self, starts: tuple[str, ...]) -> tuple[socket.socket, list[Pid]]:
         node, control = sockets.pair()
         self.sockets.append(node)
-        process = Process(control, _begin(1, "none"), _page())
         pids = []
         for serial, start in enumerate(starts, 2):
             ours, theirs = sockets.pair()
@@ -69,9 +87,7 @@ class Placement:
             _introduce(node, serial - 1, serial, ours, opens=True)
             ours.close()
             pids.append(Pid(1, serial))
-        for pid in pids:
-            process.call(pid, b"")
-        return process, pids
+        return control, pids
 
     def _fork(self) -> int:
         os_pid = os.fork()
@@ -80,6 +96,11 @@ class Placement:
         else:
             os.sched_setaffinity(0, {self.theirs})
         return os_pid
+
+
+async def _for_ever() -> Reason:
+    await asyncio.Event().wait()
+    return NORMAL
 
 
 def _live(serial: int, start: str, channel: socket.socket) -> NoReturn:

@@ -11,14 +11,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from actorcore.guardian_words import TEMPLATES
 from actorcore.signals import ProcessSpec
 from benchmarks.rows import Row, command, few, measured
 from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
 from supervisors.demo import private_daemon
 
-ACTOR = "supervisors.demo_actors:Counter"
+ACTORS = {"lean": "supervisors.demo_actors:Counter", "asyncio": "supervisors.demo_actors:AsyncCounter"}
 GOALS_MB = {"lean": 0.5, "asyncio": 1.8}
 FLOOR = """
 import os, signal, sys
@@ -40,14 +39,14 @@ def run() -> list[Row]:
         private_daemon(Path(folder) / "run"),
         Client.connect(Path(folder) / "run") as client,
     ):
-        return [idle_sessions(client, template, sessions, floor) for template in TEMPLATES]
+        return [idle_sessions(client, template, sessions, floor) for template in ACTORS]
 
 
 def idle_sessions(client: Client, template: str, sessions: int, floor: float) -> Row:
     """The row of one template: all of its sessions are there before the first is looked at."""
     names = [f"{template}-{number}" for number in range(sessions)]
     for name in names:
-        client.start_session(ChildSpec(name, ProcessSpec(ACTOR, name=name, template=template)))
+        client.start_session(ChildSpec(name, ProcessSpec(ACTORS[template], name=name, template=template)))
     os_pids = [client.call(name, "os_pid") for name in names]
     uses = [uss_mb(os_pid) for os_pid in os_pids if isinstance(os_pid, int)]
     for name in names:

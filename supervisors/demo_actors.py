@@ -26,3 +26,11 @@ class Counter(GenServer):
         if request == "os_pid":
             return Reply(os.getpid())
         return Reply(request)
+
+
+class AsyncCounter(Counter):
+    """The same in an asyncio loop: one ``async def`` callback is enough."""
+
+    async def handle_call(self, request: object, frm: From) -> Reply:  # type: ignore[override]
+        """As Counter's."""
+        return super().handle_call(request, frm)

@@ -6,7 +6,6 @@ the process: cancelled after ``terminate``, with a second to finish.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -20,8 +19,14 @@ from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.complain import complain
 from actorcore.runtime.intake import enter, leave
 from actorcore.runtime.lean import crash, reason_of_end, refuse
+from actorcore.runtime.loops import loops
 from actorcore.runtime.status_page import StatusPage
 from actorcore.signals import Begin, Booted
+
+
+def prepare() -> None:
+    """In a zygote, before its first fork."""
+    loops.warm()
 
 
 def run(
@@ -29,7 +34,7 @@ def run(
     start: Callable[..., object], better: str = "",
 ) -> Reason:  # fmt: skip
     """Run ``start`` in a loop of its own to the end; the reason of the end. ``better``: see signals.Booted."""
-    loop = asyncio.new_event_loop()
+    loop = loops.new()
     process = AsyncProcess(control, begin, status, registry)
     enter(process)
     main = loop.create_task(_live(process, start, Booted(begin.serial, better)))
@@ -43,7 +48,7 @@ def run(
                     raise
                 process.doom(reason_of_end(end))
     finally:
-        loop.close()
+        loops.close(loop)
         process.close()
         leave()
 

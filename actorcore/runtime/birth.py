@@ -25,7 +25,6 @@ from actorcore.mailbox import From
 from actorcore.runtime import lean, memory, output, shared_registry, sockets, syscalls
 from actorcore.runtime.children import NEWBORN_COMM
 from actorcore.runtime.limits import apply_limits
-from actorcore.runtime.process import Process
 from actorcore.runtime.status_page import PAGE_BYTES, StatusPage
 from actorcore.signals import Begin, Born, Channel, ProcessSpec
 
@@ -68,20 +67,23 @@ class Nursery:
             os._exit(1)
 
     def rehearse(self, times: int) -> None:
-        """Play the life of an Understudy: what it does for the first time costs no later life anything."""
+        """Play the life of an understudy: what it does for the first time costs no later life anything.
+
+        Where asyncio is there already, it is one in a loop: that is what will be asked for.
+        """
+        understudy = AsyncUnderstudy if "asyncio" in sys.modules else Understudy
         for _ in range(times):
             node, control = sockets.pair()
             peer, channel = sockets.pair()
-            spec = ProcessSpec("actorcore.runtime.birth:Understudy", [1])
+            spec = ProcessSpec(f"{understudy.__module__}:{understudy.__name__}", [1])
             node.send(encoder.encode([Downlink(1, Begin(2, 1, 0, spec, 0))]))
             begin = _await_begin(control)
             _apply(begin, NEWBORN_COMM)
-            process = Process(control, begin, StatusPage(memoryview(bytearray(PAGE_BYTES))), self._registry)
+            status = StatusPage(memoryview(bytearray(PAGE_BYTES)))
             sockets.send(node, encoder.encode([Downlink(2, Channel(1, opens=False))]), [channel.fileno()])
             peer.send(encoder.encode([Call(1, _NOTHING), Call(2, _NOTHING)]))
             peer.send(encoder.encode([Cast(_NOTHING)]))
-            lean.live(process, lean.load(spec.start))
-            process.close()
+            lean.become(control, begin, status, self._registry, lean.load(spec.start))
             for end in (node, peer, channel):
                 end.close()
 
@@ -110,10 +112,7 @@ def _apply(begin: Begin, comm: str) -> Reason | None:
     The exit reason of a process that cannot have them.
     """
     syscalls.set_process_name(comm)
-    try:
-        os.environ.update(begin.spec.env)
-    except ValueError as error:  # a NUL, or = in a name
-        return {"env": str(error)}
+    os.environ.update(begin.spec.env)
     if begin.spec.path:
         sys.path.insert(0, begin.spec.path)
     if "random" in sys.modules:
@@ -134,6 +133,13 @@ class Understudy(GenServer):
 
     def handle_cast(self, request: object) -> Result:
         return Stop()
+
+
+class AsyncUnderstudy(Understudy):
+    """The same in a loop."""
+
+    async def handle_call(self, request: object, frm: From) -> Result:  # type: ignore[override]
+        return super().handle_call(request, frm)
 
 
 _NOTHING = msgspec.Raw(b"\xc0")

@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import NoReturn, TypeAlias
 
 from actorcore.exit_reason import NORMAL, Reason, bounded_text, reason_of_exception
@@ -22,7 +22,7 @@ from actorcore.mailbox import Item, Raw, Timeout
 from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.complain import complain
-from actorcore.runtime.intake import ExitSelf, Intake, enter
+from actorcore.runtime.intake import ExitSelf, Intake, enter, leave
 from actorcore.runtime.process import Process
 from actorcore.runtime.status_page import StatusPage, fitting
 from actorcore.signals import ASYNCIO, Begin, Booted, Refused
@@ -46,16 +46,34 @@ def run(
     try:
         better = "" if "asyncio" in sys.modules else ASYNCIO
         start = refusal or _load_or_reason(begin.spec.start)
-        if is_async(start):
-            reason = importlib.import_module(ASYNC_FLAVOUR).run(control, begin, status, registry, start, better)
-        else:
-            process = Process(control, begin, status, registry)
-            enter(process)
-            reason = live(process, start)
-            process.finish()
+        reason = become(control, begin, status, registry, start, better)
     except BaseException as error:  # the last line of defence: a death always has a reason
         reason = reason_of_end(error)
     end(status, reason)
+
+
+def async_flavour() -> ModuleType:
+    """The module that runs processes in a loop."""
+    return importlib.import_module(ASYNC_FLAVOUR)
+
+
+def become(
+    control: socket.socket, begin: Begin, status: StatusPage, registry: RegistryReader | None, start: Start | Reason,
+    better: str = "",
+) -> Reason:  # fmt: skip
+    """Run ``start`` to its end, in a loop or not; the reason. ``better``: the template that one in a loop had better have."""
+    if is_async(start):
+        reason: Reason = async_flavour().run(control, begin, status, registry, start, better)
+        return reason
+    process = Process(control, begin, status, registry)
+    enter(process)
+    try:
+        reason = live(process, start)
+        process.finish()
+    finally:
+        process.close()
+        leave()
+    return reason
 
 
 def end(status: StatusPage, reason: Reason) -> NoReturn:

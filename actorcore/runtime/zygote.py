@@ -21,13 +21,13 @@ from collections.abc import Sequence
 from actorcore.exit_reason import bounded_text
 from actorcore.faults import point
 from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, ForkRefused, encoder, fork_order
-from actorcore.runtime import birth, children, fault_injection, sockets, syscalls
+from actorcore.runtime import birth, children, fault_injection, lean, sockets, syscalls
 from actorcore.runtime.complain import complain
 from actorcore.runtime.limits import clear_signals, raise_oom_score
 from actorcore.words import ASYNCIO
 
 CONTROL_FD, STATUS_FD, REGISTRY_FD = 3, 4, 5
-FLAVOURS = {ASYNCIO: ("actorcore.runtime.async_loop",)}
+FLAVOURS = {ASYNCIO: (lean.ASYNC_FLAVOUR,)}
 """What the built-in templates import beyond the code of every zygote."""
 OOM_SCORE_ADJ = 500
 """Of zygotes and their children (proc(5)): when memory ends, sessions go before the daemon."""
@@ -49,6 +49,8 @@ def main(template: str, guardian_pid: int, logs: str, plan: str, preload: Sequen
     if len(os.listdir("/proc/self/task")) > 1:
         complain(f"template {template}: one of {', '.join(modules)} starts threads, and a process with threads is not forked")
         return EXIT_THREADS
+    if "asyncio" in sys.modules:
+        lean.async_flavour().prepare()
     clear_signals()
     control = socket.socket(fileno=CONTROL_FD)
     nursery = birth.Nursery(guardian_pid, STATUS_FD, REGISTRY_FD, logs)
