@@ -112,14 +112,17 @@ class Daemon:
     """Started on entry, stopped and looked after on exit."""
 
     def __init__(
-        self, directory: Path, root: Path = ROOT, module: str = "supervisors.daemon", options: Sequence[str] = ()
-    ) -> None:
+        self, directory: Path, root: Path = ROOT, module: str = "supervisors.daemon", options: Sequence[str] = (),
+        configuration: str = "",
+    ) -> None:  # fmt: skip
         """``root``: the folder of the code to run; ``module``: what to run there, with ``options``."""
+        configured = directory.parent / f"{directory.name}.toml"
+        configured.write_text(configuration)
         self.directory = directory
         self.root = root
         self.command = [sys.executable, "-m", module, "--dir", str(directory), *options]
         self.log = directory.parent / f"{directory.name}.log"
-        self.environment = {**os.environ, "PYTHONPATH": f"{root}:{ROOT}"}
+        self.environment = {**os.environ, "PYTHONPATH": f"{root}:{ROOT}", "ACTORCORE_CONFIG": str(configured)}
         self._clients: list[Client] = []
 
     def __enter__(self) -> Daemon:
@@ -166,9 +169,9 @@ class Daemon:
         self._clients.append(Client.connect(self.directory, WAIT_S))
         return self._clients[-1]
 
-    def zygote_pid(self) -> int:
-        """The zygote is the guardian's only child that is a program of its own."""
-        found = [p for p in descendants(self.guardian_pid) if b"actorcore.runtime.zygote" in _cmdline(p)
+    def zygote_pid(self, template: str = "lean") -> int:
+        """The zygote of ``template`` is a child of the guardian that is a program of its own."""
+        found = [p for p in descendants(self.guardian_pid) if f"actorcore.runtime.zygote\0{template}\0".encode() in _cmdline(p)
                  and _comm(p) == "actor-zygote" and _stat(p)[1] == str(self.guardian_pid)
                  and _session_leader_fd_is_zygote(p)]  # fmt: skip
         return min(found, key=lambda p: int(_stat(p)[19]))  # a newborn has its descriptors for a moment

@@ -52,6 +52,8 @@ def main(template: str, guardian_pid: int, logs: str, plan: str, preload: Sequen
     if "asyncio" in sys.modules:
         lean.async_flavour().prepare()
     clear_signals()
+    os.chdir("/")
+    os.umask(0o077)
     control = socket.socket(fileno=CONTROL_FD)
     nursery = birth.Nursery(guardian_pid, STATUS_FD, REGISTRY_FD, logs)
     nursery.rehearse(birth.REHEARSALS_OF_ZYGOTE)

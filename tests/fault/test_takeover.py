@@ -32,6 +32,8 @@ SESSION_KILLS = 200
 SIGNALS = {"KILL": "killed", "SEGV": {"signal": "SIGSEGV"}, "ABRT": {"signal": "SIGABRT"}, "HUP": {"signal": "SIGHUP"},
            "TERM": "shutdown", "USR1": {"signal": "SIGUSR1"}}  # fmt: skip
 
+TEMPLATES = ("lean", "asyncio")
+
 
 def test_A15_A16_a_death_under_a_dead_node_is_told_once_by_its_successor(own: Daemon) -> None:
     with desk_of(own) as desk:
@@ -100,37 +102,49 @@ def test_A22_a_stopped_node_is_killed_by_the_guardian_and_work_goes_on(own: Daem
         desk.await_up("victim")
 
 
-def test_A12_a_killed_zygote_is_replaced_and_no_spawn_is_lost(own: Daemon) -> None:
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_A12_a_killed_zygote_is_replaced_and_no_spawn_is_lost(
+    own: Daemon, template: str
+) -> None:
     with desk_of(own) as desk:
-        with watched([own.zygote_pid()]) as handles:
-            send_signal(own.zygote_pid(), signal.SIGKILL)
+        desk.client.exit(desk.client.spawn(IDLE, template=template), "kill")
+        with watched([own.zygote_pid(template)]) as handles:
+            send_signal(own.zygote_pid(template), signal.SIGKILL)
             assert await_deaths(handles)
-        pids = [desk.client.spawn(IDLE) for _ in range(20)]
+        pids = [desk.client.spawn(IDLE, template=template) for _ in range(20)]
         assert len({pid.serial for pid in pids}) == 20
         for pid in pids:
             desk.client.exit(pid, "kill")
 
 
-def test_A14_a_stopped_zygote_is_replaced_and_no_spawn_is_lost(own: Daemon) -> None:
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_A14_a_stopped_zygote_is_replaced_and_no_spawn_is_lost(
+    own: Daemon, template: str
+) -> None:
     with desk_of(own) as desk:
-        zygote = own.zygote_pid()
+        desk.client.exit(desk.client.spawn(IDLE, template=template), "kill")
+        zygote = own.zygote_pid(template)
         with watched([zygote]) as handles:
             send_signal(zygote, signal.SIGSTOP)
-            pids = [desk.client.spawn(IDLE) for _ in range(20)]
+            pids = [desk.client.spawn(IDLE, template=template) for _ in range(20)]
             assert await_deaths(handles)
         assert len({pid.serial for pid in pids}) == 20
         for pid in pids:
             desk.client.exit(pid, "kill")
 
 
-def test_A13_a_zygote_killed_among_forks_costs_no_spawn_and_leaves_no_child_over(own: Daemon) -> None:
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_A13_a_zygote_killed_among_forks_costs_no_spawn_and_leaves_no_child_over(
+    own: Daemon, template: str
+) -> None:
     with desk_of(own) as desk:
-        zygote = own.zygote_pid()
+        desk.client.exit(desk.client.spawn(IDLE, template=template), "kill")
+        zygote = own.zygote_pid(template)
         # Forty starts are under way, more than the pool has, when the zygote dies.
-        pids = [desk.client.spawn(IDLE, wait_init=False) for _ in range(20)]
+        pids = [desk.client.spawn(IDLE, template=template, wait_init=False) for _ in range(20)]
         send_signal(zygote, signal.SIGKILL)
-        pids += [desk.client.spawn(IDLE, wait_init=False) for _ in range(20)]
-        pids.append(desk.client.spawn(IDLE))
+        pids += [desk.client.spawn(IDLE, template=template, wait_init=False) for _ in range(20)]
+        pids.append(desk.client.spawn(IDLE, template=template))
         refs = {desk.client.monitor(pid): pid for pid in pids}
         for pid in pids:
             desk.client.exit(pid, "kill")
