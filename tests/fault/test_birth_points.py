@@ -27,6 +27,8 @@ from tests.daemon_fixture import (
 
 IDLE = "tests.fault.actors:Witness"
 ROLES = ("node", "zygote", "birth")
+POOL = 8
+MAX_NTH = 4
 DEATHS = {"kill": "killed", "exit": '{"exit":1}', "eio": '{"exit":1}', "enospc": '{"exit":1}'}
 """What is told of a child that is struck between Born and its init."""
 AFTER_BOOT = {
@@ -70,8 +72,7 @@ def desk(armed: Armed) -> Iterator[Desk]:
         before = descriptors_beyond(desk)
         yield desk
         armed.arm()
-        for row in [row for row in desk.client.processes() if row["name"] == "newborn"]:
-            desk.signal("newborn", int(str(row["os_pid"])), signal.SIGKILL)
+        end_newborn(desk)
         assert strangers(desk) == []
         assert descriptors_beyond(desk) == before
 
@@ -82,6 +83,11 @@ def spawn(desk: Desk, **fields: float) -> object:
         return desk.client.spawn_spec(ProcessSpec(IDLE, name="newborn", **fields)).serial
     except RequestError as error:
         return (error.code, error.detail)
+
+
+def end_newborn(desk: Desk) -> None:
+    for row in [row for row in desk.client.processes() if row["name"] == "newborn"]:
+        desk.signal("newborn", int(str(row["os_pid"])), signal.SIGKILL)
 
 
 def newborns(desk: Desk) -> list[tuple[object, object]]:
@@ -206,6 +212,49 @@ def test_A17_B1_the_guardian_killed_at_a_point_of_a_birth_takes_all_with_it(tmp_
         daemon.start()
         with desk_of(daemon) as desk:
             assert isinstance(spawn(desk), int)
+
+
+def pool_is_full(desk: Desk) -> bool:
+    rows = [row for row in desk.client.processes() if row["kind"] == "process" and not row["start"]]
+    return [row["phase"] for row in rows] == ["warm"] * POOL
+
+
+@pytest.mark.timeout(150)
+def test_B1_B7_every_process_is_killed_at_every_pass_of_every_point_while_a_pool_is_used_and_filled(tmp_path: Path) -> None:
+    """The passes are those of a run without a fault; what a kill changes of the rest is passed over."""
+    plan = tmp_path / "plan"
+    plan.write_text("")
+    with Daemon(tmp_path / "run", options=["--faults", str(plan)]) as daemon:
+        daemon.bystanders()
+        armed = Armed(daemon, plan)
+        with desk_of(daemon) as desk:
+            while not pool_is_full(desk):
+                pass
+            armed.arm()
+            spawn(desk)
+            while not pool_is_full(desk):
+                pass
+            passes = {name: min(armed.passed().count(name), MAX_NTH) for name in POINTS if name.startswith(ROLES)}
+            assert passes["birth.booted"] > 0
+            assert passes["node.fork"] > 0
+            end_newborn(desk)
+            struck = 0
+            for point, nth in [(name, nth) for name, count in passes.items() for nth in range(1, count + 1)]:
+                armed.arm(f"{point}:{nth}:kill")
+                told = spawn(desk)
+                while not pool_is_full(desk):
+                    pass
+                struck += armed.passed().count(point) >= nth
+                armed.arm()
+                case = (point, nth, told)
+                if isinstance(told, int):
+                    assert newborns(desk) in ([(told, "running")], [] if point == "birth.booted" else None), case
+                else:
+                    assert (told, newborns(desk)) == (("start_failed", "killed"), []), case
+                    assert point in ("birth.born", "birth.begun"), case
+                end_newborn(desk)
+                assert strangers(desk) == [], case
+            assert struck >= len(POINTS) - 3
 
 
 @pytest.mark.parametrize("text", ["birth.born:1", "birth.born:x:kill", "birth.unborn:1:kill", "birth.born:1:explode"])
