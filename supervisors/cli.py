@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import uuid
 
 import click
@@ -32,15 +31,13 @@ def start(foreground: bool, as_json: bool) -> None:
       actorcore start
       actorcore --dir /tmp/mine start --foreground
     """
-    from supervisors import launch, paths
+    from supervisors import launch
     from supervisors.cli_output import to_json
 
     where = directory()
     if foreground:
-        paths.prepare_directory(where)
         line = to_json({"started": True, "dir": str(where)}) if as_json else f"serving {where}"
-        module = [sys.executable, "-P", "-m", launch.DAEMON_MODULE, "--dir", str(where), "--announce", line]
-        os.execv(sys.executable, module)
+        launch.become_daemon(where, line)
     client, started = launch.connect_or_start(where)
     client.close()
     say({"started": started, "dir": str(where)}, as_json, "started" if started else "already running")

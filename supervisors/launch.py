@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from actorcore.errors import CallFailed, RequestError
 from actorcore.exit_reason import NOCONNECTION
@@ -39,6 +40,18 @@ def connect_or_start(directory: Path, module: str = DAEMON_MODULE) -> tuple[Clie
         return Client.connect(directory), True
 
 
+def become_daemon(directory: Path, announcement: str, module: str = DAEMON_MODULE) -> NoReturn:
+    """Replace this program by the daemon, which prints ``announcement`` when it serves. Starters wait until then.
+
+    :raises RequestError: ``not_permitted``, the directory is not safe.
+    """
+    paths.prepare_directory(directory)
+    lock = _lock(directory)
+    os.set_inheritable(lock, True)
+    words = ["--dir", str(directory), "--announce", announcement, "--ready-fd", str(lock)]  # which it closes then
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *words])
+
+
 class _NotRunning(Exception):
     """Nobody listens."""
 
@@ -55,12 +68,17 @@ def _connect(directory: Path) -> Client:
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """Hold the start lock; its holder lets go within START_TIMEOUT_S, and with its death."""
-    lock = os.open(directory / paths.LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    lock = _lock(directory)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
         os.close(lock)
+
+
+def _lock(directory: Path) -> int:
+    lock = os.open(directory / paths.LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def _spawn(directory: Path, module: str) -> None:

@@ -280,3 +280,17 @@ def test_a_daemon_in_the_foreground_says_when_it_serves_and_ends_with_ctrl_c(tmp
         send_signal(process.pid, signal.SIGINT)
         process.communicate(timeout=WAIT_S)
     assert (process.returncode, still_there(left)) == (0, [])
+
+
+def test_a_daemon_in_the_foreground_and_commands_at_once_are_one_daemon(tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": ENVIRONMENT, "cwd": ROOT}
+    front = subprocess.Popen(command(directory, "start", "--foreground", "--json"), **pipes)  # type: ignore[call-overload]
+    many = [subprocess.Popen(command(directory, "start", "--json"), **pipes) for _ in range(5)]  # type: ignore[call-overload]
+    outs = [process.communicate(timeout=WAIT_S) for process in many]
+    assert [(process.returncode, err) for process, (_, err) in zip(many, outs, strict=True)] == [(0, "")] * 5
+    down = subprocess.run(command(directory, "down"), capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
+    assert (down.returncode, down.stderr) == (0, "")
+    said, _ = front.communicate(timeout=WAIT_S)
+    started = [json.loads(out)["started"] for out in [*(out for out, _ in outs), *said.splitlines()]]
+    assert (started.count(True), front.returncode) in [(1, 0), (1, 100)]
