@@ -3,7 +3,7 @@
 A node that dies is followed at once by its spare; what may have to wait is the next spare. The pause grows with every node
 that died before it had served for YOUNG_S, and with every spare that died before it was ready: that is code that cannot
 start, and starting it as fast as possible takes a whole CPU from those who live. A node that has served is no such code,
-however it died, and who waits for its successor must not wait for a pause too.
+however soon it was killed, and who waits for its successor must not wait for a pause too.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from actorcore.renewal import READY_S
 
 PAUSES_S = (0.0, 0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """After the first, second … failure in a row; the last one holds for all that follow."""
-YOUNG_S = 0.1
-"""About half of what a start takes: a node that dies again and again, each time after so long, is in service for a third
-of the time, and costs what a program costs that is busy."""
+YOUNG_S = 0.01
+"""A node that has served for less died of what it met at once: clients that returned, events that waited."""
 HANG_S = 5.0
 """A node that has not stamped the ledger for so long is killed."""
 

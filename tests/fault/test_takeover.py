@@ -47,7 +47,6 @@ def test_A15_A16_a_death_under_a_dead_node_is_told_once_by_its_successor(own: Da
         desk.await_up("victim")
 
 
-@pytest.mark.timeout(150)  # the guardian starts a node that dies young after a pause, of up to 1 s
 def test_R5_R8_fifty_node_kills_and_two_hundred_session_kills_lose_and_double_nothing(own: Daemon) -> None:
     chance = random.Random(8)
     answers: list[object] = []
