@@ -123,7 +123,8 @@ class AsyncProcess(Intake):
             if deadline_s is not None and monotonic_s() >= deadline_s:
                 return None
             self._eager = 0
-            await self._wait_among(self._for_item, deadline_s)
+            until_s = self._adoption.look(monotonic_s(), True, deadline_s)  # other tasks run while this one waits
+            await self._wait_among(self._for_item, until_s)
         item = self.mailbox.items.popleft()
         self._reconsider()
         return item

@@ -1,7 +1,8 @@
 """The clocks. Every other module gets time as an argument or from here.
 
 Periodic wake-ups of the runtime: the guardian looks at the node's stamp once a second, the node stamps once a second when
-idle and looks at the status page of a process with a ``busy_timeout_s`` once in that time. Nothing else ticks.
+idle and looks at the status page of a process with a ``busy_timeout_s`` once in that time; a process looks for orphans
+among its children every 2 s, without children only once after its last message. Nothing else ticks.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from actorcore.mailbox import MAX_WAITING, CallMessage, Dead, Event, From, Item,
 from actorcore.names import decode_value, encode_value
 from actorcore.pids import Pid, pid_of
 from actorcore.registry_reader import RegistryReader
+from actorcore.runtime.adoption import Adoption
 from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.control_link import ControlLink
 from actorcore.runtime.lean_peers import READABLE, WRITABLE, LeanPeers
@@ -70,6 +71,7 @@ class Intake:
         self.begin = begin
         self.status = status
         self.mailbox = Mailbox()
+        self._adoption = Adoption()
         self._registry = registry
         self._serial = begin.serial
         self._instance = begin.instance

@@ -17,8 +17,11 @@ class Process(Messaging):
     def next_item(self, deadline_s: float | None) -> Item | None:
         """The next undecoded message, waiting until ``deadline_s``; None when it passed."""
         items = self.mailbox.items
+        begins = True
         while not items:
-            if not self.pump(deadline_s) and deadline_s is not None and monotonic_s() >= deadline_s:
+            until_s = self._adoption.look(monotonic_s(), begins, deadline_s)
+            begins = False
+            if not self.pump(until_s) and deadline_s is not None and monotonic_s() >= deadline_s:
                 return None
             items = self.mailbox.items
         return items.popleft()

@@ -104,6 +104,14 @@ class Witness(GenServer):
     def do_offspring(self, number: int) -> Reply:
         return Reply([_daemonised() for _ in range(number)])
 
+    def do_start_program(self, _: None) -> Reply:
+        """A child of our own, for which our own code waits."""
+        self.program = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
+        return Reply(self.program)
+
+    def do_wait_for_program(self, _: None) -> Reply:
+        return Reply(os.waitstatus_to_exitcode(os.waitpid(self.program, 0)[1]))
+
     def do_core_limit(self, _: None) -> Reply:
         return Reply(list(resource.getrlimit(resource.RLIMIT_CORE)))
 

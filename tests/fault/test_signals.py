@@ -6,13 +6,26 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from actorcore.errors import CallFailed
-from tests.daemon_fixture import WAIT_S, Desk, await_deaths, send_signal, watched
+from tests.daemon_fixture import WAIT_S, Desk, await_deaths, descendants, send_signal, watched
 
 DEADLY = ("SEGV", "BUS", "ABRT", "FPE", "ILL", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "XFSZ")
+
+
+def zombies_of(os_pid: int) -> set[int]:
+    """The children of a process that are dead and not reaped."""
+    return {child for child in descendants(os_pid) if _is_zombie(child)}
+
+
+def _is_zombie(os_pid: int) -> bool:
+    try:
+        return Path(f"/proc/{os_pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_A1_kill_of_a_session_is_told_and_it_is_back(desk: Desk) -> None:
@@ -119,6 +132,33 @@ def test_A11_acceptance_58_fifty_daemonised_grandchildren_go_with_their_session(
     with watched(offspring) as handles:
         assert desk.signal("victim", os_pid, signal.SIGKILL).reason == "killed"
         assert await_deaths(handles)
+    desk.await_up("victim")
+
+
+def test_G13_zombies_of_orphans_do_not_pile_up_in_a_session_that_lives_on_though_it_is_idle(desk: Desk) -> None:
+    os_pid = desk.start("victim")
+    orphans = desk.client.call("victim", ["offspring", 20], WAIT_S)
+    own = desk.client.call("victim", ["start_program", None])
+    with watched([*orphans, own]) as handles:
+        for each in [*orphans, own]:
+            send_signal(each, signal.SIGKILL)
+        assert await_deaths(handles)
+    while set(orphans) & zombies_of(os_pid):
+        desk.client.node("status", WAIT_S)  # nobody speaks to the session
+    assert zombies_of(os_pid) == {own}
+    assert desk.client.call("victim", ["wait_for_program", None]) == -signal.SIGKILL
+    assert (desk.client.call("victim", ["state", None]), zombies_of(os_pid)) == ([os_pid, 0], set())
+
+
+def test_G13_what_a_session_never_waited_for_is_gone_with_it(desk: Desk) -> None:
+    os_pid = desk.start("victim")
+    own = desk.client.call("victim", ["start_program", None])
+    with watched([own]) as handles:
+        send_signal(own, signal.SIGKILL)
+        assert await_deaths(handles)
+    assert zombies_of(os_pid) == {own}
+    desk.signal("victim", os_pid, signal.SIGKILL)
+    assert not Path(f"/proc/{own}").exists()
     desk.await_up("victim")
 
 
