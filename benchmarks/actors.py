@@ -61,3 +61,10 @@ def watcher(process: Process, report_to: int) -> None:
         while left:
             left -= type(process.receive()) is DownMessage
         process.send(Pid(instance, report_to), time.monotonic())
+
+
+def asker(process: Process, report_to: int) -> None:
+    """Each message makes it ask the node something, and tell ``report_to`` when it has been answered."""
+    while process.receive() is not None:
+        process.is_alive(process.self_pid)
+        process.send(Pid(process.self_pid.instance, report_to), 1)

@@ -274,6 +274,13 @@ def test_acceptance_29_F7_writers_killed_at_random_moments_harm_nothing() -> Non
     assert report.lookups > 10_000
 
 
+@pytest.mark.torture
+def test_F7_B6_10_000_writers_killed_at_random_moments_harm_nothing() -> None:
+    report = torture(kills=10_000, seed=os.getpid())
+    assert report.violations == [], f"seed {os.getpid()}, kill {report.kills}"
+    assert report.kills == 10_000
+
+
 @pytest.mark.parametrize("planted", [InPlace, Forgetful, BatchPerSlot])
 def test_the_torture_catches_a_planted_bug(planted: type[RegistryWriter]) -> None:
     assert torture(kills=20_000, writer_type=planted, budget_s=60.0).violations
