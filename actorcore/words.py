@@ -18,7 +18,7 @@ LEAN, ASYNCIO = "lean", "asyncio"
 AUTO = "auto"
 
 
-class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What to run: ``start`` is ``module:name`` (a function or an actor class), ``args`` its arguments.
 
     ``path`` is a folder to import from first; ``env`` is added to the allow-listed environment; ``limits``: see

@@ -55,7 +55,7 @@ class LateExit(msgspec.Struct, frozen=True, tag=True):
     signal: Exit
 
 
-class Entry(msgspec.Struct):
+class Entry(msgspec.Struct, omit_defaults=True):
     """One incarnation. ``spec`` is None for blanks, clients and residents.
 
     ``backlog`` holds numbered deliveries: of a process those it was not sent yet, of a client those it has not
