@@ -16,13 +16,13 @@ import time
 from pathlib import Path
 
 from actorcore.pids import Pid
-from benchmarks.rows import Row, command, measured
+from benchmarks.rows import Row, command, few, measured
 from supervisors.client import Client
 from supervisors.client_messages import InfoMessage
 from supervisors.demo import private_daemon
 
 DOWNS = 10_000
-ROUNDS = 7
+ROUNDS = few(7, 2)
 WAIT_S = 60.0
 GOAL_MS = 10.0
 VICTIM = "supervisors.demo_actors:Counter"

@@ -20,10 +20,10 @@ from actorcore.frames import BATCH_MESSAGES, Cast
 from actorcore.pids import Pid
 from actorcore.runtime.process import Process
 from benchmarks.lean_pair import Placement
-from benchmarks.rows import Row, command, measured
+from benchmarks.rows import Row, command, few, measured
 
 BODY = b"x" * 64
-ROUNDS = 11
+ROUNDS = few(11, 3)
 CASTS = 64_000
 SINGLES = 16_000
 BATCH = 1000

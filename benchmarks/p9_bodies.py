@@ -16,10 +16,10 @@ from actorcore.pids import Pid
 from actorcore.runtime.channel import PART_BYTES
 from actorcore.runtime.process import Process
 from benchmarks.lean_pair import Placement
-from benchmarks.rows import Row, command, measured
+from benchmarks.rows import Row, command, few, measured
 
 SIZE = 1 << 20
-ROUNDS = 9
+ROUNDS = few(9, 3)
 BODIES = 100
 GOAL_GB_S = 5.0
 BODY = bytes(range(256)) * (SIZE // 256)
