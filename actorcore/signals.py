@@ -47,8 +47,12 @@ class Answer(Word, frozen=True, tag="answer"):
     error: tuple[str, Term] | None = None
 
 
+MAX_REFS = 10_000
+"""In one Down, which has to fit into a datagram."""
+
+
 class Down(Word, frozen=True, tag="down"):
-    """One per monitor: ``refs`` are all refs of the receiver's that watched ``pid`` (0: never lived)."""
+    """One per monitor: ``refs`` are refs of the receiver's that watched ``pid`` (0: never lived), all or MAX_REFS."""
 
     refs: list[int]
     pid: int

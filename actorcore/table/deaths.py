@@ -5,7 +5,7 @@ from __future__ import annotations
 from actorcore.effects import Forget
 from actorcore.exit_reason import KILL, KILLED, NORMAL, Reason, Term
 from actorcore.frames import failure
-from actorcore.signals import EVERYTHING, Down, Exit, PeerDown, SendExit
+from actorcore.signals import EVERYTHING, MAX_REFS, Down, Exit, PeerDown, SendExit
 from actorcore.table import channels
 from actorcore.table.entry import Entry, Introduction, Kind
 from actorcore.table.turn import Turn
@@ -49,7 +49,8 @@ def end(turn: Turn, entry: Entry, reason: Reason, refusal: tuple[str, Term] | No
     channels.release_exits(turn, entry, serial)
     for watcher, refs in state.monitors.fire(serial):
         channels.release_exits(turn, state.entries[watcher], serial)
-        turn.deliver(state.entries[watcher], Down(refs, serial, reason))
+        for at in range(0, len(refs), MAX_REFS):
+            turn.deliver(state.entries[watcher], Down(refs[at : at + MAX_REFS], serial, reason))
     for partner in state.links.drop(serial):
         _signal_by_link(turn, state.entries[partner], serial, reason)
     for peer_serial in entry.channels:
