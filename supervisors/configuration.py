@@ -43,8 +43,8 @@ class Configuration(msgspec.Struct, frozen=True):
 
 
 class _TemplateTable(msgspec.Struct, forbid_unknown_fields=True):
-    preload: list[str] | None = None
-    pool: int | None = None
+    preload: list[str] = []
+    pool: int = 0
 
 
 def configuration_file(chosen: str = "", environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -112,15 +112,14 @@ def _template(text: str, name: str, table: object, built_in: Template | None) ->
         except msgspec.ValidationError as error:
             raise _invalid(text, (*where, key), str(error).partition(" - at")[0]) from None
     said = msgspec.convert(table, _TemplateTable)
-    if said.pool is not None and not 0 <= said.pool <= MAX_POOL:
+    if not 0 <= said.pool <= MAX_POOL:
         raise _invalid(text, (*where, "pool"), f"must be 0 to {MAX_POOL}")
-    for module in said.preload or ():
+    for module in said.preload:
         if not MODULE.fullmatch(module):
             raise _invalid(text, (*where, "preload"), f"{module[:60]!r} is no name of a module")
-    if built_in is not None and said.preload is not None:
-        raise _invalid(text, (*where, "preload"), "a built-in template has none; make one of another name")
-    default = built_in.pool if built_in is not None else 0
-    return Template(name, tuple(said.preload or ()), default if said.pool is None else said.pool)
+    if built_in is None or "preload" not in table:
+        return Template(name, tuple(said.preload), said.pool if built_in is None or "pool" in table else built_in.pool)
+    raise _invalid(text, (*where, "preload"), "a built-in template has none; make one of another name")
 
 
 def _invalid(text: str, path: tuple[str, ...], why: str) -> InvalidConfiguration:
