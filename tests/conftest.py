@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -24,6 +25,42 @@ def malformed_inputs(request: pytest.FixtureRequest) -> int:
 def malformed_live(request: pytest.FixtureRequest) -> int:
     count: int = request.config.getoption("--malformed-live")
     return count
+
+
+SIZES = ("small", "mid", "full")
+
+Size: TypeAlias = Callable[[str, int, int, int], int]
+Tell: TypeAlias = Callable[[str], None]
+
+
+@pytest.fixture
+def size() -> Size:
+    """How many: ``size(name, small, mid, full)``, by TORTURE in the environment, or by a number under ``name``."""
+
+    def chosen(name: str, *counts: int) -> int:
+        return int(os.environ.get(name, counts[SIZES.index(os.environ.get("TORTURE", "small"))]))
+
+    return chosen
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Say what was tried: a line in the summary of the run."""
+    return lambda text: record_property("tried", text)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("sized") is not None:
+            item.add_marker(pytest.mark.timeout(120 if os.environ.get("TORTURE", "small") == "small" else 7200), append=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for report in terminalreporter.getreports("passed") if report.when == "call"]
+    for report in reports:
+        for name, text in report.user_properties:
+            if name == "tried":
+                terminalreporter.write_line(str(text))
 
 
 def open_fds() -> dict[int, str]:
