@@ -11,6 +11,7 @@ HAVE := .venv/.have-$(HASH)
 MODE ?= core
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+TORTURE ?= full
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,8 +33,8 @@ vectors: $(HAVE)  ## replay recorded OTP vectors: DIR=<vectors> MODE=core|proces
 	@test -n "$(DIR)" || { echo "usage: make vectors DIR=<directory of vectors> [MODE=core|processes]" >&2; exit 2; }
 	$(PY) -m tests.otp "$(DIR)" --mode "$(MODE)"
 
-torture: $(HAVE)-test  ## minutes of random SIGKILL
-	$(PY) -m pytest -m torture --timeout 900 $(PYTEST_ARGS)
+torture: $(HAVE)-test  ## the goals' numbers, for hours: TORTURE=small|mid|full, or counts, as in R4_KILLS=5000 R8_KILLS=100
+	TORTURE=$(TORTURE) $(PY) -m pytest -m "torture or sized" --timeout 7200 $(PYTEST_ARGS)
 
 clean:  ## caches and build products; the environment stays (rm -r .venv)
 	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -66,5 +66,5 @@ stale unknown_sender unknown_client fork_failed process_hung process_recovered s
 
 
 def test_the_lives_reach_every_rule() -> None:
-    Listening(5).live(4_000)
+    Listening(5).live(10_000)
     assert set(REACHED.split()) - Noted.seen == set()
