@@ -308,9 +308,10 @@ def descriptors_beyond(desk: Desk) -> int:
             continue
         rows = [row for row in desk.client.processes() if row["kind"] == "process"]
         node = desk.node_os_pid()
-        while _stat(desk.daemon.guardian_pid)[0] != "S":  # it runs from the moment at which the node has told it something
+        both = (node, desk.daemon.guardian_pid)
+        while any(_stat(os_pid)[0] != "S" for os_pid in both):  # one runs from the moment at which it was told something
             pass
-        counts = [len(os.listdir(f"/proc/{os_pid}/fd")) for os_pid in (desk.daemon.guardian_pid, node)]
+        counts = [len(os.listdir(f"/proc/{os_pid}/fd")) for os_pid in both]
         again = [row for row in desk.client.processes() if row["kind"] == "process"]
         if rows == again and all(row["os_pid"] for row in rows):
             return sum(counts) - 4 * len(rows)

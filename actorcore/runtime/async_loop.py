@@ -17,7 +17,7 @@ from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.async_process import AsyncProcess
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.complain import complain
-from actorcore.runtime.intake import enter, leave
+from actorcore.runtime.intake import enter
 from actorcore.runtime.lean import crash, reason_of_end, refuse
 from actorcore.runtime.loops import loops
 from actorcore.runtime.status_page import StatusPage
@@ -49,8 +49,6 @@ def run(
                 process.doom(reason_of_end(end))
     finally:
         loops.close(loop)
-        process.close()
-        leave()
 
 
 async def _live(process: AsyncProcess, start: Callable[..., object], booted: Booted) -> Reason:

@@ -24,6 +24,7 @@ from actorcore.guardian_words import ForkOrder
 from actorcore.mailbox import From
 from actorcore.runtime import lean, memory, output, shared_registry, sockets, syscalls
 from actorcore.runtime.children import NEWBORN_COMM
+from actorcore.runtime.intake import leave, running
 from actorcore.runtime.limits import apply_limits
 from actorcore.runtime.status_page import PAGE_BYTES, StatusPage
 from actorcore.signals import Begin, Born, Channel, ProcessSpec
@@ -84,6 +85,8 @@ class Nursery:
             peer.send(encoder.encode([Call(1, _NOTHING), Call(2, _NOTHING)]))
             peer.send(encoder.encode([Cast(_NOTHING)]))
             lean.become(control, begin, status, self._registry, lean.load(spec.start))
+            running().close()
+            leave()
             for end in (node, peer, channel):
                 end.close()
 

@@ -22,7 +22,7 @@ from actorcore.mailbox import Item, Raw, Timeout
 from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.complain import complain
-from actorcore.runtime.intake import ExitSelf, Intake, enter, leave
+from actorcore.runtime.intake import ExitSelf, Intake, enter
 from actorcore.runtime.process import Process
 from actorcore.runtime.status_page import StatusPage, fitting
 from actorcore.signals import ASYNCIO, Begin, Booted, Refused
@@ -61,18 +61,17 @@ def become(
     control: socket.socket, begin: Begin, status: StatusPage, registry: RegistryReader | None, start: Start | Reason,
     better: str = "",
 ) -> Reason:  # fmt: skip
-    """Run ``start`` to its end, in a loop or not; the reason. ``better``: the template that one in a loop had better have."""
+    """Run ``start`` to its end, in a loop or not; the reason. ``better``: the template that one in a loop had better have.
+
+    Its descriptors stay open: to the node, a control socket that ends before its process is a breach of protocol.
+    """
     if is_async(start):
         reason: Reason = async_flavour().run(control, begin, status, registry, start, better)
         return reason
     process = Process(control, begin, status, registry)
     enter(process)
-    try:
-        reason = live(process, start)
-        process.finish()
-    finally:
-        process.close()
-        leave()
+    reason = live(process, start)
+    process.finish()
     return reason
 
 
