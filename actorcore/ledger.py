@@ -172,6 +172,11 @@ class Ledger:
             records.append(Record(number, bytes(data[start + 8 : start + 8 + size]), word > _LENGTH_MASK))
         return Recovered(state, records, words[PERFORMED])
 
+    def is_current(self) -> bool:
+        """Whether no other writer has taken a snapshot since this object was made: what it has loaded is of one piece."""
+        start = self._half_start(self._active) >> 3
+        return self._words[ACTIVE] == self._active and self._words[start + _BASE] == self._base
+
     # ---- poison -----------------------------------------------------------------------------------------------------
 
     def begin(self, number: int) -> None:

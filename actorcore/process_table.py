@@ -12,6 +12,8 @@ on it. Order of the effects of a death: Retract, then Down, Exit, PeerDown, then
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from actorcore.effects import Effect, Forget
 from actorcore.exit_reason import NOCONNECTION, Reason, Term, reason_of_status
 from actorcore.names import key_error
@@ -140,6 +142,11 @@ class ProcessTable:
     def rows(self, after: int, limit: int) -> list[Row]:
         """At most ``limit`` rows with serial > ``after``, by serial."""
         return self._state.rows(after, limit)
+
+    def unsettled(self, halted: Set[int], without_pidfd: Set[int]) -> list[Row]:
+        """Rows of clients, of what is being born or dying, of what waits to be sent something, of what is ``halted`` or goes
+        on unlike the table says, and of those ``without_pidfd``."""
+        return self._state.unsettled(halted, without_pidfd)
 
     def row(self, serial: int) -> Row | None:
         """The row of one entry, None when it is gone."""

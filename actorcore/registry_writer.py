@@ -43,11 +43,11 @@ _LENGTHS = [bytes((length,)) for length in range(KEY_BYTES + 1)]
 class RegistryWriter(Table):
     """The only writer; two at a time would destroy the table. Makes good what a dead predecessor left.
 
-    ``_free`` are the blocks that no visible entry names, ``_freed`` those that this batch frees: they are used again only
-    after its commit, so that no value changes under a reader that still sees it.
+    Blocks that no visible entry names are those from ``_fresh`` on and ``_free``; ``_freed`` are those that this batch frees:
+    they are used again only after its commit, so that no value changes under a reader that still sees it.
     """
 
-    __slots__ = ("_count", "_emptied", "_free", "_freed", "_is_open", "_told")
+    __slots__ = ("_count", "_emptied", "_free", "_freed", "_fresh", "_is_open", "_told")
 
     def __init__(self, memory: memoryview) -> None:
         super().__init__(memory)
@@ -133,7 +133,7 @@ class RegistryWriter(Table):
         batch, is_torn = committed + 1, False
         self._count, self._emptied = 0, []
         self._freed: list[int] = []
-        free = set(range(heap_blocks(self.slots)))
+        taken: set[int] = set()
         for slot in self._used():
             at = self._slots_at + slot * SLOT_BYTES
             copy, serial, _ = self._read(at, committed)
@@ -142,14 +142,15 @@ class RegistryWriter(Table):
                 is_torn = True
             if serial:
                 self._count += 1
-                free.difference_update(self._blocks(at, copy))
+                taken.update(self._blocks(at, copy))
             else:
                 self._emptied.append(slot)
         for mine, other in ((COUNT, COUNT + 2), (COUNT + 2, COUNT)):
             if words[mine] == batch:
                 words[mine + 1] = words[other + 1]
                 is_torn = True
-        self._free = sorted(free, reverse=True)
+        self._fresh = max(taken, default=-1) + 1
+        self._free = [block for block in range(self._fresh) if block not in taken]
         self._told = words[self._count_copy(committed) + 1]
         # The dead batch becomes one that changed nothing. Were its number free again, a word could come back to a number
         # at which a reader has seen another entry, and the reader's cache would believe that.
@@ -181,8 +182,9 @@ class RegistryWriter(Table):
     def _require_room(self, names: int, blocks: int) -> None:
         if self._count + names > max_entries(self.slots):
             raise RequestError("registry_full", f"{self._count} names")
-        if blocks > len(self._free):
-            raise RequestError("registry_full", f"{len(self._free)} blocks of values are free")
+        free = len(self._free) + heap_blocks(self.slots) - self._fresh
+        if blocks > free:
+            raise RequestError("registry_full", f"{free} blocks of values are free")
 
     def _entries(self) -> dict[str, tuple[int, bytes]]:
         if self._is_open:
@@ -205,11 +207,17 @@ class RegistryWriter(Table):
         blocks = _NO_BLOCKS
         if value:
             for begin in range(0, len(value), BLOCK_BYTES):
-                block, part = self._free.pop(), value[begin : begin + BLOCK_BYTES]
+                block, part = self._take_block(), value[begin : begin + BLOCK_BYTES]
                 to = self._heap_at + block * BLOCK_BYTES
                 self._bytes[to : to + len(part)] = part
                 blocks += _BLOCK.pack(block)
         self._write(at, key, serial, len(value), blocks, batch)
+
+    def _take_block(self) -> int:
+        if self._free:
+            return self._free.pop()
+        self._fresh += 1
+        return self._fresh - 1
 
     def _unplace(self, at: int, copy: int, batch: int) -> None:
         """Free the slot; later entries whose chain ran over it move up, so that no chain is cut."""

@@ -12,7 +12,7 @@ from actorcore.errors import RequestError
 from actorcore.registry_layout import BLOCK_BYTES, COMMITTED, COUNT, SECOND, SLOT_BYTES, VALUE_BYTES, heap_blocks
 from actorcore.registry_reader import RegistryReader
 from actorcore.registry_writer import RegistryWriter
-from tests.test_registry_layout import Killed, colliding, content, die_at, empty
+from tests.test_registry_layout import Killed, colliding, content, die_at, empty, free_blocks
 
 
 class Interrupted(RegistryReader):
@@ -126,7 +126,7 @@ def test_a_full_heap_is_registry_full_and_every_block_comes_back() -> None:
         if serial % 5 == 0:
             writer = RegistryWriter(memory)
     writer.retract("a")
-    assert sorted(writer._free) == list(range(heap_blocks(16)))
+    assert sorted(free_blocks(writer)) == list(range(heap_blocks(16)))
 
 
 class Impatient(RegistryWriter):

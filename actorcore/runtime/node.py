@@ -6,6 +6,7 @@ the effects, send what waits, mark all of it performed. So every event is handle
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -28,7 +29,7 @@ from actorcore.runtime.performer import Handle, Performer
 from actorcore.runtime.pools import Pools
 from actorcore.runtime.process_logs import ProcessLogs
 from actorcore.runtime.reception import Reception
-from actorcore.runtime.recovery import recover
+from actorcore.runtime.recovery import recover, rehearse
 from actorcore.runtime.status_page import PAGE_BYTES, declared_reason
 from actorcore.signals import (
     Asked,
@@ -54,7 +55,7 @@ from actorcore.signals import (
 )
 
 SNAPSHOT_BYTES = 4 << 20
-SNAPSHOT_EVENTS = 1000
+SNAPSHOT_EVENTS = 500
 DRAIN = 64
 """Datagrams read from one process per turn, so that a flooding one delays nobody."""
 HANDOVER_FDS = 250
@@ -91,8 +92,12 @@ class Node:
         """Say ready, wait for Take, restore, serve; returns when a successor of other code is ready, and leaves it a snapshot."""
         log.open_stderr()
         sockets.send(self._control, _encode(words.Ready(migrations.SCHEMA, migrations.oldest(), words.VERSION)))
+        rehearse(self._ledger_memory, lambda: Kernel(0, self._residents()))
+        gc.disable()  # a collection would find nothing, in the middle of everybody's wait
         take, listener_fd = self._await_turn()
         self._begin(take, listener_fd)
+        gc.freeze()
+        gc.enable()
         while not self._yielding:
             self._turn()
         self._finish()
@@ -107,7 +112,8 @@ class Node:
             match words.to_node.decode(datagram.data):
                 case words.Held(items):
                     for item in items:
-                        control = socket.socket(fileno=next(fds))
+                        # All told, else Python asks the kernel four things about each.
+                        control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, next(fds))
                         self._handles[item.serial] = Handle(control, next(fds) if item.os_pid else -1)
                         if item.stopped:
                             self._halted.add(item.serial)
@@ -153,7 +159,8 @@ class Node:
 
     def _reconcile(self) -> None:
         """Bring the world to what the table says: kills that waited for a pidfd, forks that were lost."""
-        for row in self._kernel.table.rows(0, 1 << 30):
+        without_pidfd = {serial for serial, handle in self._handles.items() if handle.pidfd < 0}
+        for row in self._kernel.table.unsettled(self._halted, without_pidfd):
             if row.kind == "client":  # its connection died with the predecessor: nothing may be sent until it returns
                 self._commit(ClientDetached(row.serial, False))
             if row.kind != "process":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Set
 
 import msgspec
 
@@ -98,6 +99,19 @@ class State(msgspec.Struct):
             if entry.serial > after:
                 rows.append(self._row(entry))
         return rows
+
+    def unsettled(self, halted: Set[int], without_pidfd: Set[int]) -> list[Row]:
+        """Rows of what a new node has something to do about; most processes are as the table says."""
+        unborn_or_dying = (Phase.FORKING, Phase.DYING)
+        return [
+            self._row(entry)
+            for serial, entry in self.entries.items()
+            if entry.kind is Kind.CLIENT
+            or entry.phase in unborn_or_dying
+            or entry.backlog
+            or entry.stopped != (serial in halted)
+            or serial in without_pidfd
+        ]
 
     def row(self, serial: int) -> Row | None:
         """The row of one entry, None when it is gone."""
