@@ -55,7 +55,9 @@ from actorcore.signals import (
 )
 
 SNAPSHOT_BYTES = 4 << 20
-SNAPSHOT_EVENTS = 500
+SNAPSHOT_EVENTS = 100
+PROCESSES_PER_EVENT = 4
+"""A snapshot costs with the processes, what a successor replays with the events: so many more processes, one event more."""
 DRAIN = 64
 """Datagrams read from one process per turn, so that a flooding one delays nobody."""
 HANDOVER_FDS = 250
@@ -214,7 +216,8 @@ class Node:
         self._performer.flush()
         point("node.flushed")
         self._ledger.mark_performed(self._ledger.last)
-        if self._ledger.needs_snapshot(SNAPSHOT_BYTES, SNAPSHOT_EVENTS):
+        events = max(SNAPSHOT_EVENTS, len(self._performer.handles) // PROCESSES_PER_EVENT)
+        if self._ledger.needs_snapshot(SNAPSHOT_BYTES, events):
             self._ledger.snapshot(self._kernel.snapshot())
 
     def _patience_s(self) -> float:
