@@ -17,6 +17,8 @@ from actorcore.pids import Pid
 
 MAX_WAITING = 100_000
 """Messages; above it no channel is read except that of the callee being waited for, so senders feel back-pressure."""
+MAX_WAITING_BYTES = 64 << 20
+"""The same for the bytes of messages."""
 
 
 class From(msgspec.Struct, frozen=True):
@@ -102,6 +104,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.items: deque[Item] = deque()
+        self.bytes = 0
         self._calls: dict[int, Waiting] = {}
         self._number = 0
 
@@ -109,7 +112,11 @@ class Mailbox:
         self.items.append(item)
 
     def is_full(self) -> bool:
-        return len(self.items) >= MAX_WAITING
+        """``bytes``, which whoever fills it counts up, are those of all that has come since it was found empty here."""
+        if not self.items:
+            self.bytes = 0
+            return False
+        return len(self.items) >= MAX_WAITING or self.bytes >= MAX_WAITING_BYTES
 
     def remove_down(self, ref: int) -> bool:
         """Take out the DOWN of monitor ``ref``; whether it had come."""

@@ -238,19 +238,19 @@ class ClientCore(Peers):
         if not peer.channel.is_full:
             self._conclude_all(self._writable.pop(peer.serial, []), None)
 
-    def _take(self, peer: int, messages: list[Message]) -> None:
+    def _take(self, peer: Peer, messages: list[Message]) -> None:
         for message in messages:
             match message:
                 case Reply(number, body, error):
-                    if self.awaited.get(number) == peer:
+                    if self.awaited.get(number) == peer.serial:
                         self._conclude(number, decode(body) if error is None else refusal_of(error))
                 case Info(body) | Cast(body):
                     if len(self.mailbox) < MAX_MAIL:
-                        self._take_mail(peer, body, isinstance(message, Cast))
+                        self._take_mail(peer.serial, body, isinstance(message, Cast))
                     else:
                         self.dropped += 1
                 case Call(number):
-                    channel = self.channel_to(peer)
+                    channel = self.channel_to(peer.serial)
                     channel.post(Reply(number, error=("unsupported", "a client answers no calls")))
                     self.flush(channel)
                 case _:

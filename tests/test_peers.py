@@ -141,13 +141,14 @@ def test_who_opens_keeps_what_it_has(world: World, watcher: Child) -> None:
 def test_a_channel_that_was_closed_is_asked_for_with_its_frame(world: World) -> None:
     asker = world.start(ACTORS + "asker", TESTER)
     channel, bad = world.peer(asker), world.peer(asker, OTHER)
+    frame = asker.seq
     assert sockets.send(bad, b"\xc1")
     with pytest.raises(sockets.PeerGone):
         world.read(bad)
     say(channel, Call(1, raw(["send", {"pid": OTHER}, "again"])))
     assert terms(world.read(channel)) == ["None"]
     assert terms(world.read(world.peer(asker, OTHER))) == ["again"]
-    assert [asked for asked in world.introductions if asked.to == OTHER] == [Introduce(OTHER, lost=2)]
+    assert [asked for asked in world.introductions if asked.to == OTHER] == [Introduce(OTHER, lost=frame)]
 
 
 def test_a_peer_that_lost_its_end_fails_the_calls_that_went_into_it(world: World) -> None:

@@ -42,12 +42,12 @@ _decode = frames.channel_decoder.decode
 class Channel:
     """The process's end of one channel; ``sent`` and ``received`` count messages since it was made.
 
-    ``mark`` is the number of the latest mark that was read.
+    ``mark`` is the number of the latest mark that was read, ``size`` the bytes of the messages that were read last.
     """
 
     __slots__ = (
         "_batch", "_batched", "_buffers", "_bytes", "_filled", "_large", "_messages", "_queue", "_sealed", "_size",
-        "ended", "is_full", "mark", "peer", "received", "sock",
+        "ended", "is_full", "mark", "peer", "received", "size", "sock",
     )  # fmt: skip
 
     def __init__(self, peer: int, buffers: Buffers, sock: socket.socket | None = None) -> None:
@@ -55,6 +55,7 @@ class Channel:
         self._buffers = buffers
         self.sock = sock
         self.received = 0
+        self.size = 0
         self.is_full = False
         self.mark = 0
         self.ended = False
@@ -215,6 +216,7 @@ class Channel:
                 raise ProtocolError(str(error)[:200]) from None
             if isinstance(messages, list):
                 self.received += len(messages)
+                self.size = len(data)
                 return messages
             if messages < 0:
                 self.mark = -messages
@@ -245,6 +247,7 @@ class Channel:
         message = frames.decode_message(memoryview(large)[: self._size])
         self._buffers.give(large)
         self.received += 1
+        self.size = self._size
         return [message]
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from actorcore import frames
 from actorcore.errors import RequestError
 from actorcore.exit_reason import NOCONNECTION, NOPROC, Reason, Term
 from actorcore.frames import Call
-from actorcore.mailbox import MAX_WAITING, CallMessage, Dead, Event, From, Item, Mailbox, Message, Raw, Refusal
+from actorcore.mailbox import CallMessage, Dead, Event, From, Item, Mailbox, Message, Raw, Refusal
 from actorcore.names import decode_value, encode_value
 from actorcore.pids import Pid, pid_of
 from actorcore.registry_reader import RegistryReader
@@ -120,7 +120,7 @@ class Intake:
         """
         if self._batching:
             self._peers.flush_all()
-        full = len(self.mailbox.items) >= MAX_WAITING
+        full = self.mailbox.is_full()
         if full or self._peers.is_restricted:
             self._peers.read_only((awaited or 0) if full else None)
         timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - monotonic_s())

@@ -72,12 +72,14 @@ class LeanPeers(Peers):
         if self._armed.pop(sock.fileno(), None) is not None:
             self._epoll.unregister(sock.fileno())
 
-    def _take(self, peer: int, messages: list[Message]) -> None:
+    def _take(self, peer: Peer, messages: list[Message]) -> None:
+        mailbox, serial = self._mailbox, peer.serial
+        mailbox.bytes += peer.channel.size
         for message in messages:
             if type(message) is Reply:
-                self._mailbox.settle(peer, message)
+                mailbox.settle(serial, message)
             else:
-                self._mailbox.items.append(Raw(peer, message))  # type: ignore[arg-type]
+                mailbox.items.append(Raw(serial, message))  # type: ignore[arg-type]
 
     def _take_exit(self, signal: Exit) -> None:
         self._mailbox.push(ExitMessage(Pid(self._instance, signal.frm), signal.reason))

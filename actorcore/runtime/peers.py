@@ -83,7 +83,7 @@ class Peers:
     def _disarm(self, sock: socket.socket) -> None:
         raise NotImplementedError
 
-    def _take(self, peer: int, messages: list[Message]) -> None:
+    def _take(self, peer: Peer, messages: list[Message]) -> None:
         """Messages have come."""
         raise NotImplementedError
 
@@ -203,7 +203,7 @@ class Peers:
             self._fail_calls(peer.serial, Dead(NOCONNECTION), peer.calls_lost)
             peer.calls_lost = 0
         if not peer.held:
-            self._take(peer.serial, messages)
+            self._take(peer, messages)
         else:
             self._take_slowly(peer, messages)
         if not messages and channel.mark > peer.heard:
@@ -214,7 +214,8 @@ class Peers:
         """A held signal takes its place within the batch."""
         peer.channel.received -= len(messages)
         for message in messages:
-            self._take(peer.serial, [message])
+            self._take(peer, [message])
+            peer.channel.size = 0  # has been counted
             peer.channel.received += 1
             self._release(peer)
 

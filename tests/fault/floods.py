@@ -61,13 +61,13 @@ class Talker(Witness):
         return Reply(len(self.heard))
 
     def do_flood(self, argument: list[object]) -> Reply:
-        """So many numbers, one message each: how many were taken, the refusal and the seconds that it took to come."""
-        to, count = argument
+        """Numbers, or bodies of ``size``, one message each: how many were taken, the refusal and the seconds until it came."""
+        to, count, size = argument
         number, since = 0, time.monotonic()
         try:
             for number in range(count):
                 since = time.monotonic()
-                self.process.send(to, number)
+                self.process.send(to, bytes(size) if size else number)
         except RequestError as error:
             return Reply([number, error.code, time.monotonic() - since])
         return Reply([count, None, 0.0])

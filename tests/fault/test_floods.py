@@ -39,6 +39,12 @@ def said(desk: Desk) -> object:
     return desk.client.receive(WAIT_S).body  # type: ignore[union-attr]
 
 
+def await_count(desk: Desk, name: str, count: int) -> None:
+    """Until so many messages have been heard."""
+    while desk.client.call(name, ["count", None], WAIT_S) < count:  # type: ignore[operator]
+        pass
+
+
 def resident_kib(os_pid: int) -> int:
     """RssAnon of proc(5): the ledger and the registry, which are shared, have their own bounds."""
     return int(Path(f"/proc/{os_pid}/status").read_text().partition("RssAnon:")[2].split()[0])
@@ -84,7 +90,7 @@ def test_C22_a_flood_to_who_does_not_read_is_refused_after_five_seconds_and_take
     guardian, node = pids_of_daemon(desk)
     before = [resident_kib(os_pid) for os_pid in (sender, guardian, node)]
     send_signal(reader, signal.SIGSTOP)
-    taken, refusal, waited_s = desk.client.call("sender", ["flood", ["reader", 1_000_000]], WAIT_S)  # type: ignore[misc]
+    taken, refusal, waited_s = desk.client.call("sender", ["flood", ["reader", 1_000_000, 0]], WAIT_S)  # type: ignore[misc]
     grown = [resident_kib(os_pid) - kib for os_pid, kib in zip((sender, guardian, node), before, strict=True)]
     assert refusal == "mailbox_full"
     assert 5.0 <= waited_s < 10.0
@@ -92,9 +98,28 @@ def test_C22_a_flood_to_who_does_not_read_is_refused_after_five_seconds_and_take
     assert [kib for kib in grown if kib > 8192] == [], grown
     send_signal(reader, signal.SIGCONT)
     assert desk.client.call("sender", ["state", None], WAIT_S) == [sender, 0]
-    while desk.client.call("reader", ["count", None], WAIT_S) < taken:
-        pass
+    await_count(desk, "reader", taken)
     assert desk.client.call("reader", ["in_order", taken], WAIT_S) is True
+
+
+def test_C22_a_session_that_waits_for_another_takes_in_no_more_than_64_mib(desk: Desk, tmp_path) -> None:
+    reader = talker(desk, "reader")
+    talker(desk, "sender")
+    talker(desk, "callee")
+    desk.client.call("sender", ["flood", ["reader", 1, MIB]])
+    await_count(desk, "reader", 1)
+    before = resident_kib(reader)
+    os.mkfifo(tmp_path / "gate")
+    desk.client.cast("reader", ["ask", ["callee", ["give_when", [str(tmp_path / "gate"), 1]]]])
+    with open(tmp_path / "gate", "wb"):  # waits for its reader, who has the call by then
+        taken, refusal, _ = desk.client.call("sender", ["flood", ["reader", 1000, MIB]], WAIT_S)  # type: ignore[misc]
+        grown = resident_kib(reader) - before
+    assert refusal == "mailbox_full"
+    assert 64 <= taken < 64 + 12  # what a socket and a queue hold comes on top
+    assert grown < 72 * 1024
+    assert said(desk) == ["answered", 1]
+    await_count(desk, "reader", 1 + taken)
+    assert desk.client.call("reader", ["heard", None], WAIT_S) == [MIB] * (1 + taken)
 
 
 def test_C22_a_client_that_floods_is_refused_as_well(desk: Desk) -> None:
