@@ -117,9 +117,9 @@ class Performer:
             self.tell_guardian(Drop(serial))
             self.logs.ended(serial)
         self._forgotten.clear()
-        for report in self._reports:
-            log.report(report.kind, report.serial, report.detail)
-        self._reports.clear()
+        if self._reports:
+            log.report_all((report.kind, report.serial, report.detail) for report in self._reports)
+            self._reports.clear()
 
     def tell_guardian(self, word: ToGuardian, fds: tuple[int, ...] = ()) -> None:
         """Say a word to the guardian; it always listens, so a full socket is waited for."""
