@@ -118,7 +118,7 @@ def _judge(wrong: Wrong, tests: list[str], lives: int, told: int) -> None:
         hypothesis.settings.register_profile("judge", deadline=None, database=None)
         hypothesis.settings.load_profile("judge")
         first = _FirstFailure()
-        argv = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", NOT_PLANTED]
+        argv = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", NOT_PLANTED, "-W", "ignore:Module already imported"]
         code = int(pytest.main([*argv, *tests], plugins=[first]))
         os.write(told, first.name.encode())
     except BaseException as error:
