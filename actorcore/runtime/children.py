@@ -17,7 +17,8 @@ from actorcore.runtime import clock, syscalls
 
 NEWBORN_COMM = "actor-zygote"
 """The name that children of a zygote bear until they are adopted: they are nobody's orphans."""
-ORPHAN_DEADLINE_S = 1.0
+SWEEP_S = 0.05
+"""For so long a sweep may keep the guardian from everything else."""
 
 ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
 """The variables that a session gets; everything else stays out (LD_PRELOAD, tokens)."""
@@ -74,21 +75,22 @@ def changes(is_session: Callable[[int], bool]) -> Iterator[Death | Halt]:
             yield Halt(taken.si_pid, taken.si_code == os.CLD_STOPPED)
 
 
-def sweep_orphans(ours: Callable[[], AbstractSet[int]], refresh: Callable[[], None]) -> None:
+def sweep_orphans(ours: Callable[[], AbstractSet[int]], refresh: Callable[[], None]) -> bool:
     """Kill and reap every child that is nobody's: the descendants of dead sessions come to us, generation by generation.
 
+    False: after SWEEP_S there are still some. They are many, fork as fast as they are killed, or do not die.
     ``refresh`` lets the caller hear of adoptions: a newborn changes its name only after its adoption was announced, so
     who bears another name and is still unknown after a refresh is an orphan.
     """
-    deadline = clock.monotonic_s() + ORPHAN_DEADLINE_S
+    deadline = clock.monotonic_s() + SWEEP_S
     while clock.monotonic_s() < deadline:
         known = ours()
         try:
             strangers = [os_pid for os_pid in children_of_self() if os_pid not in known and _name(os_pid) != NEWBORN_COMM]
         except OSError:  # EMFILE: who is who cannot be seen, so nobody is killed; the next death asks again
-            return
+            return True
         if not strangers:
-            return
+            return True
         refresh()
         known = ours()
         orphans = [os_pid for os_pid in strangers if os_pid not in known]
@@ -96,6 +98,7 @@ def sweep_orphans(ours: Callable[[], AbstractSet[int]], refresh: Callable[[], No
             kill(os_pid)
         for os_pid in orphans:
             _bury(os_pid, deadline)
+    return False
 
 
 def _bury(os_pid: int, deadline: float) -> None:

@@ -12,15 +12,15 @@ import os
 import select
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from actorcore import guardian_words as words
 from actorcore.ending import Ending
-from actorcore.errors import ProtocolError
 from actorcore.faults import point
 from actorcore.renewal import READY_S, Renewal
 from actorcore.runtime import children, clock, descriptors, log, sockets, syscalls
-from actorcore.runtime.children import Death, Halt
+from actorcore.runtime.children import Death
 from actorcore.runtime.guardian_keep import Kept, Link, Mappings, dismiss, say
 from actorcore.runtime.node_birth import NO_PROCESS, fork_node
 from actorcore.runtime.zygotes import BUILT_IN, Template, Zygotes
@@ -31,6 +31,8 @@ WATCH_PERIOD_S = 1.0
 UNCLAIMED_MAX = 4096
 CHANGES_PER_TURN = 1000
 """Deaths, stops and continues taken in one turn: whoever causes them without end holds up nothing else."""
+MOURNING_S = 5.0
+"""A death is told when no descendant is left, or after this time if that cannot be had."""
 
 _TOLD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
 
@@ -57,6 +59,8 @@ class Guardian:
         self._generation = 0
         self._succession = Succession()
         self._ending = Ending()
+        self._mourned: deque[words.Died] = deque()
+        self._mourned_until_s = 0.0
         self._is_behind = False
         self._halted = False
         self._schema = 0
@@ -144,15 +148,17 @@ class Guardian:
 
     def _reap(self) -> None:
         changes = list(itertools.islice(children.changes(self._serial_of.__contains__), CHANGES_PER_TURN))
-        self._is_behind = len(changes) == CHANGES_PER_TURN
         for change in changes:
-            if isinstance(change, Halt):
+            if isinstance(change, Death):
+                self._on_death(change)
+            else:
                 self._on_halted(change.os_pid, change.stopped)
-        deaths = [change for change in changes if isinstance(change, Death)]
-        if any(death.os_pid in self._serial_of for death in deaths):
-            children.sweep_orphans(self._ours, self._hear_adoptions)
-        for death in deaths:
-            self._on_death(death)
+        if self._mourned:
+            is_clean = children.sweep_orphans(self._ours, self._hear_adoptions)
+            if is_clean or clock.monotonic_s() >= self._mourned_until_s:
+                while self._mourned:
+                    self._tell(self._mourned.popleft())
+        self._is_behind = bool(self._mourned) or len(changes) == CHANGES_PER_TURN
 
     def _hear_adoptions(self) -> None:
         if self._node is not None:
@@ -164,10 +170,11 @@ class Guardian:
     def _on_death(self, death: Death) -> None:
         serial = self._serial_of.pop(death.os_pid, None)
         if serial is not None:
-            kept = self._kept[serial]
             self._untold.discard(serial)
-            kept.died = words.Died(serial, death.code, death.status)
-            self._tell(kept.died)
+            self._kept[serial].died = died = words.Died(serial, death.code, death.status)
+            if not self._mourned:
+                self._mourned_until_s = clock.monotonic_s() + MOURNING_S
+            self._mourned.append(died)
         elif self._node is not None and death.os_pid == self._node.os_pid:
             self._on_node_death(death)
         elif self._spare is not None and death.os_pid == self._spare.os_pid:
@@ -247,7 +254,7 @@ class Guardian:
             [self._listener.fileno(), self._mappings.status_fd, self._mappings.registry_fd],
         )
         for kept in self._kept.values():
-            if kept.died is not None:
+            if kept.died is not None and kept.died not in self._mourned:
                 link.say(kept.died)
         if self._ended is not None:
             link.say(self._ended)
@@ -303,17 +310,10 @@ class Guardian:
 
     def _listen_to(self, link: Link) -> None:
         with contextlib.suppress(sockets.PeerGone):
-            while link in self._links() and (datagram := link.receive()) is not None:
-                self._on_said(link, datagram.data, datagram.fds)
+            while link in self._links() and (heard := link.hear()) is not None:
+                self._on_word(link, *heard)
 
-    def _on_said(self, link: Link, data: bytes, fds: list[int]) -> None:
-        word: words.ToGuardian | None = None
-        try:
-            word = words.to_guardian.decode(data)
-        except ProtocolError as error:
-            say(f"node {link.os_pid} said what is no word: {error}; killed")
-            children.kill(link.os_pid)
-        sockets.close_all(fds[isinstance(word, words.Hold) :])  # none but Hold brings one
+    def _on_word(self, link: Link, word: words.ToGuardian, fds: list[int]) -> None:
         match word:
             case words.Ready() as ready:
                 self._on_ready(link, ready)

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from actorcore.guardian_words import Died, ToNode, encoder
+from actorcore.errors import ProtocolError
+from actorcore.guardian_words import Died, Hold, ToGuardian, ToNode, encoder, to_guardian
 from actorcore.runtime import children, log, sockets
 
 
@@ -61,9 +62,25 @@ class Link:
         except sockets.PeerGone:
             self.waiting.clear()  # its death arrives by waitid; the successor is told everything again
 
-    def receive(self) -> sockets.Datagram | None:
-        """As sockets.receive; what came with descriptors when we can have no more comes without them."""
-        return sockets.receive(self.sock, may_lose_fds=True)
+    def hear(self) -> tuple[ToGuardian, list[int]] | None:
+        """The next word with its descriptors, without them when we can have no more; None when there is none now.
+
+        Only Hold brings a descriptor. Who says what is no word is killed.
+
+        :raises PeerGone: it is dead.
+        """
+        while (datagram := sockets.receive(self.sock, may_lose_fds=True)) is not None:
+            try:
+                word = to_guardian.decode(datagram.data)
+            except ProtocolError as error:
+                say(f"node {self.os_pid} said what is no word: {error}; killed")
+                children.kill(self.os_pid)
+                sockets.close_all(datagram.fds)
+                continue
+            if not isinstance(word, Hold):
+                sockets.close_all(datagram.fds)
+            return word, datagram.fds
+        return None
 
 
 def dismiss(link: Link | None) -> None:

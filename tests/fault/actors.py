@@ -48,6 +48,9 @@ class Witness(GenServer):
         if verb in STANDSTILLS:  # after telling so through a FIFO
             Path(argument).write_bytes(b"1")
             stand_still(verb)
+        if verb == "bomb":
+            path, number = argument
+            explode(os.open(path, os.O_WRONLY), number)
         if verb == "hang_in_terminate":
             self.hangs = True
             return Stop()
@@ -139,6 +142,24 @@ def stand_still(how: str) -> NoReturn:
         signal.pause()
     while True:
         pass
+
+
+def explode(told: int, number: int) -> None:
+    """Become ``number`` processes, of which each forks as long as there is a token, ignores TERM, and writes a byte."""
+    tokens, fuel = os.pipe()
+    os.set_blocking(tokens, False)
+    os.write(fuel, bytes(number))
+    while True:
+        try:
+            os.read(tokens, 1)
+        except BlockingIOError:
+            signal.pause()
+            continue
+        if os.fork() == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if os.getpid() % 2:
+                os.setsid()
+            os.write(told, b"1")
 
 
 class HangsInInit(GenServer):
