@@ -64,7 +64,9 @@ def watcher(process: Process, report_to: int) -> None:
 
 
 def asker(process: Process, report_to: int) -> None:
-    """Each message makes it ask the node something, and tell ``report_to`` when it has been answered."""
+    """Each message makes it ask the node something; it tells ``report_to`` before, and when it has been answered."""
+    to = Pid(process.self_pid.instance, report_to)
     while process.receive() is not None:
+        process.send(to, 0)
         process.is_alive(process.self_pid)
-        process.send(Pid(process.self_pid.instance, report_to), 1)
+        process.send(to, 1)
