@@ -193,7 +193,8 @@ class World:
         monitors = sum(len(party.watchers) for party in parties)
         assert (left.processes, left.clients, left.monitors) == (len(processes), len(clients), monitors), left
         # A session's name is kept by its supervisor, and read by the book in its Begin.
-        ids = [party.spec.args[0] for party in processes if party.is_session and party.spec is not None and party.alive]
+        up = [party for party in processes if party.is_session and party.alive and party.phase != "refused"]
+        ids = [party.spec.args[0] for party in up if party.spec is not None]
         assert len(ids) == len(set(ids)), f"two processes of one session: {ids}"
         unborn = len([party for party in processes if party.spec is None])
         kept = self.kept_names()
