@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import msgspec
 
-from actorcore.effects import Deliver
+from actorcore.effects import Deliver, Kill, Operate
 from actorcore.kernel import Kernel
-from actorcore.requests import Ask, Introduce, Link, Request, SendExit, TrapExit
-from actorcore.signals import Answer, Asked, Booted, Born, ClientAttached, Event, Exit, Exited, NotConnected, PeerDown
+from actorcore.requests import Ask, Introduce, Link, Request, SendExit, Spawn, TrapExit
+from actorcore.signals import (
+    Answer,
+    Asked,
+    Booted,
+    Born,
+    ClientAttached,
+    Event,
+    Exit,
+    Exited,
+    NotConnected,
+    PeerDown,
+    ShutdownAsked,
+)
 from actorcore.words import ProcessSpec
 from supervisors.child_spec import ChildSpec
 from supervisors.session_vocabulary import SessionRequest, StartSession, StopSession
@@ -51,6 +63,23 @@ def test_frames_leave_in_the_order_of_their_numbers_also_when_a_supervisor_answe
     it.frames.clear()
     it.do(Exited(serial, 2, 9))
     assert [(seq, type(body)) for seq, body in it.frames] == [(4, Exit), (5, Answer)]
+
+
+def test_a_shutdown_ends_the_sessions_then_halts_the_daemon_once() -> None:
+    it = Frames()
+    it.ask(StartSession(ChildSpec("s", ProcessSpec("m:f"), shutdown_s="brutal_kill")))
+    serial = it.me + 1
+    it.do(Born(serial, 1))
+    it.do(Booted(serial))
+    asked = it.kernel.handle(ShutdownAsked(), 0.0)
+    assert [effect for effect in asked if isinstance(effect, (Kill, Operate))] == [Kill(serial)]
+    assert it.kernel.handle(ShutdownAsked(), 0.0) == []
+    it.frames.clear()
+    it.ask_node(Spawn(ProcessSpec("m:f")))
+    assert [body.error for _, body in it.frames if isinstance(body, Answer)] == [("shutting_down", "nothing is started any more")]
+    ended = it.kernel.handle(Exited(serial, 2, 9), 0.0)
+    assert [effect for effect in ended if isinstance(effect, Operate)] == [Operate("halt")]
+    assert it.kernel.table.published() == {"system:node": 1}
 
 
 def test_a_channel_that_could_not_be_made_is_gone_on_both_sides_also_when_one_is_dying() -> None:

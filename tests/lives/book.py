@@ -396,14 +396,17 @@ class Book(NameBook):
         """Cross off what the event has led to; nothing more, and nothing less, may have been."""
         for effect in effects:
             CHECKS[type(effect)](self, effect)
-        left = (self.spawning, self.kills, self.publishes, self.retracts, self.forgets)
-        assert left == (None, set(), set(), {}, set()), f"no effect: {left}"
-        for party, frm, reason in self.last_words:
-            assert (frm, reason) not in party.exits, f"{party.serial} ends without the EXIT {frm, reason} that ended it"
-        self.last_words.clear()
+        if self.spawning or self.kills or self.publishes or self.retracts or self.forgets:
+            left = (self.spawning, self.kills, self.publishes, self.retracts, self.forgets)
+            raise AssertionError(f"no effect: {left}")
+        if self.last_words:
+            for party, frm, reason in self.last_words:
+                assert (frm, reason) not in party.exits, f"{party.serial} ends without the EXIT {frm, reason} that ended it"
+            self.last_words.clear()
         self.is_refill = False
-        self.doomed.clear()
-        self.ended.clear()
+        if self.doomed or self.ended:
+            self.doomed.clear()
+            self.ended.clear()
 
     def _deliver(self, effect: Deliver) -> None:
         body = effect.body

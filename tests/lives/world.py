@@ -187,6 +187,7 @@ class World:
     def check_all(self) -> None:
         self.kernel.table.check_invariants()
         self.book.check_all()
+        self._check_timers()
         left, parties = self.kernel.table.statistics(), self.book.parties.values()
         processes = [party for party in parties if party.kind == "process" and party.phase not in ("blank", "warm")]
         clients = [party for party in parties if party.kind == "client"]
@@ -199,6 +200,13 @@ class World:
         unborn = len([party for party in processes if party.spec is None])
         kept = self.kept_names()
         assert 0 <= left.names - len(self.book.names) - kept <= unborn, f"{left}, {kept} kept, in the book {self.book.names}"
+
+    def _check_timers(self) -> None:
+        """The pump is to wake up no later than the first deadline of anybody."""
+        deadlines = [at for party in self.book.parties.values() for at in (party.deadline, party.hangs_at) if at is not None]
+        due = self.kernel.next_deadline()
+        assert not deadlines or (due is not None and due <= min(deadlines)), f"wakes at {due}, first is {min(deadlines)}"
+        self.base, self.tail = self.kernel.snapshot(), []  # to be asked has let the timers forget what was cancelled
 
     def kept_names(self) -> int:
         """How many names are kept for sessions that are between two processes."""
