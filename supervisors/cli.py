@@ -118,6 +118,23 @@ def ls(only_sessions: bool, blanks: bool, as_json: bool) -> None:
 
 
 @command
+@click.argument("name")
+def whereis(name: str, as_json: bool) -> None:
+    """Look NAME up: its pid, and below it the value that it was registered with.
+
+    Example: actorcore whereis counter"""
+    from actorcore.errors import RequestError
+    from supervisors.cli_output import to_json
+
+    with daemon() as client:
+        found = client.lookup(name)
+        if found is None:
+            raise RequestError("not_found", name)
+        pid, value = found
+        say({"pid": str(pid), "value": value}, as_json, [str(pid)] if value is None else [str(pid), to_json(value)])
+
+
+@command
 @click.argument("target")
 @click.argument("request", type=json_term, metavar="JSON")
 @timeout(5.0)

@@ -75,6 +75,7 @@ def test_the_help_of_every_command_shows_an_example_and_json(line: Output, name:
         (["call", "system:node", '{"verb": "explode"}'], "unknown_request"),
         (["call", "system:node", "[]"], "invalid_message"),
         (["send", "nobody", "1"], "not_found"),
+        (["whereis", "nobody"], "not_found"),
         (["monitor", "nobody"], "not_found"),
         (["monitor", "ada", "--timeout", "0.01"], "timeout"),
         (["kill", "nobody"], "not_found"),
@@ -99,6 +100,16 @@ def test_what_is_refused_is_a_code_on_stderr_and_loses_nothing(line: Output, wor
 
 def test_call_prints_the_answer_and_counts_on(line: Output) -> None:
     assert [(line.run("call", "ada", '["add", 2]'), line.out) for _ in range(2)] == [(0, "2\n"), (0, "4\n")]
+
+
+def test_whereis_prints_the_pid_and_the_value_of_a_name(line: Output, daemon: Daemon) -> None:
+    line.run("ls", "--json")
+    (pid,) = [row["pid"] for row in json.loads(line.out) if row["name"] == "ada"]
+    assert (line.run("whereis", "ada"), line.out) == (0, f"{pid}\n")
+    assert (line.run("whereis", "ada", "--json"), json.loads(line.out)) == (0, {"pid": pid, "value": None})
+    with Client.connect(daemon.directory, WAIT_S) as client:
+        client.register("with-value", value={"port": 80})
+        assert (line.run("whereis", "with-value"), line.out.splitlines()) == (0, [str(client.pid), '{"port": 80}'])
 
 
 def test_send_is_a_plain_message(line: Output) -> None:
