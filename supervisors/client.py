@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 from actorcore.exit_reason import Reason, Term
 from actorcore.names import NO_VALUES
@@ -83,7 +84,7 @@ class Client:
     def spawn(
         self, start: str, *args: Term, name: str | None = None, template: str = "auto", trap_exit: bool = False,
         env: Mapping[str, str] | None = None, init_timeout_s: float = 10.0, busy_timeout_s: float | None = None,
-        link: bool = False, wait_init: bool = True,
+        when_hung: Literal["report", "kill"] = "report", link: bool = False, wait_init: bool = True,
     ) -> Pid:  # fmt: skip
         """Start ``start`` (``module:name``) with ``args``; with ``wait_init`` it is ready when this returns.
 
@@ -91,7 +92,7 @@ class Client:
         """
         spec = ProcessSpec(
             start, list(args), template=template, trap_exit=trap_exit, name=name, env=dict(env or {}),
-            init_timeout_s=init_timeout_s, busy_timeout_s=busy_timeout_s,
+            init_timeout_s=init_timeout_s, busy_timeout_s=busy_timeout_s, when_hung=when_hung,
         )  # fmt: skip
         return self.spawn_spec(spec, link, wait_init)
 

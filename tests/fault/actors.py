@@ -105,7 +105,7 @@ class Witness(GenServer):
         return Reply(True)
 
     def do_offspring(self, number: int) -> Reply:
-        return Reply([_daemonised() for _ in range(number)])
+        return Reply([daemonised() for _ in range(number)])
 
     def do_start_program(self, _: None) -> Reply:
         """A child of our own, for which our own code waits."""
@@ -190,7 +190,7 @@ def idle(process: Process) -> None:
         process.receive()
 
 
-def _daemonised() -> int:
+def daemonised() -> int:
     """The pid of a process with a session of its own, that ignores TERM, and whose parent is gone."""
     reader, writer = os.pipe()
     middle = os.fork()

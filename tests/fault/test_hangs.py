@@ -136,18 +136,27 @@ def test_G2_without_a_timeout_a_long_message_is_no_hang(desk: Desk, tmp_path: Pa
     assert (desk.row("patient")["state"], process_phase(desk, os_pid)) == ("active", "running")
 
 
-def test_G2_a_function_that_does_not_receive_is_found_by_its_busy_timeout(desk: Desk) -> None:
-    spec = ProcessSpec("tests.fault.actors:stuck", busy_timeout_s=BUSY_TIMEOUT_S, when_hung="kill")
-    ref = desk.client.monitor(desk.client.spawn_spec(spec))
+@pytest.mark.parametrize("start", ["actors:stuck", "async_actors:stuck_in_a_loop", "async_actors:stuck_in_await"])
+def test_G2_a_function_that_does_not_receive_is_found_by_its_busy_timeout(desk: Desk, start: str) -> None:
+    pid = desk.client.spawn(f"tests.fault.{start}", busy_timeout_s=BUSY_TIMEOUT_S, when_hung="kill")
+    assert desk.client.wait_down(desk.client.monitor(pid), WAIT_S).reason == HUNG
+
+
+@pytest.mark.parametrize("trouble", ["loop", "gil", "sleep", "await"])
+def test_acceptance_60_an_async_process_that_never_ends_its_message_is_found(desk: Desk, trouble: str) -> None:
+    pid = desk.client.spawn("tests.fault.async_actors:AsyncStuck", busy_timeout_s=BUSY_TIMEOUT_S, when_hung="kill")
+    ref = desk.client.monitor(pid)
+    assert desk.client.call(pid, "hello") == "hello"
+    desk.client.cast(pid, trouble)
     assert desk.client.wait_down(ref, WAIT_S).reason == HUNG
 
 
-def test_G2_a_function_that_receives_is_idle(desk: Desk) -> None:
-    spec = ProcessSpec("tests.fault.actors:idle", busy_timeout_s=BUSY_TIMEOUT_S, when_hung="kill")
-    idle = desk.client.spawn_spec(spec)
+@pytest.mark.parametrize("start", ["actors:idle", "async_actors:idle"])
+def test_G2_a_function_that_receives_is_idle(desk: Desk, start: str) -> None:
+    idle = desk.client.spawn(f"tests.fault.{start}", busy_timeout_s=BUSY_TIMEOUT_S, when_hung="kill")
     watching = desk.client.monitor(idle)
-    stuck = ProcessSpec("tests.fault.actors:stuck", busy_timeout_s=2 * BUSY_TIMEOUT_S, when_hung="kill")
-    ref = desk.client.monitor(desk.client.spawn_spec(stuck))
+    stuck = desk.client.spawn("tests.fault.actors:stuck", busy_timeout_s=2 * BUSY_TIMEOUT_S, when_hung="kill")
+    ref = desk.client.monitor(stuck)
     assert desk.client.wait_down(ref, WAIT_S).reason == HUNG
     assert desk.client.demonitor(watching), "it lives"
     desk.client.exit(idle, "kill")

@@ -150,6 +150,18 @@ def test_G13_zombies_of_orphans_do_not_pile_up_in_a_session_that_lives_on_though
     assert (desk.client.call("victim", ["state", None]), zombies_of(os_pid)) == ([os_pid, 0], set())
 
 
+def test_G13_an_idle_async_process_reaps_the_orphans_that_it_adopted(desk: Desk) -> None:
+    pid = desk.client.spawn("tests.fault.async_actors:AsyncParent")
+    os_pid, orphans = desk.client.call(pid, None), desk.client.call(pid, 5, WAIT_S)
+    with watched(orphans) as handles:
+        for each in orphans:
+            send_signal(each, signal.SIGKILL)
+        assert await_deaths(handles)
+    while zombies_of(os_pid):
+        desk.client.node("status", WAIT_S)
+    desk.client.exit(pid, "kill")
+
+
 def test_G13_what_a_session_never_waited_for_is_gone_with_it(desk: Desk) -> None:
     os_pid = desk.start("victim")
     own = desk.client.call("victim", ["start_program", None])
