@@ -82,7 +82,14 @@ class Reply(Word, frozen=True, tag="reply"):
     error: tuple[str, Term] | None = None
 
 
-Message: TypeAlias = Union[Call, Cast, Info, Reply]
+class System(Word, frozen=True, tag="system"):
+    """A word to the behaviour of the receiver, not to its code (OTP's sys): ``verb`` is ``stop``, with a reason."""
+
+    verb: str
+    body: msgspec.Raw
+
+
+Message: TypeAlias = Union[Call, Cast, Info, Reply, System]
 Said: TypeAlias = Union[list[Message], int]
 """One datagram of a channel."""
 

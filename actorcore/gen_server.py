@@ -2,7 +2,7 @@
 
 Rules (gen_server(3), OTP 25): an exit signal of the parent ends the server through ``terminate``, any other is a message;
 ``continue`` runs before the next message; any message re-arms nothing: an inactivity timeout holds until the next message;
-a callback that raises ends the server with that reason after ``terminate``, and what ``terminate`` raises masks nothing.
+a callback that raises ends the server with that reason after ``terminate``, and with that of ``terminate`` if that raises.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from actorcore import frames
 from actorcore.exit_reason import Reason
-from actorcore.frames import Call, Cast
+from actorcore.frames import Call, Cast, System
 from actorcore.mailbox import DownMessage, ExitMessage, From, Item, Message, Raw, Timeout
 from actorcore.pids import Pid, pid_of
 from actorcore.process_face import AsyncProcessFace, ProcessFace
@@ -62,7 +62,11 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class BadReturnValue(Exception):
-    """A callback returned none of the above."""
+    """A callback returned none of the above. It ends the server with ``{"bad_return_value": value}``."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__(f"a callback returned {type(value).__name__}")
+        self.value = value
 
 
 InitResult: TypeAlias = Union[None, Ok, Ignore, Stop]
@@ -167,7 +171,7 @@ class Rules:
         elif isinstance(result, Ok):
             self.timeout_s, self.then = result.timeout_s, result.then
         elif result is not None:
-            raise BadReturnValue(f"init returned {type(result).__name__}")
+            raise BadReturnValue(result)
         return None
 
     def callback(self, item: Item | Timeout) -> Callback | None:
@@ -177,6 +181,9 @@ class Rules:
         """
         if type(item) is Raw:
             message = item.message
+            if type(message) is System:
+                self._obey(message)
+                return None
             if type(message) is Cast:
                 return self._server.handle_cast, (self._casts.decode(message.body),), None
             pid = pid_of(self._instance, item.frm)
@@ -188,6 +195,11 @@ class Rules:
             self.stop = item.reason
             return None
         return self._server.handle_info, (item,), None
+
+    def _obey(self, word: System) -> None:
+        reason = frames.term_decoder.decode(word.body)
+        if word.verb == "stop" and isinstance(reason, (str, dict)):
+            self.stop = reason
 
     def continuation(self) -> Callback | None:
         """``handle_continue``, when the last callback asked for it."""
@@ -210,7 +222,7 @@ class Rules:
                 self._reply(frm, result.reply)
             self.stop = result.reason
         else:
-            raise BadReturnValue(f"a callback returned {type(result).__name__}")
+            raise BadReturnValue(result)
 
 
 def invalid_message(item: Item | Timeout) -> frames.Reply | None:

@@ -6,23 +6,30 @@ same order give the same state and the same effects: that is what lets a success
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
+
 import msgspec
 
 from actorcore import migrations
-from actorcore.effects import Deliver, Effect, Operate, Report
-from actorcore.exit_reason import Reason, Term
+from actorcore.effects import Deliver, Effect, Forget, Operate, Report
+from actorcore.exit_reason import NORMAL, Reason, Term
 from actorcore.migrations import KernelState
 from actorcore.node_desk import NodeDesk
 from actorcore.process_table import ProcessTable
-from actorcore.residents import AnswerTo, CancelAlarm, Do, Leave, Order, Resident, SetAlarm, Tell
+from actorcore.residents import AnswerTo, CancelAlarm, Do, Leave, Order, Ready, Refuse, Resident, SetAlarm, Tell
 from actorcore.signals import (
     NOBODY,
     Alarm,
     Asked,
+    Begin,
+    Booted,
     Delivery,
     Event,
     Exit,
     LogDropped,
+    Refused,
     ReloadEnded,
     ShutdownAsked,
     Spawn,
@@ -30,43 +37,61 @@ from actorcore.signals import (
     TookOver,
 )
 from actorcore.timers import Deadlines
+from actorcore.words import RESIDENT
+
+Machines: TypeAlias = dict[str, Callable[[list[Term]], Resident]]
 
 _encode = msgspec.msgpack.encode
 
 
 class Kernel:
-    """``residents`` are named machines; each is registered as ``system:<name>``."""
+    """``residents`` are named machines, each registered as ``system:<name>``; ``machines`` makes those that somebody spawns.
 
-    def __init__(self, instance: int, residents: dict[str, Resident]) -> None:
+    A machine is made of the arguments in its spec; ValueError says what is wrong with them.
+    """
+
+    def __init__(self, instance: int, residents: dict[str, Resident], machines: Machines | None = None) -> None:
         self.table = ProcessTable(instance)
+        self._machines = machines or {}
         self._residents: dict[str, Resident] = {"node": NodeDesk(self.table.statistics), **residents}
         self._serials = {name: self.table.add_resident(f"system:{name}") for name in self._residents}
+        self._spawned: dict[int, tuple[str, Resident]] = {}
         self._by_serial = {serial: self._residents[name] for name, serial in self._serials.items()}
         self._alarms: Deadlines[str] = Deadlines()
+        self._inbox: deque[Deliver] = deque()
         self._ending = False
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """The effects of one event, in the order in which they must be performed."""
-        if isinstance(event, TookOver):
-            self._desk.took_over(event)
-            return [Report("node_took_over", NOBODY, event.generation)]
-        if isinstance(event, ReloadEnded):
-            return self._on_reload_ended(event, now)
-        if isinstance(event, LogDropped):
-            self._desk.log_dropped = event.count
-            return []
-        if isinstance(event, ShutdownAsked):
-            return self._shut_down(now)
-        if self._ending and isinstance(event, Asked) and isinstance(event.body, Spawn):
-            return self._settle(self.table.refuse(event.frm, event.number, "shutting_down", "nothing is started any more"), now)
-        effects = self.table.handle(event, now)
-        out = self._settle(effects, now)
-        if isinstance(event, Ticked):
-            for name in self._alarms.pop_due(now):
-                serial, _, key = name.partition(" ")
-                if int(serial) in self._by_serial:
-                    out += self._tell(int(serial), Alarm(key), now)
+        out = self._decide(event, now)
+        # One delivery to a resident after the other, each with all of its orders: nobody is called while it is obeyed.
+        while self._inbox:
+            delivery = self._inbox.popleft()
+            out += self._tell(delivery.to, delivery.body, now)
         return out
+
+    def _decide(self, event: Event, now: float) -> list[Effect]:
+        match event:
+            case TookOver():
+                self._desk.took_over(event)
+                return [Report("node_took_over", NOBODY, event.generation)]
+            case ReloadEnded():
+                return self._on_reload_ended(event, now)
+            case LogDropped():
+                self._desk.log_dropped = event.count
+                return []
+            case ShutdownAsked():
+                return self._shut_down()
+            case Ticked():
+                effects = self._sorted(self.table.handle(event, now))
+                for name in self._alarms.pop_due(now):
+                    serial, _, key = name.partition(" ")
+                    self._inbox.append(Deliver(int(serial), 0, Alarm(key)))
+                return effects
+            case Asked(frm, number, Spawn()) if self._ending:
+                return self._sorted(self.table.refuse(frm, number, "shutting_down", "nothing is started any more"))
+            case _:
+                return self._sorted(self.table.handle(event, now))
 
     def skip(self, event: Event, now: float) -> list[Effect]:
         """Stand in for :meth:`handle` where ``event`` was found to kill nodes: its asker is told, nothing else happens."""
@@ -82,7 +107,9 @@ class Kernel:
     def snapshot(self) -> bytes:
         """The whole state."""
         residents = {name: (self._serials[name], resident.snapshot()) for name, resident in self._residents.items()}
-        return _encode(KernelState(migrations.SCHEMA, self.table.snapshot(), residents, self._alarms, self._ending))
+        spawned = [(serial, machine, resident.snapshot()) for serial, (machine, resident) in self._spawned.items()]
+        table = self.table.snapshot()
+        return _encode(KernelState(migrations.SCHEMA, table, residents, self._alarms, self._ending, spawned))
 
     def restore(self, data: bytes) -> None:
         """Become what :meth:`snapshot` described, by this code or by that of the schema before; errors as migrations.read."""
@@ -94,6 +121,12 @@ class Kernel:
         for name, (_, resident_state) in state.residents.items():
             self._residents[name].restore(resident_state)
         self._by_serial = {serial: self._residents[name] for name, serial in self._serials.items()}
+        self._spawned = {}
+        for serial, machine, resident_state in state.spawned:
+            resident = self._machines[machine]([])
+            resident.restore(resident_state)
+            self._by_serial[serial] = resident
+            self._spawned[serial] = machine, resident
         self._alarms = state.alarms
         self._ending = state.ending
 
@@ -105,28 +138,54 @@ class Kernel:
 
     # ---- residents ------------------------------------------------------------------------------------------------
 
-    def _settle(self, effects: list[Effect], now: float) -> list[Effect]:
-        """What is for residents stays inside; what they make of it follows."""
-        # All of this turn first: frames carry their numbers already, and a receiver drops what comes after a higher one.
-        out = [effect for effect in effects if not isinstance(effect, Deliver) or effect.to not in self._by_serial]
-        if len(out) < len(effects):
-            for effect in effects:
-                if isinstance(effect, Deliver) and effect.to in self._by_serial:
-                    out += self._tell(effect.to, effect.body, now)
+    def _sorted(self, effects: list[Effect]) -> list[Effect]:
+        """What is for residents stays inside."""
+        out: list[Effect] = []
+        for effect in effects:
+            if isinstance(effect, Deliver) and self._is_resident(effect):
+                self._inbox.append(effect)
+                continue
+            if isinstance(effect, Forget) and effect.serial in self._spawned:
+                self._drop(effect.serial)
+            out.append(effect)
         return out
 
+    def _is_resident(self, effect: Deliver) -> bool:
+        return effect.to in self._by_serial or (isinstance(effect.body, Begin) and effect.body.spec.template == RESIDENT)
+
     def _tell(self, serial: int, body: Delivery, now: float) -> list[Effect]:
+        if isinstance(body, Begin) and (trouble := self._make(body)) is not None:
+            return self._obey(serial, Refuse({"invalid_spec": trouble}), now)
         out: list[Effect] = []
-        for order in self._by_serial[serial].handle(body, now):
+        resident = self._by_serial.get(serial)
+        for order in [] if resident is None else resident.handle(body, now):  # it may have ended in this very turn
             out += self._obey(serial, order, now)
         return out
+
+    def _make(self, begin: Begin) -> str | None:
+        """The machine that somebody has spawned, or what is wrong with its spec."""
+        machine = self._machines.get(begin.spec.start)
+        if machine is None:
+            return f"start: one of {', '.join(sorted(self._machines)) or 'none'}"
+        try:
+            resident = machine(begin.spec.args)
+        except ValueError as error:
+            return f"args: {error}"
+        self._by_serial[begin.serial] = resident
+        self._spawned[begin.serial] = begin.spec.start, resident
+        return None
+
+    def _drop(self, serial: int) -> None:
+        del self._spawned[serial], self._by_serial[serial]
+        for key in [key for key in self._alarms.live if key.startswith(f"{serial} ")]:
+            self._alarms.cancel(key)
 
     def _obey(self, serial: int, order: Order, now: float) -> list[Effect]:
         match order:
             case Do(number, body):
-                return self._settle(self.table.handle(Asked(serial, number, body), now), now)
+                return self._sorted(self.table.handle(Asked(serial, number, body), now))
             case AnswerTo(frm, number, value, error):
-                return self._settle(self.table.answer(frm, number, value, error), now)
+                return self._sorted(self.table.answer(frm, number, value, error))
             case SetAlarm(key, at):
                 self._alarms.set(f"{serial} {key}", at)
                 return []
@@ -137,6 +196,11 @@ class Kernel:
                 return self._told(kind, about, detail, now)
             case Leave(reason):
                 return self._leave(serial, reason, now)
+            case Ready():
+                return self._sorted(self.table.handle(Booted(serial), now))
+            case Refuse(why):
+                told = self._sorted(self.table.handle(Refused(serial, why), now))
+                return told + self._leave(serial, NORMAL if why is None else why, now)
             case _:
                 raise AssertionError(f"unknown order {order!r}")
 
@@ -150,26 +214,24 @@ class Kernel:
         if kind == "reload":
             return [Operate("reload", about)]
         if kind == "down":
-            return self._shut_down(now)
+            return self._shut_down()
         return [Report(kind, about, detail)]
 
-    def _shut_down(self, now: float) -> list[Effect]:
+    def _shut_down(self) -> list[Effect]:
         """Ask every resident but the desk to leave; the last one that leaves halts the daemon."""
         if self._ending:
             return []
         self._ending = True
-        out: list[Effect] = []
-        for serial in [serial for name, serial in self._serials.items() if name != "node"]:
-            out += self._tell(serial, Exit(NOBODY, "shutdown"), now)
-        return out + self._halt_if_alone()
+        shutdown = Exit(NOBODY, "shutdown")
+        self._inbox.extend(Deliver(serial, 0, shutdown) for serial in self._by_serial if serial != self._serials["node"])
+        return self._halt_if_alone()
 
     def _leave(self, serial: int, reason: Reason, now: float) -> list[Effect]:
-        name = next(name for name, known in self._serials.items() if known == serial)
-        del self._serials[name], self._by_serial[serial]
-        del self._residents[name]
+        for name in [name for name, known in self._serials.items() if known == serial]:
+            del self._serials[name], self._residents[name], self._by_serial[serial]
         effects = self.table.resident_exited(serial, reason, now)
-        return self._settle(effects, now) + self._halt_if_alone()
+        return self._sorted(effects) + self._halt_if_alone()
 
     def _halt_if_alone(self) -> list[Effect]:
-        return [Operate("halt")] if self._ending and set(self._serials) == {"node"} else []
+        return [Operate("halt")] if self._ending and set(self._by_serial) == {self._serials["node"]} else []
 

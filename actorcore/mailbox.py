@@ -12,7 +12,7 @@ from typing import TypeAlias, Union
 import msgspec
 
 from actorcore.exit_reason import Reason, Term
-from actorcore.frames import Call, Cast, Info, Reply
+from actorcore.frames import Call, Cast, Info, Reply, System
 from actorcore.pids import Pid
 
 MAX_WAITING = 100_000
@@ -69,7 +69,7 @@ class Raw(msgspec.Struct, frozen=True, gc=False):
     """A message as it came: undecoded until somebody takes it out."""
 
     frm: int
-    message: Call | Cast | Info
+    message: Call | Cast | Info | System
 
 
 Item: TypeAlias = Union[Raw, Notice]
@@ -118,11 +118,13 @@ class Mailbox:
             return False
         return len(self.items) >= MAX_WAITING or self.bytes >= MAX_WAITING_BYTES
 
-    def remove_down(self, ref: int) -> bool:
-        """Take out the DOWN of monitor ``ref``; whether it had come."""
-        before = len(self.items)
-        self.items = deque(item for item in self.items if not (isinstance(item, DownMessage) and item.ref == ref))
-        return len(self.items) < before
+    def take_down(self, ref: int) -> DownMessage | None:
+        """Take out the DOWN of monitor ``ref``, if it has come."""
+        for item in self.items:
+            if isinstance(item, DownMessage) and item.ref == ref:
+                self.items.remove(item)
+                return item
+        return None
 
     def expect(self, waiting: Waiting) -> int:
         """Begin to wait; the number under which the answer will come."""

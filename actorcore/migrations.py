@@ -22,13 +22,17 @@ Old: TypeAlias = "list[object]"
 
 
 class KernelState(msgspec.Struct, frozen=True, array_like=True):
-    """A snapshot. ``residents``: serial and state by name; ``schema``: the one that it was written in."""
+    """A snapshot. ``residents``: serial and state by name; ``schema``: the one that it was written in.
+
+    ``spawned``: serial, machine and state of the residents that somebody has started.
+    """
 
     schema: int
     table: bytes
     residents: dict[str, tuple[int, bytes]]
     alarms: Deadlines[str]
     ending: bool
+    spawned: list[tuple[int, str, bytes]] = []
 
 
 class _Head(msgspec.Struct, array_like=True):

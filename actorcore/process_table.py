@@ -241,9 +241,9 @@ class ProcessTable:
                 clients.detached(turn, entry, event)
             case (Born(_, os_pid), Kind.PROCESS):
                 births.born(turn, entry, os_pid)
-            case (Booted(_, better), Kind.PROCESS):
+            case (Booted(_, better), Kind.PROCESS | Kind.RESIDENT):
                 births.booted(turn, entry, better)
-            case (Refused(_, reason), Kind.PROCESS):
+            case (Refused(_, reason), Kind.PROCESS | Kind.RESIDENT):
                 births.refused(turn, entry, reason)
             case (ForkFailed(), Kind.PROCESS):
                 births.fork_failed(turn, entry, event)

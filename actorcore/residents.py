@@ -53,7 +53,17 @@ class Leave(Word, frozen=True, tag="leave"):
     reason: Reason
 
 
-Order: TypeAlias = Union[Do, AnswerTo, SetAlarm, CancelAlarm, Tell, Leave]
+class Ready(Word, frozen=True, tag="ready"):
+    """The resident that was spawned is ready: who started it is told, its name is found."""
+
+
+class Refuse(Word, frozen=True, tag="refuse"):
+    """As a process whose init has refused (``reason``; None: ignore): its starter is told, then it ends."""
+
+    reason: Reason | None
+
+
+Order: TypeAlias = Union[Do, AnswerTo, SetAlarm, CancelAlarm, Tell, Leave, Ready, Refuse]
 
 
 class Resident(Protocol):

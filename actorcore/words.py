@@ -16,6 +16,8 @@ class Word(msgspec.Struct, frozen=True, array_like=True, tag_field="t", gc=False
 LEAN, ASYNCIO = "lean", "asyncio"
 """The templates that every daemon has."""
 AUTO = "auto"
+RESIDENT = "resident"
+"""The template of what runs inside the node: ``start`` is the name of a machine that the node knows."""
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

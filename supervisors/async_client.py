@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from actorcore.exit_reason import Reason, Term
+from actorcore.exit_reason import NORMAL, Reason, Term
 from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
@@ -95,6 +95,9 @@ class AsyncClient:
 
     async def exit(self, to: Target, reason: Reason) -> None:
         await self._driver.run(steps.send_exit(self._core, to, reason))
+
+    async def stop(self, to: Target, reason: Reason = NORMAL, timeout_s: float | None = None) -> None:
+        await self._driver.run(steps.stop(self._core, to, reason), timeout_s)
 
     async def kill(self, to: Target, signum: int | None = None) -> None:
         await self._driver.run(client_kill.kill(self._core, to, signum))

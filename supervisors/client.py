@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from actorcore.exit_reason import Reason, Term
+from actorcore.exit_reason import NORMAL, Reason, Term
 from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
 from actorcore.runtime import clock
@@ -115,6 +115,14 @@ class Client:
     def exit(self, to: Target, reason: Reason) -> None:
         """Send an exit signal; ``kill`` cannot be trapped."""
         self._driver.run(steps.send_exit(self._core, to, reason))
+
+    def stop(self, to: Target, reason: Reason = NORMAL, timeout_s: float | None = None) -> None:
+        """Ask the server or supervisor ``to`` to end with ``reason``, through its ``terminate``, and wait for that.
+
+        :raises CallFailed: it ended with another reason, or there is none (``noproc``).
+        :raises CallTimeout: it has not ended in time; it will.
+        """
+        self._driver.run(steps.stop(self._core, to, reason), timeout_s)
 
     def kill(self, to: Target, signum: int | None = None) -> None:
         """End ``to`` untrappably, or send its OS process the real signal ``signum`` (as an accident would).

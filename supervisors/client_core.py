@@ -15,7 +15,7 @@ import msgspec
 from actorcore import frames
 from actorcore.errors import ActorError, CallFailed, ProtocolError, RequestError
 from actorcore.exit_reason import NOCONNECTION, NOPROC, Reason, Term
-from actorcore.frames import Call, Cast, Info, Message, Reply
+from actorcore.frames import Call, Cast, Info, Message, Reply, System
 from actorcore.mailbox import Dead, Refusal
 from actorcore.pids import Pid
 from actorcore.runtime import clock
@@ -253,6 +253,8 @@ class ClientCore(Peers):
                     channel = self.channel_to(peer.serial)
                     channel.post(Reply(number, error=("unsupported", "a client answers no calls")))
                     self.flush(channel)
+                case System():
+                    pass  # a client has no behaviour that would obey
                 case _:
                     assert_never(message)
 

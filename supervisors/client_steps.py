@@ -14,7 +14,7 @@ import msgspec
 from actorcore import frames
 from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import NOPROC, Reason, Term
-from actorcore.frames import Call, Cast, Info
+from actorcore.frames import Call, Cast, Info, System
 from actorcore.names import decode_value, encode_value
 from actorcore.pids import Pid
 from actorcore.runtime.channel import Channel
@@ -173,6 +173,30 @@ def wait_down(core: ClientCore, ref: Ref) -> Steps[DownMessage]:
         yield _mail(core)
 
 
+def stop(core: ClientCore, to: Target, reason: Reason) -> Steps[None]:
+    """OTP's ``gen_server:stop``: until ``to`` has ended with ``reason``; CallFailed with another reason, or ``noproc``."""
+    ref = yield from monitor(core, to)
+    try:
+        yield from ask_to_stop(core, to, reason)
+        down = yield from wait_down(core, ref)
+    finally:
+        core.monitors.pop(ref, None)
+    if down.reason != reason:
+        raise CallFailed(down.reason)
+
+
+def ask_to_stop(core: ClientCore, to: Target, reason: Reason) -> Steps[None]:
+    """A resident is asked, a process gets a system message; the dead need neither."""
+    try:
+        serial = yield from _serial(core, to)
+        yield from request(core, Ask(serial, msgspec.Raw(frames.encoder.encode(["stop", reason]))))
+    except RequestError as error:
+        if error.code == "unsupported":
+            yield from _post(core, to, System("stop", msgspec.Raw(frames.encoder.encode(reason))))
+    except CallFailed as error:
+        _pass_if_dead(core, error)
+
+
 def receive(core: ClientCore) -> Steps[Mail]:
     """The next message."""
     while not core.mailbox:
@@ -223,7 +247,7 @@ def _channel(core: ClientCore, to: Target) -> Steps[Channel]:
     return channel
 
 
-def _post(core: ClientCore, to: Target, message: Cast | Info) -> Steps[None]:
+def _post(core: ClientCore, to: Target, message: Cast | Info | System) -> Steps[None]:
     channel = yield from _channel(core, to)
     channel.post(message)
     core.flush(channel)

@@ -18,7 +18,7 @@ from actorcore.runtime.async_process import AsyncProcess
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.complain import complain
 from actorcore.runtime.intake import enter
-from actorcore.runtime.lean import crash, reason_of_end, refuse
+from actorcore.runtime.lean import crash, crash_of_terminate, reason_of_end, refuse
 from actorcore.runtime.loops import loops
 from actorcore.runtime.status_page import StatusPage
 from actorcore.signals import Begin, Booted
@@ -90,8 +90,8 @@ async def _serve(process: AsyncProcess, server: GenServer, booted: Booted) -> Re
     process.status.busy(monotonic_ns(), len(process.mailbox.items))
     try:
         await _result(server.terminate(reason))
-    except BaseException as error:  # reported; the first reason stands
-        crash(error)
+    except BaseException as error:
+        return crash_of_terminate(error, reason)
     return reason
 
 

@@ -298,7 +298,7 @@ class AsyncProcess(Intake):
     async def demonitor(self, ref: int, flush: bool = True) -> bool:
         existed = bool(await self.request(Demonitor(ref)))
         if flush:
-            self.mailbox.remove_down(ref)
+            self.mailbox.take_down(ref)
         return existed
 
     async def trap_exit(self, on: bool) -> bool:

@@ -17,7 +17,7 @@ from typing import Literal, NoReturn
 from actorcore import frames
 from actorcore.errors import RequestError
 from actorcore.exit_reason import NOCONNECTION, NOPROC, Reason, Term
-from actorcore.frames import Call
+from actorcore.frames import Call, System
 from actorcore.mailbox import CallMessage, Dead, Event, From, Item, Mailbox, Message, Raw, Refusal
 from actorcore.names import decode_value, encode_value
 from actorcore.pids import Pid, pid_of
@@ -222,6 +222,8 @@ class Intake:
         if type(item) is not Raw:
             return item  # type: ignore[return-value]  # a notice
         message = item.message
+        if type(message) is System:  # who has no behaviour obeys none
+            return None
         try:
             body = _decode_term(message.body)
         except frames.DECODE_ERRORS:

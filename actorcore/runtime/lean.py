@@ -14,10 +14,11 @@ from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import NoReturn, TypeAlias
 
-from actorcore.exit_reason import NORMAL, Reason, bounded_text, reason_of_exception
+from actorcore.errors import CallFailed, CallTimeout
+from actorcore.exit_reason import NORMAL, Reason, Term, bounded_text, reason_of_exception
 from actorcore.faults import point
-from actorcore.frames import DECODE_ERRORS
-from actorcore.gen_server import Callback, GenServer, Rules, is_async
+from actorcore.frames import DECODE_ERRORS, encoder, term_decoder
+from actorcore.gen_server import BadReturnValue, Callback, GenServer, Rules, is_async
 from actorcore.mailbox import Item, Raw, Timeout
 from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
@@ -155,8 +156,8 @@ def serve(process: Process, server: GenServer) -> Reason:
     process.status.busy(monotonic_ns(), len(process.mailbox.items))
     try:
         server.terminate(reason)
-    except BaseException as error:  # reported; the first reason stands
-        crash(error)
+    except BaseException as error:
+        return crash_of_terminate(error, reason)
     return reason
 
 
@@ -194,13 +195,35 @@ def decode(process: Process, rules: Rules, item: Item | Timeout) -> Callback | N
 
 def reason_of_end(error: BaseException) -> Reason:
     """The exit reason of whatever unwound a process."""
-    if isinstance(error, ExitSelf):
-        return error.reason
+    match error:
+        case ExitSelf():
+            return error.reason
+        case CallFailed():
+            return {"call": error.reason}
+        case CallTimeout():
+            return {"call": "timeout"}
+        case BadReturnValue():
+            return {"bad_return_value": plain(error.value)}
     if isinstance(error, SystemExit):
         if error.code is None or error.code == 0:
             return NORMAL
         return {"exit": error.code & 0xFF if isinstance(error.code, int) else 1}
     return reason_of_exception(error)
+
+
+def crash_of_terminate(error: BaseException, first: Reason) -> Reason:
+    """As in OTP what ``terminate`` raises is the reason; the first one is not lost, it is in the log."""
+    complain(f"terminate fails after {first}")
+    return crash(error)
+
+
+def plain(value: object) -> Term:
+    """``value`` if it is plain data, else the name of its type."""
+    try:
+        term: Term = term_decoder.decode(encoder.encode(value))
+    except Exception:  # whatever its parts may raise
+        return type(value).__name__
+    return term
 
 
 def crash(error: BaseException) -> Reason:

@@ -9,8 +9,8 @@ import msgspec
 
 from actorcore import frames
 from actorcore.errors import CallFailed, CallTimeout, RequestError
-from actorcore.exit_reason import NOPROC, Reason
-from actorcore.frames import Call, Cast, Info, Message, Reply
+from actorcore.exit_reason import NOPROC, NORMAL, Reason
+from actorcore.frames import Call, Cast, Info, Message, Reply, System
 from actorcore.mailbox import Dead, From, Raw, Refusal, Waiting
 from actorcore.pids import Pid
 from actorcore.runtime.channel import Channel
@@ -19,6 +19,7 @@ from actorcore.runtime.intake import ExitSelf, Intake
 from actorcore.runtime.node_requests import NodeRequests
 from actorcore.runtime.sockets import MOMENT_S
 from actorcore.runtime.status_page import fitting
+from actorcore.signals import Ask
 
 QUEUE_WAIT_S = 5.0
 _decode_term = frames.term_decoder.decode
@@ -121,6 +122,33 @@ class Messaging(NodeRequests):
         """
         if to.instance == self.self_pid.instance:
             self.request(self._exit_signal(to, reason))
+
+    def stop(self, to: Pid, reason: Reason = NORMAL, timeout_s: float | None = None) -> None:
+        """OTP's ``gen_server:stop/3``: returns when ``to`` has ended, after its ``terminate``, with exactly ``reason``.
+
+        :raises CallFailed: it ended with another reason, or was dead (``noproc``).
+        :raises CallTimeout: it has not ended in time; it will.
+        """
+        deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
+        ref = self.monitor(to)
+        if to.instance == self._instance and not self._ask_to_stop(to, reason):
+            self._post(to.serial, System("stop", reason))  # type: ignore[arg-type]  # encoded in place of its Raw
+        try:
+            while (down := self.mailbox.take_down(ref)) is None:
+                if not self.pump(deadline_s, to.serial) and deadline_s is not None and monotonic_s() >= deadline_s:
+                    raise CallTimeout(f"not ended within {timeout_s} s")
+        finally:
+            self.demonitor_only(ref)
+        if down.reason != reason:
+            raise CallFailed(down.reason)
+
+    def _ask_to_stop(self, to: Pid, reason: Reason) -> bool:
+        """Whether ``to`` is a resident, or dead; a resident has been asked then."""
+        try:
+            self.request(Ask(to.serial, msgspec.Raw(frames.encoder.encode(["stop", reason]))))
+        except RequestError as error:
+            return error.code != "unsupported"
+        return True
 
     def exit_self(self, reason: Reason) -> NoReturn:
         """End this process with ``reason``; ``finally`` blocks and ``terminate`` run."""

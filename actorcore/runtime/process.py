@@ -65,7 +65,7 @@ class Process(Messaging):
         """End a monitor; ``flush`` takes out a DOWN that has come already. Whether the monitor still existed."""
         existed = self.demonitor_only(ref)
         if flush:
-            self.mailbox.remove_down(ref)
+            self.mailbox.take_down(ref)
         return existed
 
 

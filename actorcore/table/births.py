@@ -12,6 +12,7 @@ from actorcore.table.channels import become_writable
 from actorcore.table.entry import Entry, Kind, Phase, Starter
 from actorcore.table.state import State
 from actorcore.table.turn import Turn
+from actorcore.words import RESIDENT
 
 MAX_BETTER = 1024
 """Starts of which it is remembered that they want another template than lean; the oldest is forgotten."""
@@ -33,9 +34,9 @@ def spawn(turn: Turn, asker: Entry, number: int, body: Spawn) -> None:
     if error is not None:
         return turn.fail_start(starter, "start_failed", error)
     template = _template_of(state, spec)
-    if (trouble := state.templates.get(template, "there is none of this name")):
+    if (trouble := state.templates.get(template, "there is none of this name")) and template != RESIDENT:
         return turn.fail_start(starter, "invalid_spec", f"template {template[:40]!r}: {trouble}")
-    entry = _take_blank(turn, template) or _fork(turn, template)
+    entry = _new_entry(turn, template)
     if entry is None:
         return turn.fail_start(starter, "resource_exhausted", "pages")
     entry.spec, entry.parent, entry.trap_exit = spec, asker.serial, spec.trap_exit
@@ -175,6 +176,12 @@ def _remember(better: dict[str, str], start: str, template: str) -> None:
     better[start] = template
     while len(better) > MAX_BETTER:
         del better[next(iter(better))]
+
+
+def _new_entry(turn: Turn, template: str) -> Entry | None:
+    if template == RESIDENT:
+        return turn.state.add(Kind.RESIDENT, Phase.BOOTING)
+    return _take_blank(turn, template) or _fork(turn, template)
 
 
 def _take_blank(turn: Turn, template: str) -> Entry | None:

@@ -7,7 +7,7 @@ from actorcore.exit_reason import KILL, KILLED, NORMAL, Reason, Term
 from actorcore.frames import failure
 from actorcore.signals import EVERYTHING, MAX_REFS, Down, Exit, PeerDown, SendExit
 from actorcore.table import channels
-from actorcore.table.entry import Entry, Introduction, Kind
+from actorcore.table.entry import Entry, Introduction, Kind, Phase
 from actorcore.table.turn import Turn
 
 
@@ -86,6 +86,8 @@ def _signal_by_link(turn: Turn, partner: Entry, frm: int, reason: Reason) -> Non
 
 
 def _end_by_signal(turn: Turn, target: Entry, signal: Exit) -> None:
+    if target.phase is Phase.REFUSED:  # it is ending already, with the reason that its starter was told
+        return
     if target.kind is Kind.CLIENT:
         turn.deliver(target, signal)
     turn.doom(target, signal.reason)

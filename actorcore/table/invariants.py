@@ -42,7 +42,8 @@ def _entries(state: State) -> None:
             _require(entry.phase is not Phase.FORKING or entry.jammed, "the unborn", serial, "are jammed")
             _require(not (entry.is_blank() and seqs), "nothing waits for blank", serial)
         else:
-            _require(entry.phase is Phase.RUNNING, serial, "without OS process ends in the turn that dooms it")
+            phases = (Phase.RUNNING,) if entry.spec is None else (Phase.BOOTING, Phase.RUNNING)
+            _require(entry.phase in phases, serial, "without OS process ends in the turn that dooms it")
         _require(entry.phase in (Phase.FORKING, Phase.BOOTING, Phase.DYING) or not entry.starter, serial, "is answered")
         _require(not entry.is_writable() or not entry.waiting, "nothing waits for a writable end", serial)
     blanks = {serial for serials in state.blanks.values() for serial in serials}

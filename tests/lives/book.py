@@ -355,7 +355,8 @@ class Book(NameBook):
             party.exits.append((frm, reason))
             if party.is_reachable():
                 self.last_words.append((party, frm, reason))
-        self._doom(party, reason)
+        if party.phase != "refused":  # it is ending already, with the reason that its starter was told
+            self._doom(party, reason)
 
     def _end(self, party: Party, reason: Any, refusal: tuple[str, Any] | None = None) -> None:
         serial = party.serial

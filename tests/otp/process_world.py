@@ -27,7 +27,8 @@ from supervisors import client_steps, paths
 from supervisors.client import Client
 from supervisors.client_messages import DownMessage, ExitMessage, InfoMessage, Mail, Ref
 from tests.otp import otpvec
-from tests.otp.process_actor import DRIVER, ROOT, SPAWNS, Folder, name_of, spec_of, told
+from tests.otp.folder import Folder, name_of
+from tests.otp.scene import DRIVER, ROOT, SPAWNS, labelled, start_of, told, why_of
 from tests.otp.settle import TICK_S
 
 SETTLE = 3
@@ -116,13 +117,12 @@ class World:
     def close(self) -> None:
         """End what still lives, wait until it is dead, and hang up."""
         try:
-            deadline_s = monotonic_s() + CLEAN_UP_S
-            serials = [serial for serial, label in self.folder.labels().items() if label != DRIVER]
-            for serial in serials:
-                self.client.exit(self.pid(serial), "kill")
-            while any(self.is_alive(serial) for serial in serials):
-                assert monotonic_s() < deadline_s, "actors outlive their kill"
-                self.take_mail(TICK_S / 5)
+            pids = [self.pid(serial) for serial, label in self.folder.labels().items() if label != DRIVER]
+            refs = [self.client.monitor(pid) for pid in pids]
+            for pid in pids:
+                self.client.exit(pid, "kill")
+            for ref in refs:  # who is dying still has its name
+                self.client.wait_down(ref, CLEAN_UP_S)
         finally:
             self.client.close()
             self.node.close()
@@ -243,7 +243,27 @@ class World:
                 return "ok"
             case "is_alive":
                 return self.is_alive(to.serial)
-        raise NotImplementedError(kind)
+        return self.serve(to, op)
+
+    def serve(self, to: Any, op: dict[str, Any]) -> Any:
+        """The operations with servers."""
+        client, timeout_s = self.client, op["timeout"] * TICK_S if "timeout" in op else None
+        try:
+            match op["op"]:
+                case "call":
+                    return {"reply": client.call(to, {"req": op["req"]}, 200 * TICK_S if timeout_s is None else timeout_s)}
+                case "cast":
+                    client.cast(to, {"req": op["req"]})
+                    return "ok"
+                case "info":
+                    client.send(to, {"req": op["req"]})
+                    return "ok"
+                case "stop":
+                    client.stop(to, op.get("reason", "normal"), timeout_s)
+                    return "ok"
+        except (CallFailed, CallTimeout) as error:
+            return "ok" if op["op"] == "info" else {"exit": why_of(error)}
+        raise NotImplementedError(op["op"])
 
     def resolve(self, target: str) -> Any:
         """A Pid, or the name in ``@name``."""
@@ -271,11 +291,12 @@ class World:
             ref = Ref(core.connection.next_number())
             core.monitors[ref] = 0
             self.refs[ref] = (op["ref"], "")
-        spec = spec_of(self.vector["defs"], op, self.directory)
+        spec = start_of(self.folder, op)
         try:
             serial = self.ask(Spawn(spec, kind.endswith("_link"), ref, kind.startswith("start")))
         except RequestError as error:
-            return {"error": told(json.loads(error.detail) if error.detail.startswith("{") else error.detail)}
+            reason = told(json.loads(error.detail) if error.detail.startswith("{") else error.detail)
+            return {"error": labelled(self.folder, reason)}
         return "ignore" if serial is None else {"ok": self.folder.introduce(serial, name)}
 
     def names(self, op: dict[str, Any]) -> Any:

@@ -1,0 +1,35 @@
+"""The machines that may be spawned as residents of the node (template ``resident``), by name."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from actorcore.exit_reason import Term
+from actorcore.kernel import Machines
+from supervisors.dynamic_supervisor import DynamicSupervisor
+from supervisors.supervisor import Supervisor
+from supervisors.tree_spec import DynamicSpec, SupervisorSpec
+
+Spec = TypeVar("Spec", bound=msgspec.Struct)
+
+
+def _spec_of(kind: type[Spec], args: list[Term]) -> Spec | None:
+    """The one argument, a map; None when there is none.
+
+    :raises ValueError: it is something else.
+    """
+    if not args:
+        return None
+    try:
+        (data,) = args
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+
+
+MACHINES: Machines = {
+    "supervisor": lambda args: Supervisor(_spec_of(SupervisorSpec, args)),
+    "dynamic_supervisor": lambda args: DynamicSupervisor(_spec_of(DynamicSpec, args)),
+}

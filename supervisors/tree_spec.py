@@ -1,0 +1,100 @@
+"""What a supervisor runs and how: OTP's supervisor flags and child specs (supervisor(3)), checked before anything starts."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias, Union
+
+import msgspec
+
+from actorcore import process_spec, terms
+from actorcore.words import ProcessSpec
+from supervisors.child_spec import ID, MAX_INTENSITY, RestartType
+
+Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one", "simple_one_for_one"]
+AutoShutdown: TypeAlias = Literal["never", "any_significant", "all_significant"]
+Shutdown: TypeAlias = Union[float, Literal["brutal_kill", "infinity"]]
+
+WORKER_SHUTDOWN_S = 5.0
+
+
+class Child(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One child. ``shutdown_s``: how long a stop waits after exit signal ``shutdown`` before it kills; None is 5 s for a
+    worker and for ever for a supervisor. A ``significant`` child's own end counts for ``auto_shutdown``.
+    """
+
+    id: str
+    process: ProcessSpec
+    restart: RestartType = "permanent"
+    shutdown_s: Shutdown | None = None
+    type: Literal["worker", "supervisor"] = "worker"
+    significant: bool = False
+
+    def grace(self) -> Shutdown:
+        """``shutdown_s`` with its default."""
+        if self.shutdown_s is not None:
+            return self.shutdown_s
+        return "infinity" if self.type == "supervisor" else WORKER_SHUTDOWN_S
+
+
+class SupervisorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """More than ``intensity`` restarts within ``period_s`` seconds end the supervisor with reason ``shutdown``.
+
+    ``children`` are started in this order and stopped in the reverse one. With ``simple_one_for_one`` there is exactly
+    one, the model of all children that are started later.
+    """
+
+    children: list[Child] = []
+    strategy: Strategy = "one_for_one"
+    intensity: int = 1
+    period_s: float = 5.0
+    auto_shutdown: AutoShutdown = "never"
+
+
+class DynamicSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Flags of a DynamicSupervisor (Elixir): children without ids, started later, at most ``max_children`` (None: any)."""
+
+    intensity: int = 3
+    period_s: float = 5.0
+    max_children: int | None = None
+
+
+def trouble_with(spec: SupervisorSpec) -> str | None:
+    """What is wrong with it, naming the field; None for a spec that can be run."""
+    trouble = trouble_with_budget(spec.intensity, spec.period_s)
+    if trouble is not None:
+        return trouble
+    if spec.strategy == "simple_one_for_one" and len(spec.children) != 1:
+        return "children: simple_one_for_one has exactly one"
+    seen: set[str] = set()
+    for place, child in enumerate(spec.children):
+        trouble = trouble_with_child(child, spec.auto_shutdown)
+        if trouble is None and child.id in seen:
+            trouble = f"id: {child.id} is there twice"
+        if trouble is not None:
+            return f"children[{place}].{trouble}"
+        seen.add(child.id)
+    return None
+
+
+def trouble_with_budget(intensity: int, period_s: float) -> str | None:
+    """As :func:`trouble_with`, for the restart intensity."""
+    if not 0 <= intensity <= MAX_INTENSITY:
+        return f"intensity: must be 0 to {MAX_INTENSITY}"
+    return None if 0 < period_s < math.inf else "period_s: must be more than 0"
+
+
+def trouble_with_child(child: Child, auto_shutdown: AutoShutdown) -> str | None:
+    """As :func:`trouble_with`, for one child."""
+    if not ID.fullmatch(child.id):
+        return "id: must match [a-z0-9][a-z0-9._-]{0,63}"
+    if not isinstance(child.shutdown_s, str | None) and not 0 <= child.shutdown_s < math.inf:
+        return "shutdown_s: must be seconds, brutal_kill or infinity"
+    if child.significant and auto_shutdown == "never":
+        return "significant: means nothing with auto_shutdown never"
+    if child.significant and child.restart == "permanent":
+        return "significant: a permanent child never ends"
+    if (trouble := terms.trouble_with(child.process.args)) is not None:
+        return f"process.args: {trouble}"
+    trouble = process_spec.trouble_with(child.process)
+    return None if trouble is None else f"process.{trouble}"
