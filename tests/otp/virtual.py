@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import threading
-from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -18,9 +17,9 @@ from actorcore.effects import Connect, Deliver, Effect, Fork, Kill, Report
 from actorcore.exit_reason import Reason
 from actorcore.frames import Message, Reply
 from actorcore.kernel import Kernel, Machines
-from actorcore.mailbox import Dead, DownMessage, ExitMessage, Mailbox, Raw, Refusal
+from actorcore.mailbox import Dead, DownMessage, ExitMessage, Raw, Refusal
 from actorcore.pids import Pid
-from actorcore.runtime import lean
+from actorcore.runtime import lean, sockets
 from actorcore.runtime.intake import ExitSelf
 from actorcore.runtime.process import Process
 from actorcore.runtime.status_page import PAGE_BYTES, StatusPage
@@ -74,6 +73,13 @@ class VirtualControl:
 
     def is_flushed(self) -> bool:
         return True
+
+
+class NoAdoption:
+    """A virtual process has no descendants."""
+
+    def look(self, now_s: float, begins: bool, deadline_s: float | None) -> float | None:
+        return deadline_s
 
 
 class VirtualPeers:
@@ -130,18 +136,13 @@ class VirtualProcess(Process):
     """A Process whose node is a Kernel, whose peers are others of this kind, and whose clock is the world's."""
 
     def __init__(self, world: World, serial: int, begin: Begin) -> None:
+        ours, unused = sockets.pair()
+        super().__init__(ours, begin, StatusPage(memoryview(bytearray(PAGE_BYTES))))
+        super().close()
+        unused.close()
         self.world, self.serial = world, serial
-        self.self_pid = Pid(INSTANCE, serial)
-        self.begin = begin
-        self.status = StatusPage(memoryview(bytearray(PAGE_BYTES)))
-        self.mailbox = Mailbox()
-        self._registry = None
-        self._serial, self._instance = serial, INSTANCE
-        self._introductions = {}
-        self._exits = {}
-        self._ref = self._number = 0
-        self._batching = False
-        self._home = get_ident()
+        self._number = 0
+        self._adoption = NoAdoption()  # type: ignore[assignment]
         self._control = VirtualControl(world)  # type: ignore[assignment]
         self._peers = VirtualPeers(self)  # type: ignore[assignment]
 
