@@ -107,6 +107,23 @@ def test_an_async_class_runs_in_a_loop_on_any_template_and_auto_learns_that_it_w
         desk.client.exit(pid, "kill")
 
 
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "USR1", "CHLD", "SEGV", "KILL"])
+def test_A2_A7_a_signal_to_a_process_in_a_loop_is_what_it_is_to_any_other(desk: Desk, name: str) -> None:
+    """A loop has a wakeup descriptor and handlers of its own; none of them may swallow a signal or be its reason."""
+    pids = [desk.client.spawn(start, template="asyncio") for start in (COUNTER, ASYNC_COUNTER)]
+    reasons = []
+    for pid in pids:
+        assert desk.client.call(pid, "add", WAIT_S) == 1
+        ref = desk.client.monitor(pid)
+        send_signal(row(desk.client, pid)["os_pid"], getattr(signal, f"SIG{name}"))
+        if name == "CHLD":  # ignored by default
+            assert desk.client.call(pid, "add", WAIT_S) == 2
+            desk.client.exit(pid, "kill")
+        reasons.append(desk.client.wait_down(ref, WAIT_S).reason)
+    assert reasons[0] == reasons[1]
+    assert reasons[0] == {"TERM": "shutdown", "KILL": "killed", "CHLD": "killed"}.get(name, {"signal": f"SIG{name}"})
+
+
 def test_what_is_preloaded_was_imported_once_by_the_zygote(served: Served, desk: Desk) -> None:
     pids = [desk.client.spawn("tests.fault.template_actors:Importer", template=template) for template in ("fine", "fine", "lean")]
     loaded_by = [desk.client.call(pid, "fine_module", WAIT_S) for pid in pids]
