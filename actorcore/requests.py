@@ -19,6 +19,7 @@ class Spawn(Word, frozen=True, tag="spawn"):
 
     ``monitor`` is a ref of the asker's, 0 for none; link and monitor are set atomically with the birth.
     ``reserve``: the name in ``spec`` stays taken for the asker's next child when this one is dead, until Release.
+    ``introduce``: the asker will talk to it, so make a channel at once where that costs nobody a wait.
     Answer: the serial, ``None`` when init said ignore, or an error ``start_failed`` with the reason.
     """
 
@@ -27,6 +28,7 @@ class Spawn(Word, frozen=True, tag="spawn"):
     monitor: int = 0
     wait_init: bool = True
     reserve: bool = False
+    introduce: bool = False
 
 
 class SendExit(Word, frozen=True, tag="send_exit"):

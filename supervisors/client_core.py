@@ -43,6 +43,8 @@ from supervisors.client_messages import DownMessage, ExitMessage, InfoMessage, M
 MAX_MAIL = 65_536
 """Plain messages beyond it are dropped and counted; DOWN and EXIT are bounded by monitors and links."""
 
+SPOKEN_TO = -1
+
 Outcome: TypeAlias = Union[Term, ActorError]
 
 
@@ -57,7 +59,10 @@ class Watcher(Protocol):
 
 
 class ClientCore(Peers):
-    """One client. ``outcomes`` holds what has come for the numbers in ``awaited`` (by whose death they fail; 0: nobody's)."""
+    """One client. ``outcomes`` holds what has come for the numbers in ``awaited`` (by whose death they fail; 0: nobody's).
+
+    ``latest_child`` is the process that was spawned last, SPOKEN_TO as soon as something was said to it.
+    """
 
     def __init__(self, watcher: Watcher) -> None:
         super().__init__(self._ask_for_channel)
@@ -68,6 +73,7 @@ class ClientCore(Peers):
         self.monitors: dict[Ref, int] = {}
         self.residents: dict[str, int] = {}
         self.dropped = 0
+        self.latest_child = 0
         self._watcher = watcher
         self._watched: dict[int, tuple[bool, bool]] = {}
         self._introducing: dict[int, int] = {}

@@ -36,7 +36,7 @@ from actorcore.signals import (
     Unregister,
     Whereis,
 )  # fmt: skip
-from supervisors.client_core import ClientCore
+from supervisors.client_core import SPOKEN_TO, ClientCore
 from supervisors.client_messages import DownMessage, Mail, Ref
 
 T = TypeVar("T")
@@ -78,10 +78,15 @@ def lookup(core: ClientCore, name: str) -> Steps[tuple[Pid, Term] | None]:
 
 
 def spawn(core: ClientCore, spec: ProcessSpec, link: bool, wait_init: bool) -> Steps[Pid]:
-    """Start a process; RequestError ``start_failed`` also when its init said ignore."""
-    serial = yield from request(core, Spawn(spec, link=link, wait_init=wait_init))
+    """Start a process; RequestError ``start_failed`` also when its init said ignore.
+
+    Who has talked to the process that it spawned last will talk to this one too: it comes with its channel.
+    """
+    wanted = Spawn(spec, link=link, wait_init=wait_init, introduce=core.latest_child == SPOKEN_TO)
+    serial = yield from request(core, wanted)
     if not isinstance(serial, int):
         raise RequestError("start_failed", "ignore")
+    core.latest_child = serial
     return core.pid(serial)
 
 
@@ -239,6 +244,8 @@ def _channel(core: ClientCore, to: Target) -> Steps[Channel]:
     serial = yield from _serial(core, to)
     if core.connection.state == "closed":
         raise core.no_connection()
+    if serial == core.latest_child:
+        core.latest_child = SPOKEN_TO
     try:
         while (channel := core.channel_to(serial)).is_full:
             yield core.await_writable(serial)

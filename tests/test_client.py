@@ -156,6 +156,24 @@ def test_spawn_says_all_of_the_spec_and_returns_the_pid(start: Start) -> None:
     assert [said.body for said in node.requests] == [Spawn(spec, link=True)]
 
 
+def test_who_talked_to_its_latest_child_gets_the_next_one_with_its_channel(start: Start) -> None:
+    serials = iter((6, PEER.serial, 8, 9))
+    talk = Peer(lambda session, channel: None)
+
+    def act(session: Session, said: Numbered) -> None:
+        if isinstance(said.body, Spawn):
+            session.answer(said, next(serials))
+        else:
+            talk(session, said)
+
+    node, client = start(act)
+    client.spawn("m:f")
+    client.cast(client.spawn("m:f"), "hello")
+    client.spawn("m:f")
+    client.spawn("m:f")
+    assert [said.body.introduce for said in node.requests if isinstance(said.body, Spawn)] == [False, False, True, False]
+
+
 def test_an_init_that_says_ignore_is_a_failed_start(start: Start) -> None:
     _, client = start(constant(None))
     with pytest.raises(RequestError, match=r"^start_failed: ignore$"):

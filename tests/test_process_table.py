@@ -41,7 +41,6 @@ from actorcore.signals import (
     SendExit,
     Spawn,
     Started,
-    TemplateTold,
     Ticked,
     TrapExit,
     Undelivered,
@@ -81,34 +80,6 @@ def test_a_spawn_without_waiting_is_answered_at_once() -> None:
     client = node.client()
     assert node.value(client, Spawn(SPEC, wait_init=False)) == 3
     assert without_reports(node.do(Born(3, 1)) + node.do(Booted(3))) == ["Begin"]
-
-
-def test_a_warm_blank_begins_at_once() -> None:
-    node = Driver()
-    assert node.do(Refill("lean", 2)) == [Fork(2, "lean", 0, True), Fork(3, "lean", 1, True)]
-    assert node.do(Refill("lean", 2)) == []
-    node.do(Born(3, 1))
-    assert without_reports(node.ask(node.root, Spawn(SPEC))) == ["Begin"]
-    assert node.do(Refill("lean", 2)) == [Fork(4, "lean", 2, True)]
-    assert without_reports(node.ask(node.root, Spawn(SPEC))) == ["Fork"]
-
-
-def test_the_death_of_a_blank_is_nobodys_business() -> None:
-    node = Driver()
-    node.do(Refill("lean", 1))
-    node.do(Born(2, 1))
-    assert node.exit(2, "boom") == [Forget(2, 0)]
-    assert node.do(Refill("lean", 1)) == [Fork(3, "lean", 0, True)]
-
-
-def test_a_blank_can_be_neither_signalled_nor_monitored() -> None:
-    node = Driver()
-    node.do(Refill("lean", 1))
-    node.do(TemplateTold("other"))
-    a = node.start(ProcessSpec("m:f", template="other"))
-    assert node.value(a, SendExit(2, "kill")) is False
-    assert bodies(node.ask(a, Monitor(1, 2)), a)[1] == Down([1], 2, "noproc")
-    assert node.do(Asked(2, 1, IsAlive(2)))[0] == Report("unknown_sender", 2)
 
 
 def test_a_refused_init_frees_the_name_before_the_starter_hears_of_it() -> None:

@@ -130,7 +130,7 @@ class Simulation:
             when_hung="kill" if self.choose(2) else "report",
         )  # fmt: skip
         requests: list[Request] = [
-            Spawn(spec, bool(self.choose(2)), self.ref * self.choose(2), bool(self.choose(2))),
+            Spawn(spec, bool(self.choose(2)), self.ref * self.choose(2), bool(self.choose(2)), introduce=bool(self.choose(2))),
             SendExit(to, reason), Link(to), Link(to), Unlink(to), Monitor(self.ref, to), Monitor(self.ref, to),
             Monitor(self.ref, name=name), Demonitor(max(1, self.ref - self.choose(20))), TrapExit(bool(self.choose(2))),
             Register(name, to * self.choose(2)), Unregister(name), Whereis(name), IsAlive(to), Introduce(to),

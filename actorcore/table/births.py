@@ -50,6 +50,8 @@ def spawn(turn: Turn, asker: Entry, number: int, body: Spawn) -> None:
         state.monitors.add(asker.serial, body.monitor, entry.serial)
     state.deadlines.set(entry.serial, turn.now + spec.init_timeout_s)
     _begin(turn, entry, spec)
+    if body.introduce and asker.kind is not Kind.RESIDENT and asker.is_writable() and entry.is_writable():
+        turn.connect(asker, entry)
     if body.wait_init:
         entry.starter = starter
     else:
