@@ -1,0 +1,195 @@
+"""RELIABILITY C8, C10-C12, C14, C20, C23: the daemon without descriptors, processes, memory or a log; and with idle crowds."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import signal
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from actorcore.errors import RequestError
+from actorcore.frames import Farewell
+from actorcore.runtime import descriptors
+from actorcore.signals import ProcessSpec
+from supervisors.child_spec import ChildSpec
+from supervisors.client import Client
+from tests.daemon_fixture import ROOT, WAIT_S, WITNESS, Daemon, Desk, await_deaths, desk_of, descriptors_beyond, send_signal, watched
+from tests.fault.limits import gate, no_descriptors_left
+from tests.fault.wire import ANSWERS, dial, farewell_of, frame_of, framed, greeted, hello, send, until_eof
+
+TOO_MANY = Farewell("resource_exhausted", "too many connections")
+MORE_THAN_THE_POOL = 16
+
+
+def records(log: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+
+
+def count(log: Path, kind: str) -> int:
+    return sum(record["kind"] == kind for record in records(log))
+
+
+# ---- descriptors ----------------------------------------------------------------------------------------------------
+
+
+def test_C8_out_of_descriptors_newcomers_are_refused_with_a_word_and_the_others_are_served(own: Daemon) -> None:
+    with desk_of(own) as desk:
+        node, before = desk.node_os_pid(), descriptors_beyond(desk)
+        started = time.monotonic()
+        with no_descriptors_left(node):
+            for _ in range(100):
+                with dial(desk) as sock:
+                    assert farewell_of(sock) == TOO_MANY
+                assert desk.client.call("ada", ["state", None]) == desk.before["ada"]
+                assert desk.client.whereis("ada") is not None
+            with pytest.raises(RequestError) as caught:
+                Client.connect(own.directory, WAIT_S)
+            assert caught.value.code == "resource_exhausted"
+        elapsed_s = time.monotonic() - started
+        with Client.connect(own.directory, WAIT_S) as client:
+            assert client.call("ada", ["state", None]) == desk.before["ada"]
+        assert 1 <= count(own.log, "descriptors_exhausted") <= elapsed_s + 1
+        assert (desk.node_os_pid(), descriptors_beyond(desk)) == (node, before)
+
+
+def test_C8_S18_the_last_descriptors_are_not_for_newcomers(own: Daemon) -> None:
+    """Those who are here still need some: for a channel, for a look into /proc."""
+    with desk_of(own) as desk, ExitStack() as stack:
+        node, limit = desk.node_os_pid(), 128
+        resource_limit(node, limit)
+        answers = []
+        while TOO_MANY not in answers:
+            sock = stack.enter_context(dial(desk))
+            send(sock, hello())
+            answers.append(first_frame(sock))
+        used = len(os.listdir(f"/proc/{node}/fd"))
+        assert limit - descriptors.RESERVED - 2 <= used <= limit - descriptors.RESERVED
+        assert [desk.client.call(name, ["state", None]) for name in desk.before] == list(desk.before.values())
+
+
+def test_C10_a_node_without_descriptors_refuses_spawns_and_leaks_nothing(own: Daemon) -> None:
+    with desk_of(own) as desk:
+        node, before = desk.node_os_pid(), descriptors_beyond(desk)
+        with no_descriptors_left(node):
+            assert spawn_many(desk) == ("resource_exhausted", "emfile")
+            assert start_session(desk, "late") == ("start_failed", '{"resource_exhausted":"emfile"}')
+        end_spawned(desk)
+        desk.start("late")
+        desk.client.stop_session("late")
+        assert (desk.node_os_pid(), descriptors_beyond(desk)) == (node, before)
+
+
+def test_C10_a_guardian_without_descriptors_has_spawns_refused_and_lives_on(own: Daemon) -> None:
+    with desk_of(own) as desk:
+        node, before = desk.node_os_pid(), descriptors_beyond(desk)
+        with no_descriptors_left(own.guardian_pid):
+            assert spawn_many(desk) == ("resource_exhausted", "emfile")
+        end_spawned(desk)
+        desk.start("late")
+        desk.client.stop_session("late")
+        assert (desk.node_os_pid(), descriptors_beyond(desk)) == (node, before)
+
+
+def test_C10_a_guardian_without_descriptors_still_tells_deaths_and_takeovers(own: Daemon) -> None:
+    with desk_of(own) as desk:
+        victim = desk.start("victim")
+        with no_descriptors_left(own.guardian_pid):
+            assert desk.signal("victim", victim, signal.SIGKILL).reason == "killed"
+            node = desk.node_os_pid()
+            with watched([node]) as handles:
+                send_signal(node, signal.SIGKILL)
+                assert await_deaths(handles)
+            assert desk.node_os_pid() != node
+            assert desk.await_up("victim") != victim
+        desk.client.stop_session("victim")
+
+
+def test_C10_a_zygote_without_descriptors_is_replaced_and_no_spawn_is_lost(own: Daemon) -> None:
+    with desk_of(own) as desk, no_descriptors_left(own.zygote_pid()):
+        pids = [desk.client.spawn(WITNESS) for _ in range(MORE_THAN_THE_POOL)]
+        assert len(set(pids)) == MORE_THAN_THE_POOL
+        for pid in pids:
+            desk.client.kill(pid)
+
+
+# ---- processes and memory -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
+def test_C11_C12_when_the_kernel_refuses_forks_askers_hear_it_and_restarts_wait(tmp_path: Path, number: int) -> None:
+    name = errno.errorcode[number].lower()
+    own = Daemon(tmp_path / "run")
+    flag = gate(tmp_path)
+    own.environment["PYTHONPATH"] = f"{tmp_path}:{ROOT}"
+    with own:
+        own.bystanders()
+        with desk_of(own) as desk:
+            before = descriptors_beyond(desk)
+            victim = desk.start("victim", intensity=1, period_s=1000.0)
+            flag.write_text(str(number))
+            replace_zygote(own)
+            assert spawn_many(desk) == ("resource_exhausted", name)
+            assert start_session(desk, "late") == ("start_failed", f'{{"resource_exhausted":"{name}"}}')
+            ref = desk.client.monitor("victim")
+            send_signal(victim, signal.SIGKILL)
+            assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
+            while desk.row("victim")["reason"] != {"resource_exhausted": name}:  # its first restart has failed
+                pass
+            assert desk.row("victim")["state"] == "restarting"
+            flag.unlink()
+            replace_zygote(own)
+            desk.await_up("victim")
+            assert (desk.row("victim")["state"], desk.row("victim")["restarts"]) == ("active", 1)
+            end_spawned(desk)
+            desk.client.stop_session("victim")
+            assert descriptors_beyond(desk) == before
+
+
+# ---- what the tests share ---------------------------------------------------------------------------------------------
+
+
+def resource_limit(os_pid: int, limit: int) -> None:
+    resource.prlimit(os_pid, resource.RLIMIT_NOFILE, (limit, resource.prlimit(os_pid, resource.RLIMIT_NOFILE)[1]))
+
+
+def first_frame(sock: socket.socket) -> object:
+    return ANSWERS.decode(frame_of(sock))
+
+
+def spawn_many(desk: Desk) -> tuple[str, str]:
+    """Spawn until it is refused, once the pool is empty; the refusal."""
+    for _ in range(MORE_THAN_THE_POOL):
+        try:
+            desk.client.spawn(WITNESS)
+        except RequestError as error:
+            return error.code, error.detail
+    raise AssertionError("never refused")
+
+
+def end_spawned(desk: Desk) -> None:
+    """What spawn_many has started, which is no session."""
+    mine = desk.client.pid.serial
+    for row in list(desk.client.processes()):
+        if row["parent"] == mine:
+            desk.client.kill(type(desk.client.pid)(desk.client.pid.instance, int(str(row["serial"]))))
+
+
+def start_session(desk: Desk, session: str) -> tuple[str, str]:
+    with pytest.raises(RequestError) as caught:
+        desk.client.start_session(ChildSpec(id=session, process=ProcessSpec(WITNESS, [desk.name], name=session)))
+    return caught.value.code, caught.value.detail
+
+
+def replace_zygote(daemon: Daemon) -> None:
+    """Kill the zygote; the next one is there when this returns."""
+    zygote = daemon.zygote_pid()
+    with watched([zygote]) as handles:
+        send_signal(zygote, signal.SIGKILL)
+        assert await_deaths(handles)
