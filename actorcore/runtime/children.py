@@ -135,6 +135,15 @@ def ignore_all_but(some: set[signal.Signals]) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def open_or_kill(os_pid: int) -> int:
+    """A pidfd of a child; -1 when we can have no more descriptors (EMFILE), and then it is killed: nobody could watch it."""
+    try:
+        return os.pidfd_open(os_pid)
+    except OSError:
+        kill(os_pid)
+        return -1
+
+
 def kill(os_pid: int) -> None:
     """SIGKILL for a child that has not been reaped."""
     with contextlib.suppress(ProcessLookupError):

@@ -267,7 +267,7 @@ class Guardian:
             fds.append(kept.control.fileno())
             if kept.pidfd >= 0:
                 fds.append(kept.pidfd)
-        link.say(words.Held([words.HeldProcess(serial, kept.os_pid, kept.stopped) for serial, kept in some]), fds)
+        link.say(words.Held([words.HeldProcess(serial, kept.known_pid, kept.stopped) for serial, kept in some]), fds)
 
     # ---- reload: a node with the code of today is made ready beside the spare, which stays until the new one serves ----
 
@@ -365,7 +365,7 @@ class Guardian:
             gone = self._unclaimed.pop(os_pid, words.Died(0, os.CLD_KILLED, signal.SIGKILL))
             if children.is_child(os_pid):  # then who died unclaimed had the same number before it
                 point("guardian.adopt")
-                kept.os_pid, kept.pidfd = os_pid, os.pidfd_open(os_pid)
+                kept.os_pid, kept.pidfd = os_pid, children.open_or_kill(os_pid)
                 self._serial_of[os_pid] = serial
                 point("guardian.adopted")
             else:

@@ -35,6 +35,11 @@ class Kept:
     stopped: bool = False
     died: Died | None = None
 
+    @property
+    def known_pid(self) -> int:
+        """Its OS pid if there is a pidfd to go with it, else 0."""
+        return self.os_pid if self.pidfd >= 0 else 0
+
     def close(self) -> None:
         self.control.close()
         if self.pidfd >= 0:
