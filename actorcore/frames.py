@@ -144,8 +144,8 @@ term_decoder: msgspec.msgpack.Decoder[Term] = msgspec.msgpack.Decoder(ext_hook=d
 
 _hello_decoder = msgspec.msgpack.Decoder(Hello)
 
-# msgspec raises four families on hostile bytes (RELIABILITY F11).
-DECODE_ERRORS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError, OverflowError)
+# msgspec raises four families on hostile bytes (RELIABILITY F11); and many small things may need too much memory.
+DECODE_ERRORS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError, OverflowError, MemoryError)
 ENCODE_ERRORS = (TypeError, NotImplementedError, RecursionError, ValueError, OverflowError)
 
 

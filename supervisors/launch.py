@@ -103,16 +103,29 @@ def _spawn(directory: Path, module: str) -> None:
 def _posix_spawn(directory: Path, module: str, ready_fd: int) -> int:
     # -P: no module is ever loaded from the directory in which somebody happened to type the command (S6).
     command = [sys.executable, "-P", "-m", module, "--dir", str(directory), "--ready-fd", str(ready_fd)]
-    log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 2, str(directory / paths.LOG_NAME), log_flags, 0o600),
-    ]
-    return os.posix_spawn(
-        sys.executable, command, os.environ, file_actions=actions,
-        setsid=True, setsigmask=[], setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGHUP, signal.SIGXFSZ],
-    )  # fmt: skip
+    log = _open_log(directory)
+    try:
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_DUP2, log, 2),
+        ]
+        return os.posix_spawn(
+            sys.executable, command, os.environ, file_actions=actions,
+            setsid=True, setsigmask=[], setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGHUP, signal.SIGXFSZ],
+        )  # fmt: skip
+    finally:
+        os.close(log)
+
+
+def _open_log(directory: Path) -> int:
+    # O_NONBLOCK: a FIFO in its place is an error, not a wait for a reader.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(directory / paths.LOG_NAME, flags, 0o600)
+    except OSError as error:
+        detail = f"{paths.LOG_NAME} in the runtime directory cannot be written: {error.strerror}"
+        raise RequestError("start_failed", detail) from None
 
 
 def _end(os_pid: int) -> None:

@@ -123,6 +123,8 @@ class Daemon:
         self.command = [sys.executable, "-m", module, "--dir", str(directory), *options]
         self.log = directory.parent / f"{directory.name}.log"
         self.environment = {**os.environ, "PYTHONPATH": f"{root}:{ROOT}", "ACTORCORE_CONFIG": str(configured)}
+        self.stderr: int | None = None
+        """What it gets instead of the file ``log``."""
         self._clients: list[Client] = []
 
     def __enter__(self) -> Daemon:
@@ -143,8 +145,9 @@ class Daemon:
         ready, told = os.pipe()
         argv = [*self.command, "--ready-fd", str(told)]
         with open(self.log, "ab") as log:
+            stderr = log.fileno() if self.stderr is None else self.stderr
             self.process = subprocess.Popen(
-                argv, pass_fds=[told], cwd=self.root, stderr=log, env=self.environment, start_new_session=True
+                argv, pass_fds=[told], cwd=self.root, stderr=stderr, env=self.environment, start_new_session=True
             )  # fmt: skip
         os.close(told)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -15,17 +16,33 @@ from pathlib import Path
 import pytest
 
 from actorcore.errors import RequestError
-from actorcore.frames import Farewell
+from actorcore.frames import Farewell, decode_up
 from actorcore.runtime import descriptors
 from actorcore.signals import ProcessSpec
+from supervisors import paths
 from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
-from tests.daemon_fixture import ROOT, WAIT_S, WITNESS, Daemon, Desk, await_deaths, desk_of, descriptors_beyond, send_signal, watched
+from supervisors.launch import connect_or_start
+from tests.daemon_fixture import (
+    ROOT,
+    WAIT_S,
+    WITNESS,
+    Daemon,
+    Desk,
+    await_deaths,
+    descriptors_beyond,
+    desk_of,
+    send_signal,
+    watched,
+)
 from tests.fault.limits import gate, no_descriptors_left
-from tests.fault.wire import ANSWERS, dial, farewell_of, frame_of, framed, greeted, hello, send, until_eof
+from tests.fault.wire import ANSWERS, dial, farewell_of, frame_of, greeted, hello, send
 
 TOO_MANY = Farewell("resource_exhausted", "too many connections")
-MORE_THAN_THE_POOL = 16
+POOL = 8
+"""Of the template lean, without a configuration."""
+MORE_THAN_THE_POOL = 2 * POOL
+WHY = {"directory": "Is a directory", "symlink": "Too many levels of symbolic links", "fifo": "No such device or address"}
 
 
 def records(log: Path) -> list[dict[str, object]]:
@@ -111,8 +128,10 @@ def test_C10_a_guardian_without_descriptors_still_tells_deaths_and_takeovers(own
 
 
 def test_C10_a_zygote_without_descriptors_is_replaced_and_no_spawn_is_lost(own: Daemon) -> None:
-    with desk_of(own) as desk, no_descriptors_left(own.zygote_pid()):
-        pids = [desk.client.spawn(WITNESS) for _ in range(MORE_THAN_THE_POOL)]
+    with desk_of(own) as desk:
+        await_pool(desk)  # what is forked under the limit has it too
+        with no_descriptors_left(own.zygote_pid()):
+            pids = [desk.client.spawn(WITNESS) for _ in range(MORE_THAN_THE_POOL)]
         assert len(set(pids)) == MORE_THAN_THE_POOL
         for pid in pids:
             desk.client.kill(pid)
@@ -151,6 +170,128 @@ def test_C11_C12_when_the_kernel_refuses_forks_askers_hear_it_and_restarts_wait(
             assert descriptors_beyond(desk) == before
 
 
+# ---- memory: a frame that this process cannot hold decoded ------------------------------------------------------------
+
+
+def test_C14_a_frame_that_there_is_no_memory_to_decode_is_refused_as_any_other() -> None:
+    many_maps = b"\x91\x93\xa8numbered\x01\x93\xa9send_exit\x05\x81\xa1x\xdc\xd6\xd8" + b"\x80" * 0xD6D8
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
+        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), resource.RLIM_INFINITY))
+        try:
+            decode_up(many_maps)
+        except BaseException as error:
+            os.write(writer, type(error).__name__.encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        assert said.read() == "ProtocolError"
+    os.waitpid(child, 0)
+
+
+# ---- the daemon's log -------------------------------------------------------------------------------------------------
+
+
+def test_C20_a_log_pipe_that_nobody_reads_delays_nobody_and_what_is_lost_is_counted(tmp_path: Path) -> None:
+    own = Daemon(tmp_path / "run")
+    reader, own.stderr = os.pipe()
+    fcntl.fcntl(own.stderr, fcntl.F_SETPIPE_SZ, 4096)
+    with os.fdopen(reader, "rb") as pipe, own:
+        os.close(own.stderr)
+        own.bystanders()
+        with desk_of(own) as desk:
+            await_dropped(desk)
+            victim = desk.start("victim")
+            started = time.monotonic()
+            assert desk.signal("victim", victim, signal.SIGKILL).reason == "killed"
+            desk.await_up("victim")
+            desk.client.stop_session("victim")
+            assert time.monotonic() - started < WAIT_S
+            node = desk.node_os_pid()
+            with watched([node]) as handles:
+                send_signal(node, signal.SIGKILL)
+                assert await_deaths(handles)
+            assert desk.node_os_pid() != node
+            os.set_blocking(reader, False)
+            while pipe.read(1 << 16):  # room again: the next record tells how many before it are missing
+                pass
+            told = b""
+            while b'"dropped":0' in told or b"client_attached" not in told:
+                Client.connect(own.directory, WAIT_S).close()
+                told = pipe.read() or b""
+        assert [record for line in told.splitlines() if (record := json.loads(line))["dropped"]] != []
+
+
+@pytest.mark.parametrize("log", ["/dev/full", "deleted"])
+def test_C20_a_full_disk_or_a_deleted_log_harms_nobody(tmp_path: Path, log: str) -> None:
+    own = Daemon(tmp_path / "run")
+    if log == "deleted":
+        path = tmp_path / "gone.log"
+        own.stderr = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        path.unlink()
+    else:
+        own.stderr = os.open(log, os.O_WRONLY)
+    with own:
+        os.close(own.stderr)
+        own.bystanders()
+        with desk_of(own) as desk:
+            victim = desk.start("victim")
+            assert desk.signal("victim", victim, signal.SIGSEGV).reason == {"signal": "SIGSEGV"}
+            desk.await_up("victim")
+            node = desk.node_os_pid()
+            with watched([node]) as handles:
+                send_signal(node, signal.SIGKILL)
+                assert await_deaths(handles)
+            assert desk.node_os_pid() != node
+            desk.client.stop_session("victim")
+            if log == "/dev/full":
+                await_dropped(desk)
+
+
+@pytest.mark.parametrize("obstacle", ["directory", "symlink", "fifo"])
+def test_C20_a_log_path_that_is_something_else_is_refused_in_words(tmp_path: Path, obstacle: str) -> None:
+    directory = paths.prepare_directory(tmp_path / "run")
+    path = directory / paths.LOG_NAME
+    {"directory": path.mkdir, "symlink": lambda: path.symlink_to(tmp_path / "x"), "fifo": lambda: os.mkfifo(path)}[obstacle]()
+    with pytest.raises(RequestError) as caught:
+        connect_or_start(directory)
+    assert caught.value.code == "start_failed"
+    assert caught.value.detail == f"{paths.LOG_NAME} in the runtime directory cannot be written: {WHY[obstacle]}"
+
+
+# ---- crowds -----------------------------------------------------------------------------------------------------------
+
+
+def test_C23_a_thousand_idle_clients_and_a_slow_loris_disturb_nobody(own: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    with desk_of(own) as desk, ExitStack() as stack:
+        node, before = desk.node_os_pid(), descriptors_beyond(desk)
+        idle = [stack.enter_context(dial(desk)) for _ in range(1000)]
+        for sock in idle:
+            greeted(sock)
+        slow = stack.enter_context(dial(desk))
+        slow.settimeout(0.1)
+        waits, whole, gone = [], hello(), False
+        for at in range(len(whole)):  # a byte every tenth of a second: the whole hello takes longer than the deadline
+            started = time.perf_counter()
+            assert desk.client.call("ada", ["state", None]) == desk.before["ada"]
+            assert desk.client.whereis("ada") is not None
+            waits.append(time.perf_counter() - started)
+            send(slow, whole[at : at + 1])
+            try:
+                gone = bool(slow.recv(1, socket.MSG_PEEK))
+                break
+            except TimeoutError:
+                pass
+        assert gone
+        slow.settimeout(WAIT_S)
+        assert farewell_of(slow) == Farewell("timeout", "no hello")
+        with capsys.disabled():
+            print(f"\nC23: beside 1,000 idle clients call and whereis: {sorted(waits)[len(waits) // 2] * 1e3:.2f} ms (median)")
+        stack.close()
+        assert (desk.node_os_pid(), descriptors_beyond(desk)) == (node, before)
+
+
 # ---- what the tests share ---------------------------------------------------------------------------------------------
 
 
@@ -160,6 +301,12 @@ def resource_limit(os_pid: int, limit: int) -> None:
 
 def first_frame(sock: socket.socket) -> object:
     return ANSWERS.decode(frame_of(sock))
+
+
+def await_pool(desk: Desk) -> None:
+    """Until no fork is under way and none is wanted."""
+    while sum(row["phase"] == "warm" for row in desk.client.processes()) < POOL:
+        pass
 
 
 def spawn_many(desk: Desk) -> tuple[str, str]:
@@ -184,6 +331,12 @@ def start_session(desk: Desk, session: str) -> tuple[str, str]:
     with pytest.raises(RequestError) as caught:
         desk.client.start_session(ChildSpec(id=session, process=ProcessSpec(WITNESS, [desk.name], name=session)))
     return caught.value.code, caught.value.detail
+
+
+def await_dropped(desk: Desk) -> None:
+    """Until the status shows that lines of the log are lost; every client that comes and goes costs some."""
+    while not desk.client.node("status")["log_dropped"]:
+        Client.connect(desk.daemon.directory, WAIT_S).close()
 
 
 def replace_zygote(daemon: Daemon) -> None:
