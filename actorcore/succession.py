@@ -29,6 +29,8 @@ class Succession(msgspec.Struct):
     spare_due_s: float = 0.0
     took_over_s: float = 0.0
     serving_s: float | None = None
+    looked_s: float = 0.0
+    fair_since_s: float = 0.0
 
     def on_spare_started(self, now_s: float) -> None:
         """It has READY_S to import its code."""
@@ -63,6 +65,12 @@ class Succession(msgspec.Struct):
         return now_s >= self.spare_due_s
 
     def silent_s(self, stamp_s: float, now_s: float) -> float | None:
-        """For how long the node has made no turn, when that is too long; ``stamp_s`` is its last one by the ledger."""
-        silent_s = now_s - max(stamp_s, self.took_over_s)
+        """For how long the node has made no turn, when that is too long; ``stamp_s`` is its last one by the ledger.
+
+        Time in which nobody looked here does not count: whatever froze the guardian may have frozen the node too.
+        """
+        if now_s - self.looked_s > HANG_S / 2:
+            self.fair_since_s = now_s
+        self.looked_s = now_s
+        silent_s = now_s - max(stamp_s, self.took_over_s, self.fair_since_s)
         return silent_s if silent_s > HANG_S else None

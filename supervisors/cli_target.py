@@ -58,8 +58,10 @@ def with_pid(client: Client, row: dict[str, Term]) -> dict[str, object]:
 
 
 def process_row(client: Client, row: dict[str, Term]) -> dict[str, object]:
-    """As :func:`with_pid`, with ``state``: the phase of its life, or ``stopped`` by job control."""
-    state = "stopped" if row.get("stopped") else row.get("phase", row.get("state"))
+    """As :func:`with_pid`, with ``state``: the phase of its life, or ``stopped`` by job control, as long as that is no hang."""
+    state = row.get("phase", row.get("state"))
+    if row.get("stopped") and state != "unresponsive":
+        state = "stopped"
     return {**with_pid(client, row), "state": state}
 
 

@@ -196,6 +196,18 @@ def test_timeouts_may_be_of_any_length(timeout_s: float) -> None:
     assert world.looks <= 11
 
 
+def test_D2_a_node_that_did_not_run_itself_gives_everybody_his_time_again() -> None:
+    """After a freeze of the whole machine, or a node that was stopped, nobody else is to blame."""
+    world = World()
+    stopped, busy = world.start(ProcessSpec("m:f", when_hung="kill")), world.start(ProcessSpec("m:f", busy_timeout_s=5.0))
+    world.busy[busy] = world.now
+    world.do(Stopped(stopped))
+    world.now += 1000.0
+    assert without_reports(world.do(Ticked())) == []
+    assert world.run(STOPPED_LIMIT_S) == [*hung(stopped, "stopped", world), Kill(stopped)]
+    assert world.run(5.0) == hung(busy, "busy", world)
+
+
 def test_an_answer_about_the_dead_or_the_stopped_changes_nothing() -> None:
     world = World()
     serial = world.start(ProcessSpec("m:f", busy_timeout_s=1.0))

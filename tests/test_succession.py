@@ -60,15 +60,32 @@ def test_a_spare_that_is_not_ready_in_time_is_late() -> None:
     assert [succession.is_spare_late(at) for at in (5.0, 4.9 + READY_S, 5.0 + READY_S)] == [False, False, True]
 
 
+def watched(succession: Succession, stamp_s: float, until_s: float) -> float | None:
+    """What a guardian that looks every second says at ``until_s``."""
+    at_s = succession.looked_s
+    while at_s + 1.0 < until_s:
+        at_s += 1.0
+        succession.silent_s(stamp_s, at_s)
+    return succession.silent_s(stamp_s, until_s)
+
+
 def test_a_node_hangs_when_it_has_not_stamped_for_longer_than_the_limit() -> None:
-    succession = Succession()
+    succession = Succession(looked_s=200.0)
     succession.on_took_over(100.0)
-    assert succession.silent_s(200.0, 200.0 + HANG_S) is None
-    assert succession.silent_s(200.0, 200.1 + HANG_S) == 200.1 + HANG_S - 200.0
+    assert watched(succession, 200.0, 200.0 + HANG_S) is None
+    assert watched(succession, 200.0, 200.5 + HANG_S) == 0.5 + HANG_S
 
 
 def test_the_stamp_of_the_predecessor_does_not_count_against_a_node() -> None:
-    succession = Succession()
+    succession = Succession(looked_s=100.0)
     succession.on_took_over(100.0)
-    assert succession.silent_s(1.0, 100.0 + HANG_S) is None
-    assert succession.silent_s(0.0, 106.0) == 6.0
+    assert watched(succession, 1.0, 100.0 + HANG_S) is None
+    assert watched(succession, 0.0, 106.0) == 6.0
+
+
+def test_D2_time_in_which_the_guardian_was_frozen_too_does_not_count() -> None:
+    succession = Succession(looked_s=100.0)
+    assert watched(succession, 103.0, 104.0) is None
+    assert succession.silent_s(103.0, 1000.0) is None, "a suspend, or the whole tree was stopped"
+    assert watched(succession, 103.0, 1000.0 + HANG_S) is None
+    assert watched(succession, 103.0, 1001.0 + HANG_S) == 1.0 + HANG_S

@@ -13,6 +13,7 @@ from actorcore.table.entry import Entry, Kind, Phase
 from actorcore.table.turn import Turn
 
 STOPPED_LIMIT_S = 1.5
+LATE_S = 1.0
 GRAIN_S = 0.1
 """Looks fall on multiples of this: those at many processes cost one event, and short timeouts no more than long ones."""
 UNRESPONSIVE: Reason = {"killed": "unresponsive"}
@@ -51,15 +52,20 @@ def continued(turn: Turn, entry: Entry) -> None:
 
 
 def due(turn: Turn) -> None:
-    """Time has passed."""
+    """Time has passed. Who judges LATE_S too late did not run himself, and whoever was frozen with him has his time again."""
+    at_s = turn.state.hangs.earliest()
+    is_late = at_s is not None and turn.now - at_s > LATE_S
     pages: dict[int, int] = {}
     for serial in turn.state.hangs.pop_due(turn.now):
         entry = turn.state.entries[serial]
-        if entry.stopped:
-            _hang(turn, entry, "stopped")
-        else:
-            pages[serial] = entry.page
+        if not entry.stopped:
             _look_later(turn, entry, turn.now)
+            if not is_late:
+                pages[serial] = entry.page
+        elif is_late:
+            turn.state.hangs.set(serial, turn.now + STOPPED_LIMIT_S)
+        else:
+            _hang(turn, entry, "stopped")
     if pages:
         turn.effects.append(Look(pages))
 
