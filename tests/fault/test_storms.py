@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Size, Tell
 from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of, send_signal, watched
 
 STORM = 2_000_000
@@ -91,17 +92,11 @@ def storm(desk: Desk, count: int) -> str:
             f"median {took[len(took) // 2] * 1e3:.2f} ms, slowest {took[-1] * 1e3:.1f} ms")  # fmt: skip
 
 
-def test_A22_R7_two_million_signals_to_guardian_node_and_session_hang_nobody(own: Daemon) -> None:
+@pytest.mark.sized
+def test_A22_R7_two_million_signals_to_guardian_node_and_session_hang_nobody(own: Daemon, size: Size, tell: Tell) -> None:
     with desk_of(own) as desk:
-        print(storm(desk, STORM))
-
-
-@pytest.mark.torture
-@pytest.mark.timeout(900)
-def test_A22_R7_a_hundred_storms_hang_nobody(own: Daemon) -> None:
-    with desk_of(own) as desk:
-        for _ in range(100):
-            print(storm(desk, STORM))
+        for _ in range(size("R7_STORMS", 1, 10, 100)):
+            tell(f"R7: {storm(desk, STORM)}")
 
 
 def test_A22_a_storm_of_hangups_ends_with_a_reloaded_node(own: Daemon) -> None:
@@ -114,7 +109,7 @@ def test_A22_a_storm_of_hangups_ends_with_a_reloaded_node(own: Daemon) -> None:
         assert desk.client.call("victim", ["state", None], WAIT_S) == [session, 0]
 
 
-def test_A9_A22_a_storm_of_stops_and_continues_harms_nobody_else(own: Daemon) -> None:
+def test_A9_A22_a_storm_of_stops_and_continues_harms_nobody_else(own: Daemon, tell: Tell) -> None:
     with desk_of(own) as desk:
         session, other, node = desk.start("victim"), desk.start("other"), desk.node_os_pid()
         ref = desk.client.monitor("victim")
@@ -124,10 +119,10 @@ def test_A9_A22_a_storm_of_stops_and_continues_harms_nobody_else(own: Daemon) ->
         assert desk.client.call("victim", ["state", None], WAIT_S) == [session, 0]
         assert desk.client.call("other", ["state", None]) == [other, 0]
         assert (desk.client.demonitor(ref), desk.row("victim")["restarts"], desk.node_os_pid()) == (True, 0, node)
-        print(f"{len(took)} answers meanwhile, slowest {max(took) * 1e3:.1f} ms")
+        tell(f"A9: {len(took)} answers meanwhile, slowest {max(took) * 1e3:.1f} ms")
 
 
-def test_A11_R6_fifty_daemonised_grandchildren_are_gone_when_their_session_s_death_is_told(desk: Desk) -> None:
+def test_A11_R6_fifty_daemonised_grandchildren_are_gone_when_their_session_s_death_is_told(desk: Desk, tell: Tell) -> None:
     os_pid = desk.start("victim")
     offspring = desk.client.call("victim", ["offspring", 50], WAIT_S)
     ref = desk.client.monitor("victim")
@@ -138,13 +133,13 @@ def test_A11_R6_fifty_daemonised_grandchildren_are_gone_when_their_session_s_dea
         took = time.monotonic() - began
         assert [os_pid for os_pid in offspring if Path(f"/proc/{os_pid}").exists()] == [], "not even as a zombie"
         assert len(handles) == 50
-    print(f"50 grandchildren gone {took * 1e3:.1f} ms after the kill")
+    tell(f"R6: 50 grandchildren gone {took * 1e3:.1f} ms after the kill")
     desk.await_up("victim")
 
 
 @pytest.mark.parametrize("when", ["complete", "exploding"])
 def test_C18_R6_a_bomb_of_five_hundred_processes_is_gone_when_its_session_s_death_is_told(
-    desk: Desk, tmp_path: Path, when: str
+    desk: Desk, tmp_path: Path, tell: Tell, when: str
 ) -> None:
     """Half of its processes have sessions of their own. All hold the FIFO, so its end tells that none is left."""
     os_pid, fifo = desk.start("victim"), tmp_path / "bomb"
@@ -163,5 +158,5 @@ def test_C18_R6_a_bomb_of_five_hundred_processes_is_gone_when_its_session_s_deat
         while piece := reader.read(4096):
             count += len(piece)
         assert piece == b"", "somebody holds the other end"
-    print(f"bomb of {count} processes ({when}) gone {took * 1e3:.1f} ms after the kill")
+    tell(f"R6: bomb of {count} processes ({when}) gone {took * 1e3:.1f} ms after the kill")
     desk.await_up("victim")
