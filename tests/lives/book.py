@@ -30,6 +30,7 @@ from actorcore.requests import (
     Whereis,
 )
 from actorcore.signals import (
+    EVERYTHING,
     Answer,
     Asked,
     Begin,
@@ -81,7 +82,7 @@ class Book(NameBook):
         self.forgets: set[int] = set()
         self.doomed: set[int] = set()
         self.ending: list[Party] = []
-        self.last_words: list[tuple[Party, int, Any]] = []
+        self.last_words: list[tuple[Party, Exit]] = []
         self.ended: dict[int, Party] = {}
 
     # ---- events: what must follow -----------------------------------------------------------------------------------
@@ -120,9 +121,9 @@ class Book(NameBook):
         if body.reason == "kill":
             self._doom(target, "killed")
         elif target.traps:
-            target.exits.append((asker.serial, body.reason))
+            target.exits.append(Exit(asker.serial, body.reason, 0, number))
         elif body.reason != "normal" or target is asker:
-            self._end_by_signal(target, asker.serial, body.reason)
+            self._end_by_signal(target, Exit(asker.serial, body.reason, 0, number))
 
     def _link(self, asker: Party, number: int, body: Link) -> None:
         target = self._living(body.to)
@@ -132,7 +133,7 @@ class Book(NameBook):
             asker.waits[number] = (True, None)
         elif asker.traps:
             asker.waits[number] = (True, None)
-            asker.exits.append((body.to, "noproc"))
+            asker.exits.append(Exit(body.to, "noproc", EVERYTHING))
         else:
             asker.waits[number] = (None, ("process_not_alive", "noproc"))
 
@@ -350,13 +351,13 @@ class Book(NameBook):
         else:
             self.ending.append(party)
 
-    def _end_by_signal(self, party: Party, frm: int, reason: Any) -> None:
+    def _end_by_signal(self, party: Party, signal: Exit) -> None:
         if party.kind == "client" and party.alive:
-            party.exits.append((frm, reason))
+            party.exits.append(signal)
             if party.is_reachable():
-                self.last_words.append((party, frm, reason))
+                self.last_words.append((party, signal))
         if party.phase != "refused":  # it is ending already, with the reason that its starter was told
-            self._doom(party, reason)
+            self._doom(party, signal.reason)
 
     def _end(self, party: Party, reason: Any, refusal: tuple[str, Any] | None = None) -> None:
         serial = party.serial
@@ -381,9 +382,9 @@ class Book(NameBook):
             if not partner.alive:
                 continue
             if partner.traps:
-                partner.exits.append((serial, reason))
+                partner.exits.append(Exit(serial, reason, EVERYTHING))
             elif reason != "normal":
-                self._end_by_signal(partner, serial, reason)
+                self._end_by_signal(partner, Exit(serial, reason, EVERYTHING))
         for other in party.peers:
             peer = self.parties[other]
             del peer.peers[serial]
@@ -401,8 +402,8 @@ class Book(NameBook):
             left = (self.spawning, self.kills, self.publishes, self.retracts, self.forgets)
             raise AssertionError(f"no effect: {left}")
         if self.last_words:
-            for party, frm, reason in self.last_words:
-                assert (frm, reason) not in party.exits, f"{party.serial} ends without the EXIT {frm, reason} that ended it"
+            for party, signal in self.last_words:
+                assert signal not in party.exits, f"{party.serial} ends without the EXIT that ended it: {signal}"
             self.last_words.clear()
         self.is_refill = False
         if self.doomed or self.ended:
@@ -448,11 +449,11 @@ class Book(NameBook):
                 for ref in refs:
                     expected = party.downs.pop(ref, None)
                     assert expected == (pid, reason), f"{party.serial}: DOWN {ref} of {pid, reason}, due was {expected}"
-            case Exit(frm, reason):
+            case Exit(frm):
                 assert frm not in self.retracts or not self.is_death, f"{party.serial} is told of {frm}, which is still found"
                 if frm not in self.residents:
-                    assert (frm, reason) in party.exits, f"{party.serial}: EXIT {frm, reason}, due were {party.exits}"
-                    party.exits.remove((frm, reason))
+                    assert body in party.exits, f"{party.serial}: {body}, due were {party.exits}"
+                    party.exits.remove(body)
             case PeerDown(peer, reason):
                 expected = party.peer_downs.pop(peer, None)
                 assert expected == reason, f"{party.serial}: PeerDown {peer, reason}, due was {expected}"

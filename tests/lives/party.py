@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from actorcore.signals import Exit
 from actorcore.words import ProcessSpec
 
 
@@ -108,7 +109,7 @@ class Party:
         self.peers: dict[int, None] = {}
         self.waits: dict[int, Any] = {}
         self.downs: dict[int, tuple[int, Any]] = {}
-        self.exits: list[tuple[int, Any]] = []
+        self.exits: list[Exit] = []
         self.peer_downs: dict[int, Any] = {}
         self.gaps: set[int] = set()
 
