@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from actorcore.errors import CODES
 from supervisors import cli
 from supervisors.client import Client
 from tests.daemon_fixture import ROOT, WAIT_S, Daemon, await_deaths, descendants, send_signal, still_there, watched
@@ -88,6 +89,7 @@ def test_what_is_refused_is_a_code_on_stderr_and_loses_nothing(line: Output, wor
     sessions = json.loads(line.out)
     line.run("call", "ada", '["add", 1]')
     assert line.run(*words) == 1
+    assert error in CODES
     assert (line.out, line.err.split(": ")[:2]) == ("", ["error", error])
     assert line.err.count("\n") == 1
     line.run("ls", "--sessions", "--json")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +31,8 @@ IDLE = "tests.fault.actors:Witness"
 ROLES = ("node", "zygote", "birth")
 POOL = 8
 MAX_NTH = 4
+OWN_DESCRIPTORS = {"0": "null", "1": "N.log", "2": "N.log", "3": "socket:[N]", "4": "anon_inode:[eventpoll]"}
+"""Its log, its control socket and its epoll: of nobody else's."""
 DEATHS = {"kill": "killed", "exit": '{"exit":1}', "eio": '{"exit":1}', "enospc": '{"exit":1}'}
 """What is told of a child that is struck between Born and its init."""
 AFTER_BOOT = {
@@ -90,6 +94,13 @@ def end_newborn(desk: Desk) -> None:
         desk.signal("newborn", int(str(row["os_pid"])), signal.SIGKILL)
 
 
+def descriptors_of_newborn(desk: Desk) -> dict[str, str]:
+    """What each descriptor of the newborn is."""
+    (os_pid,) = [row["os_pid"] for row in desk.client.processes() if row["name"] == "newborn"]
+    folder = f"/proc/{os_pid}/fd"
+    return {fd: re.sub(r"\d+", "N", os.readlink(f"{folder}/{fd}")).rpartition("/")[2] for fd in os.listdir(folder)}
+
+
 def newborns(desk: Desk) -> list[tuple[object, object]]:
     """Serial and phase of every process that there is now for the spawn."""
     return [(row["serial"], row["phase"]) for row in desk.client.processes() if row["name"] == "newborn"]
@@ -147,6 +158,7 @@ def test_B1_B2_B3_B7_a_process_struck_at_a_point_of_a_birth(armed: Armed, desk: 
         pid = desk.client.whereis("newborn")
         assert pid is not None
         assert pid.serial == told
+        assert descriptors_of_newborn(desk) == OWN_DESCRIPTORS
     assert point in armed.passed()
     if point in ("birth.born", "birth.begun", "birth.booted"):
         assert (newborns(desk), desk.client.whereis("newborn")) == ([], None)
