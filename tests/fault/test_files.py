@@ -1,0 +1,231 @@
+"""RELIABILITY D5, D8, D9, F12'-F15', S1-S4: what may stand around the daemon in the file system, and who may come in."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actorcore.frames import Farewell
+from supervisors import paths, place
+from supervisors.client import Client
+from tests.daemon_fixture import (
+    ROOT,
+    WAIT_S,
+    Daemon,
+    Desk,
+    await_deaths,
+    descendants,
+    descriptors_beyond,
+    desk_of,
+    send_signal,
+    watched,
+)
+from tests.fault.wire import ANSWERS, dial
+
+NOBODY_UID = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+
+
+def second_start(directory: Path) -> tuple[int, str]:
+    """Exit status of a daemon that is started on ``directory``, and its last words."""
+    argv = [sys.executable, "-m", "supervisors.daemon", "--dir", str(directory)]
+    done = subprocess.run(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=WAIT_S, check=False)
+    return done.returncode, done.stderr
+
+
+def in_child(uid: int, act: Callable[[], bytes]) -> bytes:
+    """What ``act`` returns, called in a child with this uid; an OSError gives the errno's name."""
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            said = act()
+        except OSError as error:
+            said = type(error).__name__.encode()
+        os.write(writer, said)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as told:
+        said = told.read()
+    os.waitpid(child, 0)
+    return said
+
+
+# ---- what stands in the socket's place --------------------------------------------------------------------------------
+
+
+def test_F12_the_socket_of_a_daemon_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "run") as own:
+        with watched(list(descendants(own.guardian_pid))) as handles:
+            send_signal(own.guardian_pid, signal.SIGKILL)
+            own.process.wait()
+            assert await_deaths(handles)
+        assert (own.directory / paths.SOCKET_NAME).is_socket()
+        own.start()
+        with Client.connect(own.directory, WAIT_S) as client:
+            assert client.node("status")["generation"] == 1
+
+
+@pytest.mark.parametrize("kind", ["file", "link to a file", "link to a socket", "directory", "fifo"])
+def test_F12_what_is_not_a_socket_is_left_there_and_no_daemon_starts(tmp_path: Path, kind: str) -> None:
+    directory = paths.prepare_directory(tmp_path / "run")
+    path, other = directory / paths.SOCKET_NAME, tmp_path / "other"
+    with socket.socket(socket.AF_UNIX) as elsewhere:
+        elsewhere.bind(str(other))
+        {
+            "file": lambda: path.write_text("mine"),
+            "link to a file": lambda: path.symlink_to(ROOT / "README.md"),
+            "link to a socket": lambda: path.symlink_to(other),
+            "directory": path.mkdir,
+            "fifo": lambda: os.mkfifo(path),
+        }[kind]()
+        before = os.lstat(path)
+        status, said = second_start(directory)
+    assert (status, said) == (1, "not_permitted: actorcore.sock in the runtime directory is not a socket\n")
+    assert os.lstat(path) == before
+    assert other.is_socket()
+
+
+@needs_root
+def test_F12_a_socket_of_another_user_is_left_there(tmp_path: Path) -> None:
+    directory = paths.prepare_directory(tmp_path / "run")
+    with socket.socket(socket.AF_UNIX) as theirs, paths.socket_address(directory) as address:
+        theirs.bind(address)
+        os.chown(directory / paths.SOCKET_NAME, NOBODY_UID, NOBODY_UID)
+        refusal = f"not_permitted: actorcore.sock in the runtime directory belongs to uid {NOBODY_UID}\n"
+        assert second_start(directory) == (1, refusal)
+        assert (directory / paths.SOCKET_NAME).is_socket()
+
+
+def test_F13_a_second_daemon_says_who_runs_already_and_touches_nothing(own: Daemon) -> None:
+    with desk_of(own) as desk:
+        before = os.lstat(own.directory / paths.SOCKET_NAME), desk.node_os_pid()
+        assert second_start(own.directory) == (100, f"already_exists: already running pid {own.guardian_pid}\n")
+        assert (os.lstat(own.directory / paths.SOCKET_NAME), desk.node_os_pid()) == before
+
+
+def test_D5_the_pid_of_a_living_stranger_in_the_lock_file_means_nothing(tmp_path: Path) -> None:
+    directory = paths.prepare_directory(tmp_path / "run")
+    (directory / place.LOCK_NAME).write_text(f"{os.getpid()}\n")
+    with Daemon(directory) as own, Client.connect(directory, WAIT_S) as client:
+        assert client.node("status")["generation"] == 1
+        assert (directory / place.LOCK_NAME).read_text() == f"{own.guardian_pid}\n"
+
+
+# ---- the runtime directory --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o755, 0o710])
+def test_F14_a_directory_that_others_may_enter_starts_no_daemon(tmp_path: Path, mode: int) -> None:
+    directory = tmp_path / "run"
+    directory.mkdir()
+    directory.chmod(mode)
+    assert second_start(directory) == (1, f"not_permitted: runtime directory {directory} has mode {mode:04o}, not 0700\n")
+    assert os.listdir(directory) == []
+
+
+def test_F14_a_symbolic_link_starts_no_daemon(tmp_path: Path) -> None:
+    paths.prepare_directory(tmp_path / "real")
+    (tmp_path / "run").symlink_to(tmp_path / "real")
+    assert second_start(tmp_path / "run") == (1, f"not_permitted: runtime directory {tmp_path / 'run'} is a symbolic link\n")
+    assert os.listdir(tmp_path / "real") == []
+
+
+@needs_root
+def test_F14_a_directory_of_another_user_starts_no_daemon(tmp_path: Path) -> None:
+    directory = paths.prepare_directory(tmp_path / "run")
+    os.chown(directory, NOBODY_UID, NOBODY_UID)
+    assert second_start(directory) == (1, f"not_permitted: runtime directory {directory} belongs to uid {NOBODY_UID}, not to 0\n")
+
+
+def test_F14_S1_a_missing_directory_is_made_for_us_alone(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "run") as own:
+        assert stat.S_IMODE(os.lstat(own.directory).st_mode) == 0o700
+        modes = {path.name: stat.S_IMODE(path.lstat().st_mode) & 0o077 for path in own.directory.rglob("*")}
+        assert modes == dict.fromkeys(modes, 0)
+
+
+def test_F15_a_socket_path_of_any_length_works(tmp_path: Path) -> None:
+    (tmp_path / ("d" * 120)).mkdir()
+    with Daemon(tmp_path / ("d" * 120) / ("e" * 120)) as own:
+        own.bystanders()
+        with desk_of(own) as desk:
+            node = desk.node_os_pid()
+            send_signal(node, signal.SIGKILL)  # the client finds the same path again
+            while desk.node_os_pid() == node:
+                pass
+
+
+def test_S3_the_socket_has_its_mode_from_birth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even under umask 0, and without a chmod of the path, which would come too late."""
+    directory = paths.prepare_directory(tmp_path / "run")
+    monkeypatch.setattr(os, "chmod", None)
+    before = os.umask(0)
+    try:
+        with place.listen(directory):
+            assert stat.S_IMODE(os.lstat(directory / paths.SOCKET_NAME).st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_S2_no_socket_of_the_daemon_is_abstract(own: Daemon) -> None:
+    inodes = {os.stat(f"/proc/{os_pid}/fd/{fd}").st_ino for os_pid in (own.guardian_pid, *descendants(own.guardian_pid))
+              for fd in os.listdir(f"/proc/{os_pid}/fd") if os.path.exists(f"/proc/{os_pid}/fd/{fd}")}  # fmt: skip
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    assert [fields[7] for fields in lines if len(fields) > 7 and int(fields[6]) in inodes and fields[7].startswith("@")] == []
+
+
+# ---- who comes in -----------------------------------------------------------------------------------------------------
+
+
+@needs_root
+def test_S1_D8_another_user_does_not_reach_the_socket(desk: Desk) -> None:
+    def act() -> bytes:
+        dial(desk).close()
+        return b"connected"
+
+    assert in_child(NOBODY_UID, act) == b"PermissionError"
+
+
+@needs_root
+def test_S4_D8_another_user_who_reaches_it_all_the_same_is_refused_before_a_byte_is_read(own: Daemon) -> None:
+    with desk_of(own) as desk:
+        before = descriptors_beyond(desk)
+        for path, mode in ((own.directory, 0o711), (own.directory / paths.SOCKET_NAME, 0o666)):
+            os.chmod(path, mode)
+        opened = [path for path in own.directory.parents if not path.stat().st_mode & 0o001]
+        for path in opened:
+            os.chmod(path, path.stat().st_mode | 0o001)
+        try:
+            said = in_child(NOBODY_UID, lambda: dial(desk).recv(1000))
+        finally:
+            for path in opened:
+                os.chmod(path, path.stat().st_mode & ~0o001)
+            os.chmod(own.directory, 0o700)
+        assert ANSWERS.decode(said[4:]) == Farewell("not_permitted", "this daemon serves another user")
+        assert descriptors_beyond(desk) == before
+
+
+def test_D9_a_peer_that_is_dead_before_it_is_accepted_leaves_nothing(desk: Desk) -> None:
+    node, before = desk.node_os_pid(), descriptors_beyond(desk)
+
+    def act() -> bytes:
+        dial(desk).sendall(b"\0")  # it dies with this connection open
+        return b"connected"
+
+    send_signal(node, signal.SIGSTOP)
+    try:
+        assert in_child(os.geteuid(), act) == b"connected"
+    finally:
+        send_signal(node, signal.SIGCONT)
+    assert (desk.node_os_pid(), descriptors_beyond(desk)) == (node, before)
