@@ -1,0 +1,198 @@
+"""The listener alone, with a reception that the test plays: deadlines in virtual time, debts, refusals."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from actorcore.errors import ProtocolError
+from actorcore.frames import PROTOCOL_VERSION, Downlink, Farewell, Got, Hello, Numbered, Uplink, Welcome, encoder
+from actorcore.runtime import clock, listener as listener_module
+from actorcore.runtime.listener import FRAME_S, HANDSHAKE_S, MAX_OWED_BYTES, Listener
+from actorcore.runtime.reception import Reception
+from actorcore.signals import Answer, Whereis
+
+SERIAL = 7
+HELLO = encoder.encode(Hello(PROTOCOL_VERSION))
+WHEREIS = encoder.encode([Numbered(1, Whereis("ada"))])
+
+
+def framed(body: bytes) -> bytes:
+    return len(body).to_bytes(4, "big") + body
+
+
+class Played(Reception):
+    """Admits whoever says hello as SERIAL, and remembers what is heard and missed."""
+
+    def __init__(self) -> None:
+        self.heard: list[Uplink] = []
+        self.missed: list[tuple[int, bool]] = []
+
+    def greet(self, hello: Hello, os_pid: int, admit: Callable[[Welcome], None]) -> Farewell | None:
+        admit(Welcome(PROTOCOL_VERSION, 1, SERIAL, b""))
+        return None
+
+    def hear(self, serial: int, message: Uplink) -> None:
+        self.heard.append(message)
+
+    def miss(self, serial: int, is_over: bool) -> None:
+        self.missed.append((serial, is_over))
+
+
+class World:
+    """A listener on a real socket, and one client of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.reception = Played()
+        self.poller = select.epoll()
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(path))
+        listening.listen()
+        listening.setblocking(False)
+        self.listener = Listener(listening, self.poller, self.reception)
+        self.client = socket.socket(socket.AF_UNIX)
+        self.client.connect(str(path))
+        self.client.setblocking(False)
+        self.listener.accept()
+
+    def say(self, data: bytes) -> None:
+        self.client.sendall(data)
+        self.turn()
+
+    def turn(self) -> None:
+        for fd, mask in self.poller.poll(0):
+            self.listener.ready(fd, mask)
+        self.listener.flush()
+
+    def read(self) -> bytes:
+        data = b""
+        try:
+            while some := self.client.recv(1 << 20):
+                data += some
+        except BlockingIOError:
+            pass
+        return data
+
+    def is_open(self) -> bool:
+        return bool(self.listener.by_fd)
+
+    def close(self) -> None:
+        for connection in list(self.listener.by_fd.values()):
+            self.listener._forget(connection)
+        os.close(self.listener._reserve)
+        self.listener.sock.close()
+        self.poller.close()
+        self.client.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path / "s")
+    yield made
+    made.close()
+
+
+def test_C23_a_hello_must_come_whole_within_its_deadline_however_often_a_byte_comes(world: World) -> None:
+    begun = clock.monotonic_s()
+    for at in range(len(HELLO)):
+        world.say(framed(HELLO)[at : at + 1])
+    world.listener.expire(begun + HANDSHAKE_S - 0.1)
+    assert world.is_open()
+    world.listener.expire(clock.monotonic_s() + HANDSHAKE_S)
+    assert not world.is_open()
+    assert msgspec.msgpack.decode(world.read()[4:], type=Farewell) == Farewell("timeout", "no hello")
+    assert world.reception.missed == []
+
+
+def test_E3_half_a_frame_must_become_a_whole_one_in_time_and_its_client_may_return(world: World) -> None:
+    world.say(framed(HELLO))
+    assert world.listener.next_deadline() is None
+    half = clock.monotonic_s()
+    world.say(framed(WHEREIS)[:9])
+    world.say(framed(WHEREIS)[9:12])
+    assert half + FRAME_S <= world.listener.next_deadline() < clock.monotonic_s() + FRAME_S  # type: ignore[operator]
+    world.listener.expire(half + FRAME_S - 0.1)
+    assert (world.is_open(), world.reception.heard) == (True, [])
+    world.listener.expire(clock.monotonic_s() + FRAME_S)
+    assert (world.is_open(), world.reception.missed, world.reception.heard) == (False, [(SERIAL, False)], [])
+
+
+def test_E3_a_frame_that_comes_in_two_halves_is_one_and_owes_nothing_more(world: World) -> None:
+    world.say(framed(HELLO))
+    world.say(framed(WHEREIS)[:9])
+    world.say(framed(WHEREIS)[9:])
+    assert (world.reception.heard, world.listener.next_deadline()) == ([Numbered(1, Whereis("ada"))], None)
+
+
+def test_a_next_half_has_a_deadline_of_its_own(world: World) -> None:
+    world.say(framed(HELLO))
+    world.say(framed(WHEREIS)[:9])
+    first = world.listener.next_deadline()
+    world.say(framed(WHEREIS)[9:] + framed(WHEREIS)[:9])
+    assert world.listener.next_deadline() > first  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("reads", [False, True], ids=["reads nothing", "reads, acknowledges nothing"])
+def test_C21_who_owes_too_much_is_cut_and_may_return(world: World, reads: bool) -> None:
+    world.say(framed(HELLO))
+    body, sent = Answer(1, "x" * 50_000), 0
+    while world.is_open():
+        sent += 1
+        assert sent * 50_000 < 2 * MAX_OWED_BYTES
+        world.listener.deliver(SERIAL, Downlink(sent, body))
+        world.listener.flush()
+        if reads:
+            world.read()
+    assert (sent, world.reception.missed) == (MAX_OWED_BYTES // len(encoder.encode([Downlink(999, body)])) + 1, [(SERIAL, False)])
+
+
+def test_who_acknowledges_owes_nothing(world: World) -> None:
+    world.say(framed(HELLO))
+    for seq in range(1, 400):
+        world.listener.deliver(SERIAL, Downlink(seq, Answer(1, "x" * 50_000)))
+        world.listener.flush()
+        world.read()
+        world.say(framed(encoder.encode([Got(seq)])))
+    assert (world.is_open(), world.reception.missed) == (True, [])
+
+
+def test_a_farewell_follows_what_was_to_be_said_and_its_client_may_not_return(world: World) -> None:
+    world.say(framed(HELLO))
+    world.read()
+    world.listener.deliver(SERIAL, Downlink(1, Answer(1, True)))
+    world.say(framed(b"\xc1"))
+    answer, farewell = framed(encoder.encode([Downlink(1, Answer(1, True))])), world.read()
+    assert farewell.startswith(answer)
+    assert msgspec.msgpack.decode(farewell[len(answer) + 4 :], type=Farewell).code == "protocol_error"
+    assert world.reception.missed == [(SERIAL, True)]
+
+
+def test_the_connection_of_a_client_that_has_ended_ends_and_nobody_is_missed(world: World) -> None:
+    world.say(framed(HELLO))
+    world.read()
+    world.listener.end(SERIAL)
+    assert msgspec.msgpack.decode(world.read()[4:], type=Farewell) == Farewell("expired", "this client has ended")
+    assert (world.is_open(), world.reception.missed) == (False, [])
+
+
+def test_S18_connections_beyond_the_cap_are_refused_with_a_word(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener_module, "MAX_CONNECTIONS", 1)
+    with socket.socket(socket.AF_UNIX) as another:
+        another.connect(str(tmp_path / "s"))
+        world.listener.accept()
+        said = another.recv(1000)
+    assert msgspec.msgpack.decode(said[4:], type=Farewell) == Farewell("resource_exhausted", "too many connections")
+
+
+@pytest.mark.parametrize("length", [0, listener_module.MAX_REQUEST_BYTES + 1, 2**31, 2**32 - 1])
+def test_E1_E2_a_length_that_cannot_be_is_refused_before_anything_is_kept(length: int) -> None:
+    with pytest.raises(ProtocolError, match=f"frame of {length} bytes"):
+        listener_module._frames(bytearray(length.to_bytes(4, "big")))
