@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
+from types import CoroutineType
 
 from actorcore.exit_reason import NORMAL, Reason, bounded_text
 from actorcore.frames import DECODE_ERRORS
-from actorcore.gen_server import Callback, GenServer, Rules
+from actorcore.gen_server import GenServer, Rules
 from actorcore.mailbox import Item, Raw, Timeout
 from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.async_process import AsyncProcess
@@ -99,32 +100,33 @@ async def _loop(process: AsyncProcess, rules: Rules) -> None:
     """Until ``rules.stop``: the continuation, else the next message, else the inactivity timeout."""
     status = process.status
     while rules.stop is None and not process.is_doomed():
-        todo = rules.continuation()
-        if todo is None:
+        todo = None
+        if rules.then is None:
             deadline_s = None if rules.timeout_s is None else monotonic_s() + rules.timeout_s
             item = await process.next_item(deadline_s) or Timeout()
             status.busy(monotonic_ns(), len(process.mailbox.items))
-            todo = await _decode(process, rules, item)
+            try:
+                todo = rules.callback(item)
+            except DECODE_ERRORS as error:
+                await _refuse(process, item, error)
         else:
             status.busy(monotonic_ns(), len(process.mailbox.items))
+            todo = rules.continuation()
         if todo is not None:
             function, arguments, frm = todo
-            result = await _result(function(*arguments))
+            returned = function(*arguments)
+            result = await (returned if type(returned) is CoroutineType else _result(returned))
             if frm is not None:
                 await process.make_room(frm.pid.serial)
             rules.conclude(result, frm)
         status.idle()
 
 
-async def _decode(process: AsyncProcess, rules: Rules, item: Item | Timeout) -> Callback | None:
-    """The callback for ``item``; a message of the wrong type is refused and harms nobody."""
-    try:
-        return rules.callback(item)
-    except DECODE_ERRORS as error:
-        if isinstance(item, Raw):
-            complain(f"message from {item.frm} refused: {bounded_text(str(error), 200)}")
-            await process.refuse(item)
-        return None
+async def _refuse(process: AsyncProcess, item: Item | Timeout, error: Exception) -> None:
+    """A message of the wrong type harms nobody."""
+    if isinstance(item, Raw):
+        complain(f"message from {item.frm} refused: {bounded_text(str(error), 200)}")
+        await process.refuse(item)
 
 
 async def _result(returned: object) -> object:

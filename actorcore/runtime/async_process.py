@@ -7,6 +7,8 @@ the lean process has as blocking waits are futures here, and every task of the l
 from __future__ import annotations
 
 import asyncio
+import math
+from _thread import get_ident
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -69,6 +71,9 @@ class AsyncProcess(Intake):
         self._asked: dict[int, asyncio.Future[Answer | None]] = {}
         self._for_item: list[asyncio.Future[None]] = []
         self._for_room: list[asyncio.Future[None]] = []
+        self._deadlines: dict[asyncio.Future[Any], float] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_s = math.inf
         self._eager = 0
         self._loop.add_reader(self._epoll.fileno(), self._read)
 
@@ -79,7 +84,8 @@ class AsyncProcess(Intake):
             self.pump(0.0, self.mailbox.oldest_awaited() if self.mailbox.is_full() else None)
         except ExitSelf as end:
             self.doom(end.reason)
-        _wake_all(self._for_room)
+        if self._for_room:
+            _wake_all(self._for_room)
         if self.mailbox.items:
             _wake_all(self._for_item)
 
@@ -98,11 +104,31 @@ class AsyncProcess(Intake):
         if deadline_s is None:
             await future
             return
-        timer = self._loop.call_later(max(0.0, deadline_s - monotonic_s()), _wake, future)
+        self._deadlines[future] = deadline_s
+        if deadline_s < self._alarm_s:
+            self._set_alarm(deadline_s)
         try:
             await future
         finally:
-            timer.cancel()
+            del self._deadlines[future]
+
+    def _set_alarm(self, at_s: float) -> None:
+        """One timer for all waits, which costs a wait less than one of its own; it may ring for one that is over."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_s = at_s
+        self._alarm = self._loop.call_later(max(0.0, at_s - monotonic_s()), self._ring)
+
+    def _ring(self) -> None:
+        now_s, self._alarm, self._alarm_s = monotonic_s(), None, math.inf
+        left_s = math.inf
+        for future, deadline_s in self._deadlines.items():
+            if deadline_s <= now_s:
+                _wake(future)
+            else:
+                left_s = min(left_s, deadline_s)
+        if left_s < math.inf:
+            self._set_alarm(left_s)
 
     async def _wait_among(self, waiting: list[asyncio.Future[None]], deadline_s: float | None) -> None:
         future = self._loop.create_future()
@@ -148,16 +174,16 @@ class AsyncProcess(Intake):
     # ---- messages ---------------------------------------------------------------------------------------------------
 
     async def call(self, to: Pid | str, request: object, timeout_s: float | None = 5.0) -> object:
-        peer = await self._resolve(to)
-        if peer is None:
-            raise CallFailed(NOPROC)
-        if peer == self._serial:
-            raise CallFailed("calling_self")
+        peer = to.serial if type(to) is Pid and to.instance == self._instance else await self._resolve(to)
+        if peer is None or peer == self._serial:
+            raise CallFailed(NOPROC if peer is None else "calling_self")
         deadline_s = _deadline(timeout_s)
         call = _AwaitedCall(peer, done=self._loop.create_future())
         number = self.mailbox.expect(call)
         try:
-            await self._post(peer, Call(number, request))  # type: ignore[arg-type]  # encoded in place of its Raw
+            if self._peers.channel_to(peer).is_full:
+                await self.make_room(peer)
+            self._post_now(peer, Call(number, request))  # type: ignore[arg-type]  # encoded in place of its Raw
             self._reconsider()
             await self._wait(call.done, deadline_s)
         finally:
@@ -205,7 +231,7 @@ class AsyncProcess(Intake):
             await self._wait_among(self._for_room, deadline_s)
 
     async def _post_to(self, to: Pid | str, message: Cast | Info) -> None:
-        peer = await self._resolve(to)
+        peer = to.serial if type(to) is Pid and to.instance == self._instance else await self._resolve(to)
         if peer == self._serial:
             body = msgspec.Raw(frames.encoder.encode(message.body))
             self._push(Raw(peer, type(message)(body)))
@@ -213,7 +239,8 @@ class AsyncProcess(Intake):
             await self._post(peer, message)
 
     async def _post(self, peer: int, message: Message) -> None:
-        await self.make_room(peer)
+        if self._peers.channel_to(peer).is_full:
+            await self.make_room(peer)
         self._post_now(peer, message)
 
     def post_reply(self, frm: From, value: object) -> None:
@@ -221,7 +248,8 @@ class AsyncProcess(Intake):
         self._post_now(frm.pid.serial, Reply(frm.number, value))  # type: ignore[arg-type]
 
     def _post_now(self, peer: int, message: Message) -> None:
-        self._stay_home()
+        if get_ident() != self._home:
+            self._stay_home()
         channel = self._peers.channel_to(peer)
         if self._batching:
             channel.post(message)
