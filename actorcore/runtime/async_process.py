@@ -1,13 +1,14 @@
 """The asyncio process: the API of whoever runs inside a loop, with waits that are awaited.
 
-The loop watches one descriptor, the epoll of the intake, so there is still one reader with one order of signals; what
-the lean process has as blocking waits are futures here, and every task of the loop may wait at the same time.
+The loop watches the sockets; what the lean process has as blocking waits are futures here, and every task of the loop may
+wait at the same time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import select
 from _thread import get_ident
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -24,6 +25,7 @@ from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.intake import FINISH_S, ExitSelf, Intake, running
+from actorcore.runtime.loop_poller import LoopPoller
 from actorcore.runtime.messaging import QUEUE_WAIT_S, Batch, value_of
 from actorcore.runtime.node_requests import REQUEST_WAIT_S, spec_of, value_of_answer
 from actorcore.runtime.status_page import fitting
@@ -63,6 +65,8 @@ class AsyncProcess(Intake):
     Meaning, bounds and errors are those of the methods of the same names of :class:`actorcore.runtime.process.Process`.
     """
 
+    _poller: LoopPoller
+
     def attach(self, main: asyncio.Task[Reason]) -> None:
         """Begin to read; ``main`` is the task whose result is the exit reason."""
         self._loop = main.get_loop()
@@ -75,24 +79,30 @@ class AsyncProcess(Intake):
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_s = math.inf
         self._eager = 0
-        self._loop.add_reader(self._epoll.fileno(), self._read)
+        self._poller.attach(self._loop, self._on_ready)
 
     # ---- reading and waiting ----------------------------------------------------------------------------------------
 
-    def _read(self) -> None:
+    def _new_poller(self) -> LoopPoller:
+        return LoopPoller()
+
+    def _on_ready(self, fd: int, mask: int) -> None:
         try:
-            self.pump(0.0, self.mailbox.oldest_awaited() if self.mailbox.is_full() else None)
+            if fd == self._control_fd:
+                self.on_control(mask)
+            else:
+                self._ready(fd, mask & select.EPOLLIN, mask & select.EPOLLOUT)
         except ExitSelf as end:
             self.doom(end.reason)
         if self._for_room:
             _wake_all(self._for_room)
         if self.mailbox.items:
+            self._reconsider()
             _wake_all(self._for_item)
 
     def _reconsider(self) -> None:
         """Whom a full mailbox keeps from being read may have changed."""
-        if self._peers.is_restricted:
-            self._read()
+        self.restrict(self.mailbox.oldest_awaited() if self.mailbox.is_full() else None)
 
     def _answered(self, answer: Answer) -> None:
         asked = self._asked.get(answer.number)
@@ -101,6 +111,8 @@ class AsyncProcess(Intake):
 
     async def _wait(self, future: asyncio.Future[Any], deadline_s: float | None) -> None:
         """Until ``future`` is done or the deadline has passed."""
+        if self._batching:
+            self._peers.flush_all()
         if deadline_s is None:
             await future
             return

@@ -1,8 +1,8 @@
-"""The intake of a process: one epoll over its control socket and its direct channels, whatever then waits for it.
+"""The intake of a process: its control socket and its direct channels under one poller, whatever then waits for it.
 
-``pump`` is the only reader, used by the idle loop and by every wait, so a process that waits for an answer or for room
-in a queue keeps reading what others send it: two processes that fill each other's queues get on. What arrives meanwhile
-waits in the mailbox in order.
+There is one reader, in the idle loop and in every wait, so a process that waits for an answer or for room in a queue
+keeps reading what others send it: two processes that fill each other's queues get on. What arrives meanwhile waits in
+the mailbox in order.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from actorcore.names import decode_value, encode_value
 from actorcore.pids import Pid, pid_of
 from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.adoption import Adoption
-from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.control_link import ControlLink
-from actorcore.runtime.lean_peers import READABLE, WRITABLE, LeanPeers
+from actorcore.runtime.lean_peers import READABLE, LeanPeers
+from actorcore.runtime.poller import Poller
 from actorcore.runtime.sockets import PeerGone
 from actorcore.runtime.status_page import StatusPage, fitting
 from actorcore.signals import (
@@ -43,7 +43,6 @@ from actorcore.signals import (
     SendExit,
 )  # fmt: skip
 
-EPOLL_BATCH = 64
 _decode_term = frames.term_decoder.decode
 FINISH_S = 1.0
 """A process that ends lets its introductions and queues leave for so long."""
@@ -75,13 +74,12 @@ class Intake:
         self._registry = registry
         self._serial = begin.serial
         self._instance = begin.instance
-        self._epoll = select.epoll()
+        self._poller = self._new_poller()
         control.setblocking(False)
         self._control = ControlLink(control)
         self._control_fd = control.fileno()
-        self._epoll.register(self._control_fd, select.EPOLLIN)
-        self._peers = LeanPeers(begin.instance, self.mailbox, self._epoll, self._introduce)
-        self._poll = self._epoll.poll
+        self._poller.register(self._control_fd, select.EPOLLIN)
+        self._peers = LeanPeers(begin.instance, self.mailbox, self._poller, self._introduce)
         self._ready = self._peers.ready
         self._introductions: dict[int, int] = {}
         self._exits: dict[int, int] = {}
@@ -113,27 +111,14 @@ class Intake:
 
     # ---- one reader -------------------------------------------------------------------------------------------------
 
-    def pump(self, deadline_s: float | None, awaited: int | None = None) -> bool:
-        """Wait until something arrives or ``deadline_s`` (None: no bound), take it in; False when nothing came.
+    def _new_poller(self) -> Poller:
+        raise NotImplementedError
 
-        ``awaited`` is the peer that is still read when the mailbox is full.
-        """
-        if self._batching:
-            self._peers.flush_all()
+    def restrict(self, awaited: int | None) -> None:
+        """While the mailbox is full read nobody but ``awaited``, a callee whose answer is waited for."""
         full = self.mailbox.is_full()
         if full or self._peers.is_restricted:
             self._peers.read_only((awaited or 0) if full else None)
-        timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - monotonic_s())
-        try:
-            events = self._poll(timeout_s, EPOLL_BATCH)
-        except OSError:  # somebody here has closed it, or put something else in its place
-            raise ExitSelf({"error": {"type": "protocol_error", "text": "control socket closed"}}) from None
-        for fd, mask in events:
-            if fd != self._control_fd:
-                self._ready(fd, mask & READABLE, mask & WRITABLE)
-            else:
-                self.on_control(mask)
-        return bool(events)
 
     def on_control(self, mask: int) -> None:
         """The control socket is ready."""
@@ -141,7 +126,7 @@ class Intake:
             if mask & READABLE:
                 self._take_deliveries()
             if mask & select.EPOLLOUT and self._control.flush():
-                self._epoll.modify(self._control_fd, select.EPOLLIN)
+                self._poller.modify(self._control_fd, select.EPOLLIN)
         except PeerGone:
             self._die_alone()
 
@@ -191,7 +176,7 @@ class Intake:
         except PeerGone:
             self._die_alone()
         if not self._control.is_flushed():
-            self._epoll.modify(self._control_fd, select.EPOLLIN | select.EPOLLOUT)
+            self._poller.modify(self._control_fd, select.EPOLLIN | select.EPOLLOUT)
         if isinstance(body, SendExit):
             self._exits[number] = body.to
         return number
@@ -204,7 +189,7 @@ class Intake:
         """In a forked half, which is not this process: nothing of it may be used there, nor be kept from ending."""
         self._home = 0
         self._control.sock.close()
-        self._epoll.close()
+        self._poller.close()
         self._peers.forsake()
 
     def is_flushed(self) -> bool:
@@ -214,7 +199,7 @@ class Intake:
     def close(self) -> None:
         """Close every descriptor: the end of one that is not the end of its OS process."""
         self._peers.close()
-        self._epoll.close()
+        self._poller.close()
         self._control.sock.close()
 
     def event_of(self, item: Item) -> Event | None:

@@ -1,4 +1,4 @@
-"""The peers of a lean process: sockets in its epoll, messages into its mailbox, and back-pressure when that is full."""
+"""The peers of a lean process: sockets in its poller, messages into its mailbox, and back-pressure when that is full."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from actorcore.pids import Pid
 from actorcore.runtime import sockets
 from actorcore.runtime.complain import complain
 from actorcore.runtime.peers import Peer, Peers
+from actorcore.runtime.poller import Poller
 from actorcore.signals import Down, Exit
 
 READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
@@ -21,11 +22,11 @@ WRITABLE = select.EPOLLOUT
 class LeanPeers(Peers):
     """See Peers; ``is_restricted`` while not all peers are read."""
 
-    def __init__(self, instance: int, mailbox: Mailbox, epoll: select.epoll, introduce: Callable[[int, int], None]) -> None:
+    def __init__(self, instance: int, mailbox: Mailbox, poller: Poller, introduce: Callable[[int, int], None]) -> None:
         super().__init__(introduce)
         self._instance = instance
         self._mailbox = mailbox
-        self._epoll = epoll
+        self._poller = poller
         self._armed: dict[int, int] = {}
         self._reading_only: int | None = None
         self.is_restricted = False
@@ -63,14 +64,14 @@ class LeanPeers(Peers):
         mask = (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if write else 0)
         before = self._armed.get(fd)
         if before is None:
-            self._epoll.register(fd, mask)
+            self._poller.register(fd, mask)
         elif before != mask:
-            self._epoll.modify(fd, mask)
+            self._poller.modify(fd, mask)
         self._armed[fd] = mask
 
     def _disarm(self, sock: socket.socket) -> None:
         if self._armed.pop(sock.fileno(), None) is not None:
-            self._epoll.unregister(sock.fileno())
+            self._poller.unregister(sock.fileno())
 
     def _take(self, peer: Peer, messages: list[Message]) -> None:
         mailbox, serial = self._mailbox, peer.serial

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ from actorcore.mailbox import DownMessage
 from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
 from actorcore.runtime.clock import monotonic_s
-from actorcore.runtime.intake import Intake
+from actorcore.runtime.intake import ExitSelf, Intake
+from actorcore.runtime.lean_peers import READABLE, WRITABLE
 from actorcore.runtime.status_page import fitting
 from actorcore.signals import (
     Answer,
@@ -31,6 +33,7 @@ from actorcore.signals import (
     Whereis,
 )
 
+EPOLL_BATCH = 64
 REQUEST_WAIT_S = 30.0
 """For an answer of the node; a takeover takes milliseconds."""
 
@@ -44,10 +47,34 @@ class StartFailed(RequestError):
 
 
 class NodeRequests(Intake):
-    """The control half of :class:`actorcore.runtime.process.Process`."""
+    """The control half of :class:`actorcore.runtime.process.Process`: ``pump`` is its one reader."""
 
     _asked = 0
     _answers: list[Answer]
+    _poller: select.epoll
+
+    def _new_poller(self) -> select.epoll:
+        return select.epoll()
+
+    def pump(self, deadline_s: float | None, awaited: int | None = None) -> bool:
+        """Wait until something arrives or ``deadline_s`` (None: no bound), take it in; False when nothing came.
+
+        ``awaited`` is the peer that is still read when the mailbox is full.
+        """
+        if self._batching:
+            self._peers.flush_all()
+        self.restrict(awaited)
+        timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - monotonic_s())
+        try:
+            events = self._poller.poll(timeout_s, EPOLL_BATCH)
+        except OSError:  # somebody here has closed it, or put something else in its place
+            raise ExitSelf({"error": {"type": "protocol_error", "text": "control socket closed"}}) from None
+        for fd, mask in events:
+            if fd != self._control_fd:
+                self._ready(fd, mask & READABLE, mask & WRITABLE)
+            else:
+                self.on_control(mask)
+        return bool(events)
 
     def request(self, body: Request, timeout_s: float = REQUEST_WAIT_S) -> Term:
         """Ask the node and wait for the answer's value.
