@@ -97,12 +97,13 @@ class AsyncProcess(Intake):
         if self._for_room:
             _wake_all(self._for_room)
         if self.mailbox.items:
-            self._reconsider()
+            if self.mailbox.is_full():
+                self._reconsider()
             _wake_all(self._for_item)
 
     def _reconsider(self) -> None:
         """Whom a full mailbox keeps from being read may have changed."""
-        self.restrict(self.mailbox.oldest_awaited() if self.mailbox.is_full() else None)
+        self.restrict(self.mailbox.oldest_awaited())
 
     def _answered(self, answer: Answer) -> None:
         asked = self._asked.get(answer.number)
@@ -164,7 +165,8 @@ class AsyncProcess(Intake):
             until_s = self._adoption.look(monotonic_s(), True, deadline_s)  # other tasks run while this one waits
             await self._wait_among(self._for_item, until_s)
         item = self.mailbox.items.popleft()
-        self._reconsider()
+        if self._peers.is_restricted:
+            self._reconsider()
         return item
 
     async def receive(self, timeout_s: float | None = None) -> Event | None:
@@ -196,11 +198,13 @@ class AsyncProcess(Intake):
             if self._peers.channel_to(peer).is_full:
                 await self.make_room(peer)
             self._post_now(peer, Call(number, request))  # type: ignore[arg-type]  # encoded in place of its Raw
-            self._reconsider()
+            if self._peers.is_restricted:
+                self._reconsider()
             await self._wait(call.done, deadline_s)
         finally:
             self.mailbox.forget(number)
-            self._reconsider()
+            if self._peers.is_restricted:
+                self._reconsider()
         if call.outcome is None:
             raise CallTimeout(f"no answer within {timeout_s} s")
         return value_of(call.outcome)
