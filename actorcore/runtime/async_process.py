@@ -7,7 +7,6 @@ wait at the same time.
 from __future__ import annotations
 
 import asyncio
-import math
 import select
 from _thread import get_ident
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from actorcore.pids import Pid
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.intake import FINISH_S, ExitSelf, Intake, running
 from actorcore.runtime.loop_poller import LoopPoller
+from actorcore.runtime.loop_waits import Deadlines, let_others_run, wake, wake_all
 from actorcore.runtime.messaging import QUEUE_WAIT_S, Batch, value_of
 from actorcore.runtime.node_requests import REQUEST_WAIT_S, spec_of, value_of_answer
 from actorcore.runtime.status_page import fitting
@@ -56,7 +56,7 @@ class _AwaitedCall(Waiting, kw_only=True, eq=False):
 
     def settle(self, outcome: Reply | Refusal | Dead) -> None:
         super().settle(outcome)
-        _wake(self.done)
+        wake(self.done)
 
 
 class AsyncProcess(Intake):
@@ -75,9 +75,7 @@ class AsyncProcess(Intake):
         self._asked: dict[int, asyncio.Future[Answer | None]] = {}
         self._for_item: list[asyncio.Future[None]] = []
         self._for_room: list[asyncio.Future[None]] = []
-        self._deadlines: dict[asyncio.Future[Any], float] = {}
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_s = math.inf
+        self._deadlines = Deadlines(self._loop)
         self._eager = 0
         self._poller.attach(self._loop, self._on_ready)
 
@@ -95,11 +93,11 @@ class AsyncProcess(Intake):
         except ExitSelf as end:
             self.doom(end.reason)
         if self._for_room:
-            _wake_all(self._for_room)
+            wake_all(self._for_room)
         if self.mailbox.items:
             if self.mailbox.is_full():
                 self._reconsider()
-            _wake_all(self._for_item)
+            wake_all(self._for_item)
 
     def _reconsider(self) -> None:
         """Whom a full mailbox keeps from being read may have changed."""
@@ -116,32 +114,8 @@ class AsyncProcess(Intake):
             self._peers.flush_all()
         if deadline_s is None:
             await future
-            return
-        self._deadlines[future] = deadline_s
-        if deadline_s < self._alarm_s:
-            self._set_alarm(deadline_s)
-        try:
-            await future
-        finally:
-            del self._deadlines[future]
-
-    def _set_alarm(self, at_s: float) -> None:
-        """One timer for all waits, which costs a wait less than one of its own; it may ring for one that is over."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_s = at_s
-        self._alarm = self._loop.call_later(max(0.0, at_s - monotonic_s()), self._ring)
-
-    def _ring(self) -> None:
-        now_s, self._alarm, self._alarm_s = monotonic_s(), None, math.inf
-        left_s = math.inf
-        for future, deadline_s in self._deadlines.items():
-            if deadline_s <= now_s:
-                _wake(future)
-            else:
-                left_s = min(left_s, deadline_s)
-        if left_s < math.inf:
-            self._set_alarm(left_s)
+        else:
+            await self._deadlines.wait(future, deadline_s)
 
     async def _wait_among(self, waiting: list[asyncio.Future[None]], deadline_s: float | None) -> None:
         future = self._loop.create_future()
@@ -274,7 +248,7 @@ class AsyncProcess(Intake):
 
     def _push(self, item: Item) -> None:
         self.mailbox.push(item)
-        _wake_all(self._for_item)
+        wake_all(self._for_item)
 
     # ---- the node ---------------------------------------------------------------------------------------------------
 
@@ -403,29 +377,8 @@ class AsyncProcess(Intake):
             await self._wait_among(self._for_room, deadline_s)
 
 
-class _Turn:
-    def __await__(self) -> Any:
-        yield
-
-
-def let_others_run() -> _Turn:
-    """Let the other tasks of the loop run first."""
-    return _Turn()
-
-
 def _deadline(timeout_s: float | None) -> float | None:
     return None if timeout_s is None else monotonic_s() + timeout_s
-
-
-def _wake(future: asyncio.Future[None] | asyncio.Future[Answer | None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-def _wake_all(waiting: list[asyncio.Future[None]]) -> None:
-    for future in waiting:
-        _wake(future)
-    waiting.clear()
 
 
 def current() -> AsyncProcess:
