@@ -193,12 +193,27 @@ def test_fewer_are_acknowledged_when_the_client_goes_idle_and_once_only(world: W
     assert [line.read(), line.read()] == [[Got(2)], [Numbered(1, Whereis("a"))]]
 
 
-def test_a_request_takes_the_acknowledgement_with_it(world: World) -> None:
+def test_a_request_takes_the_acknowledgement_of_sixteen_deliveries_with_it(world: World) -> None:
     line = world.open()
-    line.write(down(1))
+    line.write(*(down(seq) for seq in range(1, 16)))
+    world.read()
+    world.connection.submit(Whereis("a"))
+    line.write(down(16))
+    world.read()
+    world.connection.submit(Whereis("b"))
+    assert [line.read() for _ in range(3)] == [[Numbered(1, Whereis("a"))], [Got(16)], [Numbered(2, Whereis("b"))]]
+
+
+def test_large_deliveries_are_acknowledged_sooner(world: World) -> None:
+    line = world.open()
+    line.write(Downlink(1, Answer(1, "x" * (40 << 10))))
     world.read()
     world.connection.submit(Whereis("a"))
     assert [line.read(), line.read()] == [[Got(1)], [Numbered(1, Whereis("a"))]]
+    for seq in range(2, 13):
+        line.write(Downlink(seq, Answer(1, "x" * (100 << 10))))
+        world.read()
+    assert line.read() == [Got(12)]
 
 
 # ---- the death of the node ------------------------------------------------------------------------------------------

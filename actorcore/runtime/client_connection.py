@@ -27,6 +27,11 @@ from actorcore.signals import Answer, Channel, Delivery, Request
 RETURN_WITHIN_S = 5.0
 """How long the node keeps the entry of a client whose connection has ended."""
 ACKNOWLEDGE_EVERY = 64
+ACKNOWLEDGE_BYTES = 1 << 20
+"""So many deliveries, or so much of them, are acknowledged without a request."""
+TAKE_ALONG_EVERY = 16
+TAKE_ALONG_BYTES = 32 << 10
+"""From so many, or so much, a request takes the acknowledgement along: each is an event that the node writes down."""
 MAX_UNANSWERED = 65_536
 MAX_DIALS = 64
 """In a row without a Welcome: a node that hangs up on every hello is not asked for ever."""
@@ -67,6 +72,7 @@ class ClientConnection:
         self._secret = b""
         self._seen = 0
         self._acknowledged = 0
+        self._unacknowledged_bytes = 0
         self._number = 0
         self._unanswered: dict[int, bytes] = {}
         self._out = bytearray()
@@ -99,7 +105,8 @@ class ClientConnection:
         number = self.next_number()
         self._unanswered[number] = _framed(frames.encode_request(number, body))
         if self.state == "open":
-            self._queue_got()
+            if self._seen - self._acknowledged >= TAKE_ALONG_EVERY or self._unacknowledged_bytes >= TAKE_ALONG_BYTES:
+                self._queue_got()
             self._out += self._unanswered[number]
             self.flush()
         return number
@@ -135,7 +142,7 @@ class ClientConnection:
         except ProtocolError as error:
             self.farewell = RequestError("protocol_error", str(error))
             self.close()
-        if self._seen - self._acknowledged >= ACKNOWLEDGE_EVERY:
+        if self._seen - self._acknowledged >= ACKNOWLEDGE_EVERY or self._unacknowledged_bytes >= ACKNOWLEDGE_BYTES:
             self.acknowledge()
         return arrivals
 
@@ -195,6 +202,7 @@ class ClientConnection:
         except ProtocolError:
             self._part(_farewell(data))
             return
+        self._unacknowledged_bytes += len(data)
         for link in links:
             self._arrive(link, arrivals)
 
@@ -222,7 +230,7 @@ class ClientConnection:
             self._part(Farewell("expired", "the daemon does not know this client any more"))
             return
         self.instance, self.serial, self._secret = greeting.instance, greeting.serial, greeting.secret
-        self.state, self._dials, self._acknowledged = "open", 0, self._seen
+        self.state, self._dials, self._acknowledged, self._unacknowledged_bytes = "open", 0, self._seen, 0
         for frame in self._unanswered.values():
             self._out += frame
         self.flush()
@@ -248,7 +256,7 @@ class ClientConnection:
 
     def _queue_got(self) -> None:
         if self._acknowledged < self._seen:
-            self._acknowledged = self._seen
+            self._acknowledged, self._unacknowledged_bytes = self._seen, 0
             self._out += _framed(frames.encoder.encode([Got(self._seen)]))
 
 
