@@ -120,7 +120,7 @@ class IsAlive(Word, frozen=True, tag="is_alive"):
 
 class Introduce(Word, frozen=True, tag="introduce"):
     """A channel between the asker and ``to``, in place of the one that came with frame ``lost``; both get a Channel
-    delivery. Error: process_not_alive."""
+    delivery. Answer: True, or ``"resident"``: that is asked by Ask. Error: process_not_alive."""
 
     to: int
     lost: int = 0

@@ -38,6 +38,7 @@ from actorcore.signals import (
     Started,
     TrapExit,
 )
+from actorcore.words import RESIDENT
 from supervisors.client_messages import DownMessage, ExitMessage, InfoMessage, Mail, Ref
 
 MAX_MAIL = 65_536
@@ -224,6 +225,8 @@ class ClientCore(Peers):
             code, detail = error
             reason = detail if isinstance(detail, (str, dict)) and detail else NOPROC
             self.on_refused(peer, Dead(reason) if code == "process_not_alive" else Refusal(code, detail))
+        elif answer.value == RESIDENT:
+            self.on_refused(peer, Refusal(RESIDENT))
 
     def _down(self, ref: Ref, serial: int, reason: Reason) -> None:
         if self.monitors.pop(ref, None) is not None:

@@ -36,6 +36,7 @@ from actorcore.signals import (
     Unregister,
     Whereis,
 )  # fmt: skip
+from actorcore.words import RESIDENT
 from supervisors.client_core import SPOKEN_TO, ClientCore
 from supervisors.client_messages import DownMessage, Mail, Ref
 
@@ -91,7 +92,7 @@ def spawn(core: ClientCore, spec: ProcessSpec, link: bool, wait_init: bool) -> S
 
 
 def call(core: ClientCore, to: Target, body: object) -> Steps[Term]:
-    """A call over the direct channel, or to a resident by name."""
+    """A call over the direct channel; a resident has none and is asked through the node."""
     if isinstance(to, str) and to.startswith(RESIDENT_PREFIX):
         return (yield from ask(core, to, body))
     raw = msgspec.Raw(frames.encode(body))
@@ -99,7 +100,12 @@ def call(core: ClientCore, to: Target, body: object) -> Steps[Term]:
     number = core.await_next(channel.peer)
     channel.post(Call(number, raw))
     core.flush(channel)
-    return (yield number)
+    try:
+        return (yield number)
+    except RequestError as error:
+        if error.code != RESIDENT:
+            raise
+    return (yield from request(core, Ask(channel.peer, raw)))
 
 
 def cast(core: ClientCore, to: Target, body: object) -> Steps[None]:

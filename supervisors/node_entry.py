@@ -1,19 +1,20 @@
-"""The entry of the node: the residents of this daemon around the pump."""
+"""The entry of the node: the kernel of this daemon, and the pump around it."""
 
 from __future__ import annotations
 
 import socket
 
-from actorcore.residents import Resident
+from actorcore.kernel import Kernel
 from actorcore.runtime.node import Node
+from supervisors.machines import MACHINES
 from supervisors.sessions import Sessions
 
 
 def node_main(control: socket.socket, ledger: memoryview, registry: memoryview, status: memoryview) -> None:
     """Be the node; called in a process that the guardian forked."""
-    Node(control, ledger, registry, status, residents).run()
+    Node(control, ledger, registry, status, kernel).run()
 
 
-def residents() -> dict[str, Resident]:
-    """The residents of this daemon, fresh."""
-    return {"sessions": Sessions()}
+def kernel(instance: int) -> Kernel:
+    """The kernel of this daemon, fresh: its residents, and those that may be spawned."""
+    return Kernel(instance, {"sessions": Sessions()}, MACHINES)

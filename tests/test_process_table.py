@@ -483,7 +483,7 @@ def test_a_pair_is_connected_once() -> None:
     assert node.ask(a, Introduce(b)) == [Connect(a, 2, b, 2), Deliver(a, 3, Answer(1, True))]
     assert node.ask(b, Introduce(a)) == [Deliver(b, 3, Answer(1, True))]
     assert node.error(a, Introduce(a)) == ("calling_self", None)
-    assert node.error(a, Introduce(node.root))[0] == "unsupported"
+    assert node.value(a, Introduce(node.root)) == "resident"
     assert node.error(a, Introduce(4711)) == ("process_not_alive", "noproc")
 
 

@@ -26,7 +26,7 @@ from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.intake import FINISH_S, ExitSelf, Intake, running
 from actorcore.runtime.loop_poller import LoopPoller
 from actorcore.runtime.loop_waits import Deadlines, let_others_run, wake, wake_all
-from actorcore.runtime.messaging import QUEUE_WAIT_S, Batch, value_of
+from actorcore.runtime.messaging import QUEUE_WAIT_S, Batch, ask_of, is_resident, value_of
 from actorcore.runtime.node_requests import REQUEST_WAIT_S, spec_of, value_of_answer
 from actorcore.runtime.status_page import fitting
 from actorcore.signals import (
@@ -181,6 +181,8 @@ class AsyncProcess(Intake):
                 self._reconsider()
         if call.outcome is None:
             raise CallTimeout(f"no answer within {timeout_s} s")
+        if is_resident(call.outcome):
+            return await self.request(ask_of(peer, request))
         return value_of(call.outcome)
 
     async def cast(self, to: Pid | str, request: object) -> None:

@@ -42,6 +42,7 @@ from actorcore.signals import (
     Request,
     SendExit,
 )  # fmt: skip
+from actorcore.words import RESIDENT
 
 _decode_term = frames.term_decoder.decode
 FINISH_S = 1.0
@@ -156,6 +157,8 @@ class Intake:
         elif answer.error is not None:
             code, detail = answer.error
             self._peers.on_refused(peer, Dead(NOPROC) if code == "process_not_alive" else Refusal(code, detail))
+        elif answer.value == RESIDENT:
+            self._peers.on_refused(peer, Refusal(RESIDENT))
 
     def _answered(self, answer: Answer) -> None:
         """To a request that somebody may wait for."""

@@ -20,6 +20,7 @@ from actorcore.runtime.node_requests import NodeRequests
 from actorcore.runtime.sockets import MOMENT_S
 from actorcore.runtime.status_page import fitting
 from actorcore.signals import Ask
+from actorcore.words import RESIDENT
 
 QUEUE_WAIT_S = 5.0
 _decode_term = frames.term_decoder.decode
@@ -56,6 +57,8 @@ class Messaging(NodeRequests):
             self.mailbox.forget(number)
         if type(outcome) is Reply and outcome.error is None:
             return _decode_term(outcome.body)
+        if is_resident(outcome):
+            return self.request(ask_of(peer, request), QUEUE_WAIT_S if timeout_s is None else timeout_s)
         return value_of(outcome)
 
     def cast(self, to: Pid | str, request: object) -> None:
@@ -145,7 +148,7 @@ class Messaging(NodeRequests):
     def _ask_to_stop(self, to: Pid, reason: Reason) -> bool:
         """Whether ``to`` is a resident, or dead; a resident has been asked then."""
         try:
-            self.request(Ask(to.serial, msgspec.Raw(frames.encoder.encode(["stop", reason]))))
+            self.request(ask_of(to.serial, ["stop", reason]))
         except RequestError as error:
             return error.code != "unsupported"
         return True
@@ -167,6 +170,16 @@ class Batch:
     def __exit__(self, *_: object) -> None:
         self._process._batching = False
         self._process._peers.flush_all()
+
+
+def is_resident(outcome: Reply | Refusal | Dead) -> bool:
+    """Whether the callee has no channel, because it lives in the node."""
+    return type(outcome) is Refusal and outcome.code == RESIDENT
+
+
+def ask_of(to: int, request: object) -> Ask:
+    """The call of a resident."""
+    return Ask(to, msgspec.Raw(frames.encoder.encode(request)))
 
 
 def value_of(outcome: Reply | Refusal | Dead) -> object:

@@ -21,7 +21,6 @@ from actorcore.frames import Got, Numbered, Uplink, decode_up, encoder
 from actorcore.kernel import Kernel
 from actorcore.ledger import LedgerFull
 from actorcore.registry_writer import RegistryWriter
-from actorcore.residents import Resident
 from actorcore.runtime import clock, log, sockets
 from actorcore.runtime.evidence import closed_it_alive, errno_name, is_abandoned
 from actorcore.runtime.listener import Listener
@@ -71,13 +70,13 @@ class Node:
 
     def __init__(
         self, control: socket.socket, ledger: memoryview, registry: memoryview, status: memoryview,
-        residents: Callable[[], dict[str, Resident]],
+        kernel_of: Callable[[int], Kernel],
     ) -> None:  # fmt: skip
         self._control = control
         self._ledger_memory = ledger
         self._registry_memory = registry
         self._status = status
-        self._residents = residents
+        self._kernel_of = kernel_of
         self._pools = Pools({})
         self._offers: list[words.Offer] = []
         self._epoll = select.epoll()
@@ -94,7 +93,7 @@ class Node:
         """Say ready, wait for Take, restore, serve; returns when a successor of other code is ready, and leaves it a snapshot."""
         log.open_stderr()
         sockets.send(self._control, _encode(words.Ready(migrations.SCHEMA, migrations.oldest(), words.VERSION)))
-        rehearse(self._ledger_memory, lambda: Kernel(0, self._residents()))
+        rehearse(self._ledger_memory, lambda: self._kernel_of(0))
         gc.disable()  # a collection would find nothing, in the middle of everybody's wait
         take, listener_fd = self._await_turn()
         self._begin(take, listener_fd)
@@ -132,7 +131,7 @@ class Node:
                     pass  # told again, or in the hand-over
 
     def _begin(self, take: words.Take, listener_fd: int) -> None:
-        recovered = recover(self._ledger_memory, lambda: Kernel(take.instance, self._residents()))
+        recovered = recover(self._ledger_memory, lambda: self._kernel_of(take.instance))
         self._ledger, self._kernel = recovered.ledger, recovered.kernel
         listening = socket.socket(fileno=listener_fd)
         listening.setblocking(False)

@@ -7,6 +7,7 @@ from actorcore.frames import failure
 from actorcore.signals import Exit, NotConnected, PeerDown, SendExit
 from actorcore.table.entry import Entry, Introduction, Kind, LateExit
 from actorcore.table.turn import Turn
+from actorcore.words import RESIDENT
 
 MAX_WAITING = 1_024
 """Introductions that may wait for one end."""
@@ -34,7 +35,7 @@ def introduce(turn: Turn, wanted: Introduction) -> None:
     elif peer is asker:
         turn.refuse(wanted.asker, wanted.number, "calling_self")
     elif Kind.RESIDENT in (asker.kind, peer.kind):
-        turn.refuse(wanted.asker, wanted.number, "unsupported", "a resident is asked")
+        turn.answer(wanted.asker, wanted.number, RESIDENT)
     elif asker.channels.get(peer.serial, wanted.lost) != wanted.lost:
         turn.answer(wanted.asker, wanted.number, True)  # the peer was faster
     elif (end := _blocked_end(asker, peer)) is None:

@@ -1,0 +1,118 @@
+"""Supervisors as residents, on a real daemon: real processes below them, real SIGKILL, and the node killed under them."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from actorcore.errors import CallFailed, RequestError
+from actorcore.pids import Pid
+from actorcore.signals import ProcessSpec
+from actorcore.words import RESIDENT
+from supervisors.client_messages import DownMessage
+from tests.daemon_fixture import WAIT_S, WITNESS, Desk, send_signal
+
+NAMES = ("one", "two", "three")
+
+
+def child(desk: Desk, name: str, **fields: Any) -> dict[str, Any]:
+    """A child spec as plain data: a Witness that reports to the desk."""
+    process = ProcessSpec(WITNESS, [desk.name], name=name, trap_exit=True)
+    return {"id": name, "process": msgspec.to_builtins(process), **fields}
+
+
+def start(desk: Desk, strategy: str = "one_for_one", **flags: Any) -> Pid:
+    """A supervisor over the three."""
+    spec = {"strategy": strategy, "intensity": 5, "children": [child(desk, name) for name in NAMES], **flags}
+    pid = desk.client.spawn_spec(ProcessSpec("supervisor", [spec], template=RESIDENT))
+    assert pid is not None
+    return pid
+
+
+def ups(desk: Desk, *names: str) -> dict[str, int]:
+    """OS pids of the incarnations that report next."""
+    return {name: desk.await_up(name) for name in names}
+
+
+@pytest.mark.parametrize(("strategy", "restarted"), [
+    ("one_for_one", ("two",)), ("rest_for_one", ("two", "three")), ("one_for_all", NAMES),
+])  # fmt: skip
+def test_acceptance_57_a_killed_child_takes_with_it_whom_the_strategy_says(
+    desk: Desk, strategy: str, restarted: tuple[str, ...]
+) -> None:
+    tree = start(desk, strategy)
+    before = ups(desk, *NAMES)
+    down = desk.signal("two", before["two"], signal.SIGKILL)
+    assert down.reason == "killed"
+    after = {**before, **ups(desk, *restarted)}
+    assert {name for name in NAMES if after[name] != before[name]} == set(restarted)
+    assert [row[0] for row in desk.client.call(tree, ["which_children"])] == list(NAMES)  # type: ignore[union-attr, index]
+    desk.client.stop(tree, timeout_s=WAIT_S)
+
+
+def test_a_supervisor_lives_on_when_its_node_is_killed(desk: Desk) -> None:
+    tree = start(desk, "one_for_all")
+    before = ups(desk, *NAMES)
+    rows = desk.client.call(tree, ["which_children"])
+    send_signal(desk.node_os_pid(), signal.SIGKILL)
+    assert desk.client.call(tree, ["which_children"], WAIT_S) == rows
+    desk.signal("one", before["one"], signal.SIGKILL)
+    after = ups(desk, *NAMES)
+    assert not set(after.values()) & set(before.values())
+    desk.client.stop(tree, timeout_s=WAIT_S)
+
+
+def test_a_restart_limit_ends_the_supervisor_and_its_children(desk: Desk) -> None:
+    tree = start(desk, intensity=1)
+    pids = ups(desk, *NAMES)
+    send_signal(pids["one"], signal.SIGKILL)
+    os_pid = desk.await_up("one")
+    refs = [desk.client.monitor(name) for name in NAMES]
+    ref = desk.client.monitor(tree)
+    send_signal(os_pid, signal.SIGKILL)
+    assert desk.client.wait_down(ref, WAIT_S) == DownMessage(ref, tree, "shutdown")
+    assert [desk.client.wait_down(ref, WAIT_S).reason for ref in refs] == ["killed", "shutdown", "shutdown"]
+    with pytest.raises(CallFailed, match="noproc"):
+        desk.client.call(tree, ["which_children"])
+
+
+def test_a_kill_of_the_supervisor_ends_who_does_not_trap_and_leaves_no_name(desk: Desk) -> None:
+    tree = start(desk)
+    ups(desk, *NAMES)
+    refs = [desk.client.monitor(name) for name in NAMES]
+    desk.client.exit(tree, "kill")
+    assert [desk.client.wait_down(ref, WAIT_S).reason for ref in refs] == ["killed"] * 3
+    assert [desk.client.whereis(name) for name in NAMES] == [None] * 3
+
+
+def test_children_come_and_go_under_a_dynamic_supervisor(desk: Desk) -> None:
+    tree = desk.client.spawn_spec(ProcessSpec("dynamic_supervisor", [{"max_children": 1}], template=RESIDENT))
+    assert tree is not None
+    serial = desk.client.call(tree, ["start_child", child(desk, "one")], WAIT_S)
+    os_pid = desk.await_up("one")
+    with pytest.raises(RequestError, match="max_children"):
+        desk.client.call(tree, ["start_child", child(desk, "two")])
+    desk.signal("one", os_pid, signal.SIGKILL)
+    desk.await_up("one")
+    ((_, again, kind),) = desk.client.call(tree, ["which_children"])  # type: ignore[union-attr, misc]
+    assert (kind, again != serial) == ("worker", True)
+    assert desk.client.call(tree, ["terminate_child", "", again], WAIT_S) is True
+    assert desk.client.whereis("one") is None
+    desk.client.stop(tree, timeout_s=WAIT_S)
+
+
+@pytest.mark.parametrize(("spec", "trouble"), [
+    ({"strategy": "one_for_some"}, "one_for_some"), ({"intensity": -1}, "intensity"), ({"kids": []}, "kids"),
+])  # fmt: skip
+def test_a_bad_spec_is_refused_with_the_field(desk: Desk, spec: dict[str, Any], trouble: str) -> None:
+    with pytest.raises(RequestError, match=trouble):
+        desk.client.spawn_spec(ProcessSpec("supervisor", [spec], template=RESIDENT))
+
+
+def test_a_machine_that_nobody_knows_is_refused(desk: Desk, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="one of dynamic_supervisor, supervisor"):
+        desk.client.spawn_spec(ProcessSpec("superviser", template=RESIDENT))
