@@ -26,6 +26,7 @@ POINTS = {
     "birth.born": "the child has announced itself",
     "birth.begun": "the child knows what to become",
     "birth.booted": "init has run and was told",
+    "reload.yielded": "the serving node has left its snapshot to other code",
     "guardian.hold": "the guardian is about to keep a control socket",
     "guardian.adopt": "the guardian is about to open a pidfd",
     "guardian.adopted": "the guardian has the pidfd, the node has not",

@@ -229,11 +229,12 @@ def reload(as_json: bool) -> None:
     """Switch to the code on disk.
 
     A new node takes the place of the running one; processes and clients do not notice. Code that does not get ready, or
-    cannot read the state of the running one, is refused and nothing changes. Processes that run keep their code.
+    cannot read the state of the running one, is refused and nothing changes. Processes that run keep their code. Exit code 3
+    when the daemon is not running.
 
     Example: actorcore reload
     """
-    with daemon() as client:
+    with running_daemon() as client:
         say(client.node("reload"), as_json, "reloaded")
 
 

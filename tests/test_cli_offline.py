@@ -112,8 +112,8 @@ def test_wrong_usage_is_exit_code_2_and_starts_nothing(cli: Output, words: list[
 # ---- no daemon ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["status", "down"])
-def test_status_and_down_without_a_daemon_are_exit_code_3_and_start_none(cli: Output, command: str) -> None:
+@pytest.mark.parametrize("command", ["status", "reload", "down"])
+def test_status_reload_and_down_without_a_daemon_are_exit_code_3_and_start_none(cli: Output, command: str) -> None:
     assert cli.run(command) == 3
     assert cli.err == "error: not_running: the daemon is not running\n"
     assert cli.directory.exists() is False

@@ -103,6 +103,7 @@ class Node:
             self._turn()
         self._finish()
         self._ledger.snapshot(self._kernel.snapshot())
+        point("reload.yielded")
 
     # ---- taking over ----------------------------------------------------------------------------------------------
 

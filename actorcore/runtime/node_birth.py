@@ -10,7 +10,8 @@ import sys
 import traceback
 from typing import NoReturn
 
-from actorcore.runtime import children, log, memory, sockets, syscalls
+from actorcore import faults
+from actorcore.runtime import children, fault_injection, log, memory, sockets, syscalls
 from actorcore.runtime.guardian_keep import Link, Mappings, say
 
 NO_PROCESS = "there is no process for another node"
@@ -62,6 +63,8 @@ def _become_node(entry: str, control: socket.socket, mappings: Mappings, guardia
             module, _, name = entry.partition(":")
             if from_disk:
                 _forget_modules({"actorcore", module.partition(".")[0]})
+                if faults.plan:
+                    importlib.import_module(fault_injection.__name__).arm(faults.plan)
             getattr(importlib.import_module(module), name)(control, mappings.ledger, mappings.registry, mappings.status)
             status = 0
     except BaseException as error:

@@ -1,0 +1,48 @@
+"""RELIABILITY B15: old and new node are killed at every pass of every point of a reload; one of them serves, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actorcore.errors import RequestError
+from actorcore.exit_reason import Term
+from supervisors.client import Client
+from tests.daemon_fixture import WAIT_S, Daemon, descriptors_beyond, desk_of
+from tests.fault.test_birth_points import Armed
+
+POINTS = ("node.flushed", "reload.yielded")
+MAX_NTH = 12
+REFUSED = "reload_failed: the new node died before it served; the log tells why"
+
+
+def reload(client: Client) -> Term:
+    """Whether it was done, or why not."""
+    try:
+        return "generation" in client.node("reload", WAIT_S)
+    except RequestError as error:
+        return str(error)
+
+
+@pytest.mark.timeout(150)
+def test_B15_both_nodes_are_killed_at_every_pass_of_a_reload(tmp_path: Path) -> None:
+    plan = tmp_path / "plan"
+    plan.write_text("")
+    with Daemon(tmp_path / "run", options=["--faults", str(plan)]) as daemon:
+        daemon.bystanders()
+        armed = Armed(daemon, plan)
+        with desk_of(daemon) as desk:
+            victim = desk.start("victim")
+            before = descriptors_beyond(desk)
+            armed.arm()
+            assert reload(desk.client) is True
+            passes = {name: min(MAX_NTH, armed.passed().count(name)) for name in POINTS}
+            assert passes["reload.yielded"] == 1
+            for point, nth in [(name, nth) for name, count in passes.items() for nth in range(1, count + 1)]:
+                armed.arm(f"{point}:{nth}:kill")
+                told = reload(desk.client)
+                armed.arm()
+                assert told in (True, REFUSED), (point, nth)
+                assert desk.client.call("victim", ["state", None], WAIT_S) == [victim, 0], (point, nth)
+                assert descriptors_beyond(desk) == before, (point, nth)
