@@ -163,7 +163,7 @@ class Zygotes:
         if not self._templates[name].preload:
             return ""
         if name in self._stuck:
-            return f"its preload list takes longer than {PRELOAD_S:.0f} s"
+            return f"its preload list takes longer than {PRELOAD_S:g} s"
         if self._age_s(name) > PRELOAD_S:
             self._strikes[name] = 0
         elif death.status != signal.SIGKILL:

@@ -205,3 +205,17 @@ def test_reload_gives_a_refused_template_another_chance(served: Served, desk: De
     assert desk.client.call(pid, "add", WAIT_S) == 1
     desk.client.exit(pid, "kill")
     assert refusal(desk.client, "thready") == ("invalid_spec", f"template 'thready': {THREADS}")
+
+
+def test_A14_a_module_that_never_ends_its_import_costs_its_template_and_nobody_else(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "endless.py").write_text(f"open({str(tmp_path / 'fifo')!r}, 'rb').read()\n")
+    configuration = '[templates.endless]\npreload = ["endless"]\npool = 2\n'
+    daemon = Daemon(tmp_path / "run", module="tests.fault.impatient", configuration=configuration)
+    daemon.environment["PYTHONPATH"] += f":{tmp_path}"
+    with daemon:
+        client = daemon.client()
+        assert client.call(client.spawn(COUNTER), "add", WAIT_S) == 1
+        told = ("invalid_spec", "template 'endless': its preload list takes longer than 0.5 s")
+        assert [refusal(client, "endless"), refusal(client, "endless")] == [told, told]
+        assert [row for row in client.processes() if row["template"] == "endless"] == []
