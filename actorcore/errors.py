@@ -11,14 +11,42 @@ from __future__ import annotations
 
 from actorcore.exit_reason import Reason
 
-CODES = frozenset({
-    "not_found", "already_registered", "invalid_key", "reserved_key", "registry_full", "value_too_long", "timeout",
-    "process_not_alive", "invalid_spec", "invalid_message", "start_failed", "start_timeout", "shutting_down", "busy",
-    "expired", "mailbox_full", "protocol_error", "unsupported_version", "internal_error", "unsupported",
-    "resource_exhausted", "not_permitted", "calling_self", "already_exists", "restarting", "running",
-    "not_running", "unknown_request", "session_gave_up", "too_many_requests", "reload_failed",
-})  # fmt: skip
-"""Every code that leaves this package."""
+MEANINGS = {
+    "already_exists": "the id, the ref or the daemon is there already",
+    "already_registered": "another process has this name",
+    "busy": "too much waits already; try again",
+    "calling_self": "a process cannot call itself",
+    "expired": "the daemon does not know this client any more: connect again",
+    "internal_error": "a bug of the daemon, which has survived it; its log tells more",
+    "invalid_key": "no name: [a-z0-9][a-z0-9._-]{0,63}",
+    "invalid_message": "not what the receiver understands, or no plain data",
+    "invalid_spec": "a field of the spec cannot be so; the detail says which and why",
+    "mailbox_full": "the receiver does not read",
+    "not_found": "there is nothing of that name or id",
+    "not_permitted": "this may not be done, by this process or in this directory",
+    "not_running": "it does not run, or is being stopped",
+    "process_not_alive": "the process is dead or never lived",
+    "protocol_error": "the peer does not speak this protocol; the connection is closed",
+    "registry_full": "no name is left",
+    "reload_failed": "the new code did not become ready; the old one goes on",
+    "reserved_key": "names that begin with system: are the daemon's",
+    "resource_exhausted": "the machine or a limit leaves nothing for this: descriptors, processes, memory, sessions",
+    "restarting": "it is being restarted",
+    "running": "it runs",
+    "session_gave_up": "it was restarted too often",
+    "shutting_down": "the daemon ends; nothing is started any more",
+    "start_failed": "init raised, refused or died; the detail is its reason",
+    "start_timeout": "init took longer than init_timeout_s",
+    "timeout": "no answer in time; a late one is dropped",
+    "too_many_requests": "more than may be asked at once",
+    "unknown_request": "the receiver has no such request",
+    "unsupported": "this cannot be asked of that kind of process",
+    "unsupported_version": "client and daemon are of different versions",
+    "value_too_long": "larger than may be sent or kept",
+}
+"""What each code means, for a person."""
+CODES = frozenset(MEANINGS)
+"""Every code that leaves this package; a code that is there stays what it is."""
 
 
 class ActorError(Exception):

@@ -1,7 +1,7 @@
 """The command line: ``actorcore COMMAND``. Commands are thin; what they do is in the client.
 
-Exit codes: 0 done, 1 refused or failed (``error: code: detail`` on stderr), 2 usage, 3 the daemon is not running,
-130 interrupted.
+Exit codes: 0 done, 1 refused or failed, 2 usage, 3 the daemon is not running, 130 interrupted. What went wrong is one line on
+stderr: ``error: code: detail``, or with --json ``{"error": {"code", "detail", "meaning"}}``.
 """
 
 from __future__ import annotations
@@ -293,7 +293,10 @@ def run(arguments: list[str]) -> int:
         error.show()
         return 2
     except click.ClickException as error:
-        error.show()
+        if "--json" in arguments:
+            _say_usage_error(error)
+        else:
+            error.show()
         return 2
     except (click.Abort, KeyboardInterrupt):
         return 130
@@ -301,11 +304,17 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except Exception as error:
-        return _failed(error)
+        return _failed(error, "--json" in arguments)
     return code if isinstance(code, int) else 0
 
 
-def _failed(error: Exception) -> int:
+def _say_usage_error(error: click.ClickException) -> None:
+    from supervisors import cli_output
+
+    cli_output.say_json_error("usage", error.format_message())
+
+
+def _failed(error: Exception, as_json: bool) -> int:
     """Known errors become a line; others are bugs and keep their traceback."""
     import msgspec
 
@@ -316,4 +325,4 @@ def _failed(error: Exception) -> int:
         error = RequestError("invalid_spec", str(error))
     if not isinstance(error, ActorError):
         raise error
-    return cli_output.say_error(error)
+    return cli_output.say_error(error, as_json)

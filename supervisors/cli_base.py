@@ -46,6 +46,9 @@ def cli(context: click.Context, directory: Path | None) -> None:
 
     A TARGET is a pid (7f3a.42), a registered name, or a session id.
 
+    Exit codes: 0 done, 1 refused or failed, 2 usage, 3 the daemon is not running. What went wrong is one line on stderr,
+    "error: code: detail", or JSON with --json.
+
     \b
     Examples:
       actorcore spawn mypackage.counter:Counter 0 --name counter

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from actorcore.errors import ActorError, CallFailed, CallTimeout, ProtocolError, RequestError
+from actorcore.errors import MEANINGS, ActorError, CallFailed, CallTimeout, ProtocolError, RequestError
 from actorcore.exit_reason import NOCONNECTION
 from actorcore.pids import Pid
 
@@ -96,8 +96,16 @@ def explain(error: ActorError) -> tuple[str, str, int]:
             return "internal_error", type(error).__name__, EXIT_REFUSED
 
 
-def say_error(error: ActorError) -> int:
-    """Print ``error: code: detail`` to stderr; the exit code."""
+def say_json_error(code: str, detail: str) -> None:
+    """One line on stderr for a program."""
+    click.echo(to_json({"error": {"code": code, "detail": detail, "meaning": MEANINGS.get(code, "")}}), err=True)
+
+
+def say_error(error: ActorError, as_json: bool = False) -> int:
+    """Print ``error: code: detail`` to stderr, or the same as JSON; the exit code."""
     code, detail, exit_code = explain(error)
+    if as_json:
+        say_json_error(code, detail)
+        return exit_code
     click.echo(f"error: {code}: {printable(detail)}" if detail else f"error: {code}", err=True)
     return exit_code

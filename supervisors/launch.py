@@ -76,7 +76,11 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def _lock(directory: Path) -> int:
-    lock = os.open(directory / paths.LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        lock = os.open(directory / paths.LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        detail = f"{paths.LOCK_NAME} in the runtime directory cannot be opened: {error.strerror}"
+        raise RequestError("start_failed", detail) from None
     fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from actorcore.errors import CODES
+from actorcore.errors import CODES, MEANINGS
 from supervisors import cli
 from supervisors.client import Client
 from tests.daemon_fixture import ROOT, WAIT_S, Daemon, await_deaths, descendants, send_signal, still_there, watched
@@ -95,6 +95,18 @@ def test_what_is_refused_is_a_code_on_stderr_and_loses_nothing(line: Output, wor
     line.run("ls", "--sessions", "--json")
     assert json.loads(line.out) == sessions
     assert (line.run("call", "ada", '["add", 1]'), line.out) == (0, "2\n")
+
+
+@pytest.mark.parametrize(("words", "exit_code", "code"), [
+    (["whereis", "nobody"], 1, "not_found"), (["spawn", "no_such_module:x"], 1, "start_failed"),
+    (["monitor", "ada", "--timeout", "0.01"], 1, "timeout"), (["call", "ada", "no json"], 2, "usage"), (["explode"], 2, "usage"),
+])  # fmt: skip
+def test_with_json_what_went_wrong_is_json_too(line: Output, words: list[str], exit_code: int, code: str) -> None:
+    assert line.run(*words, "--json") == exit_code
+    (error,) = json.loads(line.err).values()
+    assert (line.out, sorted(error), error["code"], error["meaning"]) == (
+        "", ["code", "detail", "meaning"], code, MEANINGS.get(code, ""),
+    )  # fmt: skip
 
 
 # ---- commands -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,43 @@
+"""Every code that the sources raise, refuse or part with is one of the stable codes, and each has a meaning for a person."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actorcore.errors import CODES, MEANINGS, RequestError
+
+ROOT = Path(__file__).parent.parent
+MAKERS = {"RequestError": 0, "Farewell": 0, "Refusal": 0, "refuse": 2, "fail_start": 1}
+"""Who is given a code, and as which argument."""
+
+
+def codes() -> Iterator[tuple[str, str]]:
+    for package in ("actorcore", "supervisors"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_bytes())):
+                if isinstance(node, ast.Call):
+                    name = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+                    place = MAKERS.get(name)
+                    arguments = [] if place is None else node.args[place : place + 1]
+                    arguments += [item.value.elts[0] for item in node.keywords
+                                  if item.arg == "error" and isinstance(item.value, ast.Tuple)]  # fmt: skip
+                    for argument in arguments:
+                        if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                            yield f"{path.relative_to(ROOT)}:{node.lineno}", argument.value
+
+
+def test_every_code_in_the_sources_is_a_stable_one() -> None:
+    found = list(codes())
+    assert len(found) > 50
+    assert [(where, code) for where, code in found if code not in CODES] == []
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_a_meaning_is_a_short_line(code: str) -> None:
+    assert 0 < len(MEANINGS[code]) <= 110
+    assert MEANINGS[code].isprintable()
+    assert str(RequestError(code, "x")) == f"{code}: x"
