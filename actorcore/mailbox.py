@@ -112,11 +112,8 @@ class Mailbox:
         self.items.append(item)
 
     def is_full(self) -> bool:
-        """``bytes``, which whoever fills it counts up, are those of all that has come since it was found empty here."""
-        if not self.items:
-            self.bytes = 0
-            return False
-        return len(self.items) >= MAX_WAITING or self.bytes >= MAX_WAITING_BYTES
+        """``bytes`` are those of all that has come since it was last empty; whoever fills it counts them."""
+        return len(self.items) >= MAX_WAITING or (self.bytes >= MAX_WAITING_BYTES and len(self.items) > 0)
 
     def take_down(self, ref: int) -> DownMessage | None:
         """Take out the DOWN of monitor ``ref``, if it has come."""

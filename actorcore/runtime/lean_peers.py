@@ -75,7 +75,7 @@ class LeanPeers(Peers):
 
     def _take(self, peer: Peer, messages: list[Message]) -> None:
         mailbox, serial = self._mailbox, peer.serial
-        mailbox.bytes += peer.channel.size
+        mailbox.bytes = peer.channel.size + (mailbox.bytes if mailbox.items else 0)
         for message in messages:
             if type(message) is Reply:
                 mailbox.settle(serial, message)

@@ -63,7 +63,8 @@ class NodeRequests(Intake):
         """
         if self._batching:
             self._peers.flush_all()
-        self.restrict(awaited)
+        if self.mailbox.items or self._peers.is_restricted:
+            self.restrict(awaited)
         timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - monotonic_s())
         try:
             events = self._poller.poll(timeout_s, EPOLL_BATCH)
