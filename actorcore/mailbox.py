@@ -21,7 +21,7 @@ MAX_WAITING_BYTES = 64 << 20
 """The same for the bytes of messages."""
 
 
-class From(msgspec.Struct, frozen=True):
+class From(msgspec.Struct, frozen=True, gc=False):
     """Who waits for a reply: keep it to reply later, or from another message's handler."""
 
     pid: Pid
@@ -42,14 +42,14 @@ class CallMessage(msgspec.Struct, frozen=True):
     body: object
 
 
-class ExitMessage(msgspec.Struct, frozen=True):
+class ExitMessage(msgspec.Struct, frozen=True, gc=False):
     """An exit signal, to a process that traps them."""
 
     frm: Pid
     reason: Reason
 
 
-class DownMessage(msgspec.Struct, frozen=True):
+class DownMessage(msgspec.Struct, frozen=True, gc=False):
     """The one notice of monitor ``ref``."""
 
     ref: int
