@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from actorcore import guardian_words as words
-from actorcore.runtime import children, sockets
+from actorcore.runtime import children, sockets, syscalls
 from tests.daemon_fixture import await_deaths, await_taken, descendants, send_signal, still_there, watched
 from tests.guardian_world import World
 
@@ -193,6 +193,31 @@ def test_a_stop_that_turns_into_a_death_is_told_as_the_death(monkeypatch: pytest
     assert [change for change in found if isinstance(change, children.Death)] == [
         children.Death(child, os.CLD_KILLED, signal.SIGKILL)
     ]
+
+
+def test_a_storm_of_signals_does_not_keep_it_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each read there is another signal, as under a storm."""
+    read, reads = os.read, 0
+
+    def read_and_be_signalled(descriptor: int, size: int) -> bytes:
+        nonlocal reads
+        reads += 1
+        data = read(descriptor, size)
+        if reads < 1000:
+            send_signal(os.getpid(), signal.SIGUSR1)
+        return data
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    descriptor = syscalls.signal_descriptor({signal.SIGUSR1})
+    try:
+        send_signal(os.getpid(), signal.SIGUSR1)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "read", read_and_be_signalled)
+            assert syscalls.read_signals(descriptor) == [signal.SIGUSR1]
+        assert syscalls.read_signals(descriptor) == [signal.SIGUSR1]
+    finally:
+        os.close(descriptor)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @pytest.mark.parametrize("who", ["spare", "zygote", "newborn"])
