@@ -115,7 +115,8 @@ def _apply(begin: Begin, comm: str) -> Reason | None:
     The exit reason of a process that cannot have them.
     """
     syscalls.set_process_name(comm)
-    os.environ.update(begin.spec.env)
+    if begin.spec.env:
+        os.environ.update(begin.spec.env)
     if begin.spec.path:
         sys.path.insert(0, begin.spec.path)
     if "random" in sys.modules:

@@ -123,7 +123,7 @@ def load(start: str) -> Start:
     module, colon, name = start.partition(":")
     if not colon or not name or "." in name:
         raise ValueError(f"not module:name: {start[:80]!r}")
-    found = getattr(importlib.import_module(module), name)
+    found = getattr(sys.modules.get(module) or importlib.import_module(module), name)
     if not callable(found):
         raise TypeError(f"{start[:80]} is not callable")
     return found  # type: ignore[no-any-return]
