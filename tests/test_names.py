@@ -27,7 +27,7 @@ from actorcore.names import Names, key_error
         ("system:system:a", True, "invalid_key"),
     ],
 )
-def test_key_error(name: str, resident: bool, code: str | None) -> None:
+def test_acceptance_30_a_bad_key_is_told_from_a_reserved_one(name: str, resident: bool, code: str | None) -> None:
     assert key_error(name, resident) == code
 
 

@@ -188,8 +188,15 @@ def test_a_reader_that_does_not_look_twice_is_caught_with_a_torn_value() -> None
 
 def test_a_writer_that_uses_blocks_too_soon_is_caught() -> None:
     """Its dead batches have spoiled what they were to replace."""
-    with pytest.raises((AssertionError, Killed)):
-        assert torn(read_while_written(Impatient, RegistryReader)) == []
+
+
+    def is_caught() -> bool:
+        try:
+            return torn(read_while_written(Impatient, RegistryReader)) != []
+        except Killed:  # its writer met what it had spoiled itself
+            return True
+
+    assert is_caught()
 
 
 # ---- scans ----

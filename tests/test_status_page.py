@@ -61,7 +61,7 @@ def test_any_bytes_are_read_without_raising() -> None:
         shared[1024:1064] = chance.randbytes(40)
         shared[:8] = chance.choice([chance.randrange(60), chance.randrange(1 << 64)]).to_bytes(8, "little")
         reason = declared_reason(shared)
-        assert reason is None or isinstance(reason, (str, dict))
+        assert isinstance(reason, str | dict | None)
         read_status(shared)
 
 

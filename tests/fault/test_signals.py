@@ -39,7 +39,7 @@ def test_A1_kill_of_a_session_is_told_and_it_is_back(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("name", DEADLY)
-def test_A2_A5_A7_reason_names_the_signal(desk: Desk, name: str) -> None:
+def test_A2_A5_A7_acceptance_43_44_reason_names_the_signal(desk: Desk, name: str) -> None:
     """Acceptance 43 and 44; a permanent session is back each time."""
     old = desk.start("victim")
     down = desk.signal("victim", old, getattr(signal, f"SIG{name}"))

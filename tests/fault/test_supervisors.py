@@ -80,7 +80,7 @@ def test_a_restart_limit_ends_the_supervisor_and_its_children(desk: Desk) -> Non
         desk.client.call(tree, ["which_children"])
 
 
-def test_a_kill_of_the_supervisor_ends_who_does_not_trap_and_leaves_no_name(desk: Desk) -> None:
+def test_acceptance_42_a_kill_of_the_supervisor_ends_who_does_not_trap_and_leaves_no_name(desk: Desk) -> None:
     tree = start(desk)
     ups(desk, *NAMES)
     refs = [desk.client.monitor(name) for name in NAMES]

@@ -1,0 +1,148 @@
+"""The suite about itself (acceptance 69, 195–198): every promise has a test that bears its number, and no test cheats."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+CELLS = "A1-24 B1-7 B11-18 C8 C10-12 C15-16 C20-22 D4-6 E1-17 F12-15 G1-3 G5-10 G13-15"
+"""Fault cells whose half without durable state is built."""
+ACCEPTANCE = "27-30 33-34 40 42-45 47 50-51 53-54 56-69 195-198"
+SKIPS = {
+    "test_files": "only root can be another user", "test_paths": "only root can give a directory away",
+    "test_rude_code": "a kernel without pid namespaces", "test_layout": "no git checkout", "test_shared_registry": "one core",
+}  # fmt: skip
+"""What a machine may lack, so that one test says so and is left out; by module."""
+
+
+def numbers(text: str) -> Iterator[str]:
+    """``A1-3 B2`` as A1, A2, A3, B2."""
+    for part in text.split():
+        letter, first, last = re.fullmatch(r"([A-Z]?)(\d+)(?:-(\d+))?", part).groups()  # type: ignore[union-attr]
+        yield from (f"{letter}{number}" for number in range(int(first), int(last or first) + 1))
+
+
+def borne(name: str) -> set[str]:
+    """The numbers in a test's name: ``test_A1_A2``, ``test_E1_to_E10``, ``test_x_acceptance_44_45``."""
+    words = name.split("_")
+    found: set[str] = set()
+    is_acceptance = False
+    for place, word in enumerate(words):
+        if match := re.fullmatch(r"([A-Ha-h])(\d+)", word):
+            letter, number = match[1].upper(), int(match[2])
+            found.add(f"{letter}{number}")
+            if words[place + 1 : place + 2] == ["to"]:
+                found |= {f"{letter}{n}" for n in range(number, int(words[place + 2][1:]))}
+        is_acceptance = word == "acceptance" or (is_acceptance and word.isdigit())
+        if is_acceptance and word.isdigit():
+            found.add(word)
+    return found
+
+
+def functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield path, node
+
+
+ALL = list(functions())
+BORNE = {number for _, function in ALL for number in borne(function.name)}
+
+
+@pytest.mark.parametrize("number", [*numbers(CELLS), *numbers(ACCEPTANCE)])
+def test_there_is_a_test_that_bears(number: str) -> None:
+    assert number in BORNE
+
+
+def test_names_are_read_as_they_are_meant() -> None:
+    assert borne("test_A2_A5_reason") == {"A2", "A5"}
+    assert borne("test_E1_to_E3_before_hello") == {"E1", "E2", "E3"}
+    assert borne("test_a_stop_acceptance_44_45_b11") == {"44", "45", "B11"}
+    assert borne("test_two_of_10_at_5") == set()
+
+
+def calls(function: ast.FunctionDef) -> set[str]:
+    names = {node.func for node in ast.walk(function) if isinstance(node, ast.Call)}
+    return {name.attr if isinstance(name, ast.Attribute) else ast.unparse(name) for name in names}
+
+
+def test_acceptance_69_no_isolation_test_plays_a_kill() -> None:
+    """Whatever is in tests/fault runs against a real daemon: nothing is mocked or patched there."""
+    played = {
+        f"{path.name}:{function.name}"
+        for path, function in ALL
+        if path.parent.name == "fault" and "mock" in ast.unparse(function)
+    }
+    patched = {
+        f"{path.name}:{function.name}"
+        for path, function in ALL
+        if path.parent.name == "fault" and "monkeypatch" in {argument.arg for argument in function.args.args}
+    }
+    assert (played, patched) == (set(), {"test_files.py:test_S3_the_socket_has_its_mode_from_birth"})  # which takes chmod away
+
+
+def test_acceptance_195_nobody_waits_a_fixed_time() -> None:
+    """Who may sleep at all is listed in test_layout.SLEEPERS; what is left there are the ticks of OTP's vectors."""
+    from tests import test_layout
+
+    assert {"tests.otp.settle"} >= {module for module in test_layout.SLEEPERS if module.startswith("tests.")}
+
+
+def test_acceptance_196_every_fault_test_has_a_fixture_that_checks_the_others() -> None:
+    checking = {"desk", "own", "daemon", "desk_of", "Daemon", "running", "tmp_path"}
+    unchecked = {
+        f"{path.name}:{function.name}"
+        for path, function in ALL
+        if path.parent.name == "fault" and not checking & ({a.arg for a in function.args.args} | calls(function))
+    }
+    assert unchecked == WITHOUT_DAEMON
+
+
+WITHOUT_DAEMON = {
+    "test_names.py:test_acceptance_34_D4_D6_the_table_knows_incarnations_by_serial_not_by_os_pid",
+    "test_birth_points.py:test_a_plan_that_means_nothing_is_refused",
+    "test_resources.py:test_C14_a_frame_that_there_is_no_memory_to_decode_is_refused_as_any_other",
+}
+
+
+def outcomes(function: ast.FunctionDef) -> Iterator[int]:
+    """Lines of assertions that are content with one of several outcomes."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert) and isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.Or):
+            first = node.test.values[0]
+            if not (isinstance(first, ast.UnaryOp) and isinstance(first.op, ast.Not)):  # "not a or b" says what follows from a
+                yield node.lineno
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.raises" and isinstance(node.args[0], ast.Tuple):
+            yield node.lineno
+
+
+def test_acceptance_197_no_test_is_content_with_one_of_several_outcomes() -> None:
+    assert [f"{path.name}:{line}" for path, function in ALL for line in outcomes(function)] == []
+
+
+def test_planted_several_outcomes_are_seen() -> None:
+    text = "def test_x():\n assert a or b\n with pytest.raises((A, B)):\n  pass\n assert a\n"
+    (function,) = ast.parse(text).body
+    assert isinstance(function, ast.FunctionDef)
+    assert list(outcomes(function)) == [2, 3]
+
+
+def test_acceptance_198_nothing_is_left_out_of_the_default_run() -> None:
+    uses = {
+        path.stem
+        for path in TESTS.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in LEAVING_OUT
+    }
+    assert uses == set(SKIPS)
+
+
+LEAVING_OUT = {
+    "pytest.skip", "pytest.xfail", "pytest.importorskip", "pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail",
+}  # fmt: skip
