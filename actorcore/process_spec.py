@@ -12,11 +12,14 @@ LEAST = {"cpu": 1, "nofile": 16}
 """A process cannot start with fewer descriptors, and no CPU time at all is no process."""
 MOST = {"core": 0, "nice": 19, "oom_score_adj": 1000}
 """``nice`` is the niceness (nice(2)), ``oom_score_adj`` that of proc(5): both can only be raised. No core is ever written."""
+MAX_START = 255
 _MAX_LIMIT = 2**63 - 2
 
 
 def trouble_with(spec: ProcessSpec) -> str | None:
     """None, or which field cannot be and why. What only the child can find out is not looked at."""
+    if len(spec.start) > MAX_START:  # a row of the process table has it
+        return f"start: at most {MAX_START} characters"
     # Not a number would be in nobody's order: one such deadline among the others hides them.
     if not 0 < spec.init_timeout_s < math.inf:
         return "init_timeout_s: must be more than 0"

@@ -38,6 +38,8 @@ from actorcore.table import births, channels, deaths, naming
 from actorcore.table.entry import Entry, Introduction, Kind
 from actorcore.table.turn import Turn
 
+MAX_ASKS = 4096
+"""Of one asker without an answer: residents answer some of them after a long time, and keep them until then."""
 MAX_ROWS = 250
 """Rows of one Processes answer: they must fit into one datagram."""
 
@@ -119,5 +121,7 @@ def _ask(turn: Turn, asker: Entry, number: int, to: int, body: msgspec.Raw) -> N
         return turn.refuse(asker.serial, number, *failure(NOPROC))
     if resident.kind is not Kind.RESIDENT:
         return turn.refuse(asker.serial, number, "unsupported", "only residents are asked")
+    if len(turn.state.asks.targets.get(asker.serial, ())) >= MAX_ASKS:
+        return turn.refuse(asker.serial, number, "too_many_requests", f"{MAX_ASKS} without an answer")
     turn.state.asks.add(asker.serial, number, to)
     return turn.deliver(resident, Asking(asker.serial, number, body))
