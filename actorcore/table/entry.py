@@ -122,7 +122,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Statistics(msgspec.Struct, frozen=True):
-    """Counts; ``processes`` includes dying ones, not blanks."""
+    """Counts; ``processes`` includes dying ones, not blanks. ``templates``: ``served``, or why not."""
 
     processes: int
     blanks: int
@@ -138,3 +138,4 @@ class Statistics(msgspec.Struct, frozen=True):
     backlog: int
     pages_free: int
     last_serial: int
+    templates: dict[str, str]

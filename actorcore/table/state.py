@@ -136,6 +136,7 @@ class State(msgspec.Struct):
             backlog=sum(len(entry.backlog) for entry in entries),
             pages_free=self.pages - self.pages_used + len(self.pages_freed),
             last_serial=self.last_serial,
+            templates={name: trouble or "served" for name, trouble in self.templates.items()},
         )
 
     def _row(self, entry: Entry) -> Row:

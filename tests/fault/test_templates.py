@@ -148,6 +148,15 @@ def test_a_session_of_such_a_template_fails_to_start_for_that_reason(desk: Desk)
     assert [session["id"] for session in desk.client.sessions() if session["id"] == "s"] == []
 
 
+def test_status_tells_which_templates_are_served_and_why_others_are_not(desk: Desk) -> None:
+    for template in ("missing", "thready", "leaving", "crashing"):
+        refusal(desk.client, template)
+    assert desk.client.node("status")["templates"] == {
+        "lean": "served", "asyncio": "served", "fine": "served", "hanging": "served", "missing": IMPORT, "leaving": IMPORT,
+        "thready": THREADS, "crashing": CRASH,
+    }  # fmt: skip
+
+
 def test_the_log_has_one_line_for_each_cause(served: Served, desk: Desk) -> None:
     for template in ("missing", "thready", "leaving", "crashing"):
         refusal(desk.client, template)
