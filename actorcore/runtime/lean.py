@@ -18,7 +18,7 @@ from actorcore.errors import CallFailed, CallTimeout
 from actorcore.exit_reason import NORMAL, Reason, Term, bounded_text, reason_of_exception
 from actorcore.faults import point
 from actorcore.frames import DECODE_ERRORS, encoder, term_decoder
-from actorcore.gen_server import BadReturnValue, Callback, GenServer, Rules, is_async
+from actorcore.gen_server import BadReturnValue, GenServer, Rules, is_async
 from actorcore.mailbox import Item, Raw, Timeout
 from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
@@ -172,7 +172,11 @@ def loop(process: Process, rules: Rules) -> None:
                 deadline_s = None if rules.timeout_s is None else monotonic_s() + rules.timeout_s
                 item = process.next_item(deadline_s) or Timeout()
             status.busy(monotonic_ns(), len(mailbox.items))
-            todo = decode(process, rules, item)
+            try:
+                todo = rules.callback(item)
+            except DECODE_ERRORS as error:
+                todo = None
+                refuse_message(process, item, error)
         else:
             status.busy(monotonic_ns(), len(mailbox.items))
             todo = rules.continuation()
@@ -182,15 +186,11 @@ def loop(process: Process, rules: Rules) -> None:
         status.idle()
 
 
-def decode(process: Process, rules: Rules, item: Item | Timeout) -> Callback | None:
-    """The callback for ``item``; a message of the wrong type is refused and harms nobody."""
-    try:
-        return rules.callback(item)
-    except DECODE_ERRORS as error:
-        if isinstance(item, Raw):
-            complain(f"message from {item.frm} refused: {bounded_text(str(error), 200)}")
-            process.refuse(item)
-        return None
+def refuse_message(process: Process, item: Item | Timeout, error: Exception) -> None:
+    """A message of the wrong type harms nobody."""
+    if isinstance(item, Raw):
+        complain(f"message from {item.frm} refused: {bounded_text(str(error), 200)}")
+        process.refuse(item)
 
 
 def reason_of_end(error: BaseException) -> Reason:

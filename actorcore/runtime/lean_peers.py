@@ -76,11 +76,12 @@ class LeanPeers(Peers):
     def _take(self, peer: Peer, messages: list[Message]) -> None:
         mailbox, serial = self._mailbox, peer.serial
         mailbox.bytes = peer.channel.size + (mailbox.bytes if mailbox.items else 0)
+        push = mailbox.items.append
         for message in messages:
             if type(message) is Reply:
                 mailbox.settle(serial, message)
             else:
-                mailbox.items.append(Raw(serial, message))  # type: ignore[arg-type]
+                push(Raw(serial, message))  # type: ignore[arg-type]
 
     def _take_exit(self, signal: Exit) -> None:
         self._mailbox.push(ExitMessage(Pid(self._instance, signal.frm), signal.reason))
