@@ -30,6 +30,8 @@ from actorcore.runtime.status_page import PAGE_BYTES, StatusPage
 from actorcore.signals import Begin, Born, Channel, ProcessSpec
 
 CONTROL_FD = 3
+REHEARSAL_FD = 100
+"""Above whatever a zygote has open."""
 REHEARSALS_OF_ZYGOTE = 50
 """Until no more code is specialised: CPython 3.11 does it between a function's 8th and its 60th run or so."""
 REHEARSALS_OF_BLANK = 1
@@ -50,7 +52,9 @@ class Nursery:
         try:
             point("birth.forked")
             page = memory.map_shared(self._status_fd, PAGE_BYTES, writable=True, offset=order.page * PAGE_BYTES)
-            control = self._detach(control_fd)
+            control = _take(control_fd, CONTROL_FD)
+            os.setsid()
+            self._bind()
             point("birth.detached")
             output.open_log(self._logs, order.serial)
             control.send(encoder.encode([Born(order.serial, os.getpid())]))
@@ -90,16 +94,31 @@ class Nursery:
             for end in (node, peer, channel):
                 end.close()
 
-    def _detach(self, control_fd: int) -> socket.socket:
-        # Before anything else: a descriptor kept here would hide another process's end from its peer.
-        os.dup2(control_fd, CONTROL_FD, inheritable=False)
-        syscalls.close_from(CONTROL_FD + 1)
-        os.setsid()
+    def rehearse_births(self, times: int) -> None:
+        """In the zygote: the steps from the fork to Born, with a socket to nobody."""
+        for _ in range(times):
+            memory.unmap(memory.map_shared(self._status_fd, PAGE_BYTES, writable=True))
+            ends = sockets.pair()
+            control = _take(ends[0].fileno(), REHEARSAL_FD)
+            self._bind()
+            control.send(encoder.encode([Born(1, os.getpid())]))
+            for end in (control, *ends):
+                end.close()
+
+    def _bind(self) -> None:
+        """Die with the guardian, and be the parent of all orphans below."""
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != self._guardian_pid:
             os._exit(1)
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-        return socket.socket(fileno=CONTROL_FD)
+
+
+def _take(control_fd: int, place: int) -> socket.socket:
+    """The control socket at descriptor ``place``, and nothing above it."""
+    # Before anything else: a descriptor kept here would hide another process's end from its peer.
+    os.dup2(control_fd, place, inheritable=False)
+    syscalls.close_from(place + 1)
+    return socket.socket(fileno=place)
 
 
 def _await_begin(control: socket.socket) -> Begin:

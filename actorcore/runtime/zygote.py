@@ -56,6 +56,7 @@ def main(template: str, guardian_pid: int, logs: str, plan: str, preload: Sequen
     os.umask(0o077)
     control = socket.socket(fileno=CONTROL_FD)
     nursery = birth.Nursery(guardian_pid, STATUS_FD, REGISTRY_FD, logs)
+    nursery.rehearse_births(birth.REHEARSALS_OF_ZYGOTE)
     nursery.rehearse(birth.REHEARSALS_OF_ZYGOTE)
     if plan:
         fault_injection.arm(plan)
