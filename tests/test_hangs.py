@@ -104,6 +104,15 @@ def test_it_dies_of_it_when_its_spec_says_so_after_all_have_been_told() -> None:
     assert (end.frm, end.reason) == (serial, UNRESPONSIVE)  # type: ignore[union-attr]
 
 
+def test_who_goes_on_when_it_has_to_die_is_not_responsive_again() -> None:
+    world = World()
+    serial = world.start(ProcessSpec("m:f", when_hung="kill"))
+    world.do(Stopped(serial))
+    world.run(STOPPED_LIMIT_S)
+    assert world.do(Continued(serial)) == [Report("process_continued", serial)]
+    assert world.phase(serial) == "dying"
+
+
 def test_a_process_stopped_in_init_fails_its_start_when_its_spec_says_so() -> None:
     world = World()
     serial = world.fork(ProcessSpec("m:f", when_hung="kill"))

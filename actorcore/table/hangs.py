@@ -45,7 +45,7 @@ def continued(turn: Turn, entry: Entry) -> None:
     entry.stopped = False
     turn.report("process_continued", entry.serial)
     turn.state.hangs.cancel(entry.serial)
-    if entry.hung == "stopped":
+    if entry.hung == "stopped" and entry.phase is not Phase.DYING:
         _recover(turn, entry)
     if busy_timeout_s(entry) is not None:
         turn.state.hangs.set(entry.serial, turn.now)
