@@ -75,30 +75,48 @@ def changes(is_session: Callable[[int], bool]) -> Iterator[Death | Halt]:
             yield Halt(taken.si_pid, taken.si_code == os.CLD_STOPPED)
 
 
-def sweep_orphans(ours: Callable[[], AbstractSet[int]], refresh: Callable[[], None]) -> bool:
-    """Kill and reap every child that is nobody's: the descendants of dead sessions come to us, generation by generation.
+class Orphans:
+    """The children that are nobody's: descendants of dead sessions come to us, generation by generation.
 
-    False: after SWEEP_S there are still some. They are many, fork as fast as they are killed, or do not die.
-    ``refresh`` lets the caller hear of adoptions: a newborn changes its name only after its adoption was announced, so
-    who bears another name and is still unknown after a refresh is an orphan.
+    ``ours`` are the children that somebody wants. ``refresh`` lets the caller hear of adoptions: a newborn changes its name
+    only after its adoption was announced, so who bears another name and is still unknown after a refresh is an orphan.
     """
-    deadline = clock.monotonic_s() + SWEEP_S
-    while clock.monotonic_s() < deadline:
-        known = ours()
-        try:
-            strangers = [os_pid for os_pid in children_of_self() if os_pid not in known and _name(os_pid) != NEWBORN_COMM]
-        except OSError:  # EMFILE: who is who cannot be seen, so nobody is killed; the next death asks again
-            return True
-        if not strangers:
-            return True
-        refresh()
-        known = ours()
-        orphans = [os_pid for os_pid in strangers if os_pid not in known]
-        for os_pid in orphans:
-            kill(os_pid)
-        for os_pid in orphans:
-            _bury(os_pid, deadline)
-    return False
+
+    def __init__(self, ours: Callable[[], AbstractSet[int]], refresh: Callable[[], None]) -> None:
+        self._ours = ours
+        self._refresh = refresh
+        self._undying: set[int] = set()
+        self._left: set[int] = set()
+
+    def sweep(self) -> bool:
+        """Kill and reap them; False: after SWEEP_S there are still some, for they are many, or fork, or do not die."""
+        deadline = clock.monotonic_s() + SWEEP_S
+        while clock.monotonic_s() < deadline:
+            try:
+                orphans = self._find()
+            except OSError:  # EMFILE: who is who cannot be seen, so nobody is killed; the next death asks again
+                return True
+            if not orphans:
+                return True
+            for os_pid in orphans:
+                kill(os_pid)
+            for os_pid in orphans:
+                _bury(os_pid, deadline)
+            self._left = orphans
+        return False
+
+    def give_up(self) -> None:
+        """Those left by the last sweep stay as long as something in the kernel holds them; no other death waits for them."""
+        self._undying |= self._left
+
+    def _find(self) -> set[int]:
+        present = set(children_of_self())
+        self._left.clear()
+        self._undying &= present
+        strangers = {os_pid for os_pid in present - self._undying - self._ours() if _name(os_pid) != NEWBORN_COMM}
+        if strangers:
+            self._refresh()
+        return strangers - self._ours()
 
 
 def _bury(os_pid: int, deadline: float) -> None:

@@ -59,6 +59,7 @@ class Guardian:
         self._generation = 0
         self._succession = Succession()
         self._ending = Ending()
+        self._orphans = children.Orphans(self._ours, self._hear_adoptions)
         self._mourned: deque[words.Died] = deque()
         self._mourned_until_s = 0.0
         self._is_behind = False
@@ -153,11 +154,10 @@ class Guardian:
                 self._on_death(change)
             else:
                 self._on_halted(change.os_pid, change.stopped)
-        if self._mourned:
-            is_clean = children.sweep_orphans(self._ours, self._hear_adoptions)
-            if is_clean or clock.monotonic_s() >= self._mourned_until_s:
-                while self._mourned:
-                    self._tell(self._mourned.popleft())
+        if self._mourned and (self._orphans.sweep() or clock.monotonic_s() >= self._mourned_until_s):
+            self._orphans.give_up()
+            while self._mourned:
+                self._tell(self._mourned.popleft())
         self._is_behind = bool(self._mourned) or len(changes) == CHANGES_PER_TURN
 
     def _hear_adoptions(self) -> None:

@@ -150,7 +150,7 @@ class Performer:
             self.kill(serial, handle.kill_with)
 
     def adopt(self, serial: int, os_pid: int) -> None:
-        """Ask the guardian to keep a newborn. Said before Begin goes out: see children.sweep_orphans."""
+        """Ask the guardian to keep a newborn. Said before Begin goes out: see children.Orphans."""
         self.tell_guardian(Adopt(serial, os_pid))
 
     # ---- frames ---------------------------------------------------------------------------------------------------

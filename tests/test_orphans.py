@@ -1,0 +1,77 @@
+"""Orphans: what dead sessions leave is killed and reaped, whoever is somebody's is left, who does not die delays nobody."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from actorcore.runtime import children, syscalls
+from actorcore.runtime.children import NEWBORN_COMM, Orphans
+from tests.test_adoption import World, daemonise, end, in_a_session
+
+
+def orphans(ours: set[int], refresh: Callable[[], None] = lambda: None) -> Orphans:
+    return Orphans(lambda: ours, refresh)
+
+
+def all_generations_are_gone(world: World) -> None:
+    for _ in range(3):
+        daemonise()
+    first = children.spawn_program(["/bin/sh", "-c", "setsid sleep 1000 & setsid sleep 1000 & sleep 1000"], [])
+    while len(children_below(first)) < 3:
+        os.sched_yield()
+    assert orphans(set()).sweep()
+    assert children.children_of_self() == []
+
+
+def children_below(os_pid: int) -> list[int]:
+    with open(f"/proc/{os_pid}/task/{os_pid}/children") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def who_is_somebodys_is_left(world: World) -> None:
+    known, unknown, newborn = daemonise(), daemonise(), os.fork()
+    if newborn == 0:
+        syscalls.set_process_name(NEWBORN_COMM)
+        signal.pause()
+    while children._name(newborn) != NEWBORN_COMM:
+        os.sched_yield()
+    assert orphans({known}).sweep()
+    assert set(children.children_of_self()) == {known, newborn}
+    assert unknown not in children.children_of_self()
+
+
+def who_is_claimed_after_all_is_left(world: World) -> None:
+    claimed, ours = daemonise(), set[int]()
+    assert orphans(ours, lambda: ours.add(claimed)).sweep()
+    assert children.children_of_self() == [claimed]
+
+
+def who_does_not_die_is_waited_for_once(world: World) -> None:
+    kill = children.kill
+    children.kill = lambda os_pid: None  # as if the kernel held it
+    undying = daemonise()
+    sweeper = orphans(set())
+    assert not sweeper.sweep()
+    assert not sweeper.sweep(), "nobody has given up yet"
+    sweeper.give_up()
+    assert sweeper.sweep()
+    assert children.children_of_self() == [undying]
+    children.kill = kill
+    another = daemonise()
+    assert sweeper.sweep()
+    assert another not in children.children_of_self()
+    end(undying)
+    os.waitpid(undying, 0)
+    assert sweeper.sweep()
+    assert sweeper._undying == set(), "its number may be another's some day"
+
+
+@pytest.mark.parametrize("promise", [
+    all_generations_are_gone, who_is_somebodys_is_left, who_is_claimed_after_all_is_left, who_does_not_die_is_waited_for_once,
+])  # fmt: skip
+def test_orphans(promise: Callable[[World], None]) -> None:
+    in_a_session(promise)
