@@ -35,6 +35,8 @@ vectors: $(HAVE)  ## replay recorded OTP vectors: DIR=<vectors> MODE=core|proces
 
 torture: $(HAVE)-test  ## the goals' numbers, for hours: TORTURE=small|mid|full, or counts, as in R4_KILLS=5000 R8_KILLS=100
 	TORTURE=$(TORTURE) $(PY) -m pytest -m "torture or sized" --timeout 7200 $(PYTEST_ARGS)
+	$(PY) -m tests.otp --mode core
+	$(PY) -m tests.otp --mode processes
 
 clean:  ## caches and build products; the environment stays (rm -r .venv)
 	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -21,14 +21,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.mutants", description=__doc__)
     parser.add_argument("kind", choices=["planted", "operators"])
     parser.add_argument("--judge", choices=["all", *JUDGES], default="all")
-    parser.add_argument("--only", metavar="TEXT", default="", help="those whose name contains it")
+    parser.add_argument("--only", metavar="TEXT", action="append", help="those whose name contains it, or one of several")
     parser.add_argument("--sample", type=int, default=0, help="so many, by chance; 0: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--lives", type=int, default=20_000, help="simulated lives in each judgement")
     parser.add_argument("--verbose", action="store_true", help="also tell who noticed what")
     wanted = parser.parse_args()
-    wrongs = [wrong for wrong in (planted() if wanted.kind == "planted" else mutants()) if wanted.only in wrong.name]
+    wrongs = planted() if wanted.kind == "planted" else mutants()
+    if wanted.only:
+        wrongs = [wrong for wrong in wrongs if any(text in wrong.name for text in wanted.only)]
     if wanted.sample and wanted.sample < len(wrongs):
         wrongs = sorted(Random(wanted.seed).sample(wrongs, wanted.sample), key=lambda wrong: wrong.name)
     right = control(ALL if wanted.judge == "all" else JUDGES[wanted.judge], wanted.lives)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.conftest import Tell
 from tests.mutants.patching import ROOT
 from tests.mutants.planted import planted
 
@@ -24,19 +25,27 @@ def test_every_wrong_rule_still_has_its_place_in_the_source() -> None:
     assert len(names) == len(set(names)) >= 84
 
 
+SAMPLE = [
+    "kill can be trapped", "names are retracted after telling", "a DOWN comes twice", "a number is used again after a jam",
+    "any secret opens a client", "who was doomed before its birth lives",
+]  # fmt: skip
+
+
 @pytest.mark.timeout(180)
-def test_R13_a_sample_of_the_wrong_rules_is_noticed() -> None:
-    report = report_of("planted", "--sample", "8", "--lives", "5000")
-    assert report.splitlines()[-1] == "8 wrong rules tried, 0 not noticed by all: 100.0% found"
+def test_R13_simulated_lives_notice_a_sample_of_the_wrong_rules(tell: Tell) -> None:
+    report = report_of("planted", "--judge", "lives", "--lives", "4000", *(word for name in SAMPLE for word in ("--only", name)))
+    assert report == f"{len(SAMPLE)} wrong rules tried, 0 not noticed by lives: 100.0% found\n"
+    tell(f"R13: {report.strip()}")
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
-def test_R13_every_wrong_rule_is_noticed() -> None:
-    print(report_of("planted"))
+def test_R13_every_wrong_rule_is_noticed(tell: Tell) -> None:
+    tell(f"R13: {report_of('planted').splitlines()[-1]}")
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(7200)
-def test_R13_nine_of_ten_changed_operators_are_noticed() -> None:
-    print(report_of("operators", "--sample", "300"))
+def test_R13_nine_of_ten_changed_operators_are_noticed(tell: Tell) -> None:
+    *survivors, counts = report_of("operators", "--sample", "300").splitlines()
+    tell("\n".join([f"R13: {counts}", *survivors]))
