@@ -546,8 +546,8 @@ class Book(NameBook):
             left = (party.downs, party.exits, party.peer_downs)
             assert left == ({}, [], {}), f"{party.serial} was never told {left}"
             for answer in party.waits.values():
-                peer = self._living(answer.to) if type(answer) is Blocked else None
-                blocked = peer is not None and not peer.is_reachable()
+                peer = self.parties.get(answer.to) if type(answer) is Blocked else None
+                blocked = peer is not None and not (peer.alive and peer.is_reachable())
                 assert type(answer) is not Blocked or blocked, f"{party.serial} waits for a channel to {answer.to}"
             unanswered = {number: answer for number, answer in party.waits.items() if type(answer) is tuple}
             assert unanswered == {}, f"{party.serial} was never answered {unanswered}"

@@ -444,7 +444,8 @@ class World:
             StartSession(spec), StartSession(spec), StartSession(spec), StopSession(id), RestartSession(id), GetSession(id),
             ListSessions(), CountSessions(),
         ]  # fmt: skip
-        self.request(asker, Ask(self.sessions, msgspec.Raw(msgspec.msgpack.encode(requests[self.pick(8)]))))
+        to = self.sessions if self.pick(12) else self.known()
+        self.request(asker, Ask(to, msgspec.Raw(msgspec.msgpack.encode(requests[self.pick(8)]))))
 
     def refill(self) -> None:
         self.do(Refill("lean", self.pick(4)))
