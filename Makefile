@@ -12,6 +12,7 @@ MODE ?= core
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 TORTURE ?= full
+JOBS ?= 2
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -19,8 +20,8 @@ help:  ## this list
 demo: $(HAVE)  ## a guided tour on a private daemon
 	$(PY) -m supervisors demo
 
-test: lint  ## lint, then every test
-	$(PY) -m pytest $(PYTEST_ARGS)
+test: lint  ## lint, then every test, JOBS=2 files at a time; the slowest are listed
+	$(PY) -m pytest -n $(JOBS) --dist loadfile --durations 20 $(PYTEST_ARGS)
 
 lint: $(HAVE)-test  ## ruff, strict mypy
 	$(PY) -m ruff check .

@@ -287,7 +287,8 @@ class Desk:
         while zombies(self.daemon.guardian_pid):
             self.client.node("status", WAIT_S)
         if BYSTANDERS[0] in self.before:
-            names = {row["name"]: row["serial"] for row in self.client.processes() if row["kind"] == "process" and row["name"]}
+            processes = [row for row in self.client.processes() if row["kind"] == "process" and row["phase"] != "dying"]
+            names = {row["name"]: row["serial"] for row in processes if row["name"]}
             assert {name: self.client.call(BYSTANDERS[0], ["lookup", name], WAIT_S) for name in names} == names
 
 
