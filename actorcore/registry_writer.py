@@ -112,13 +112,17 @@ class RegistryWriter(Table):
         self._commit(batch)
 
     def reconcile(self, names: Mapping[str, int], values: Mapping[str, bytes] = _NO_VALUES) -> int:
-        """Make the table ``names`` with ``values``, in one batch; how many were different. Raises like :meth:`apply`."""
+        """Make the table ``names`` with ``values``; how many were different. Raises like :meth:`apply`.
+
+        What is wrong goes in one batch, what is right comes in the next: it may need the room of what has gone.
+        """
         known = self._entries()
-        changes = [(name, 0) for name in known if name not in names]
-        changes += [(name, serial) for name, serial in names.items() if known.get(name) != (serial, values.get(name, b""))]
-        if changes:
-            self.apply(changes, values)
-        return len(changes)
+        wanted = {name: (serial, values.get(name, b"")) for name, serial in names.items()}
+        wrong = [name for name, entry in known.items() if wanted.get(name) != entry]
+        missing = [name for name, entry in wanted.items() if known.get(name) != entry]
+        self.apply((name, 0) for name in wrong)
+        self.apply(((name, names[name]) for name in missing), values)
+        return len({*wrong, *missing})
 
     def entries(self) -> dict[str, int]:
         """All names."""

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from actorcore.errors import RequestError
-from actorcore.registry_layout import BLOCK_BYTES, COMMITTED, COUNT, SECOND, SLOT_BYTES, VALUE_BYTES, heap_blocks
+from actorcore.registry_layout import BLOCK_BYTES, COMMITTED, COUNT, SECOND, SLOT_BYTES, VALUE_BYTES, heap_blocks, max_entries
 from actorcore.registry_reader import RegistryReader
 from actorcore.registry_writer import RegistryWriter
 from tests.test_registry_layout import Killed, colliding, content, die_at, empty, free_blocks
@@ -277,15 +277,25 @@ def test_a_batch_that_wraps_and_is_never_committed_does_not_keep_readers_from_lo
 # ---- a successor compares ----
 
 
-def test_reconcile_repairs_whatever_differs_in_one_batch() -> None:
+def test_reconcile_repairs_whatever_differs_and_nothing_else() -> None:
     writer = RegistryWriter(memory := empty())
     writer.apply([("stays", 1), ("goes", 2), ("changes", 3), ("value", 4)], {"stays": b"s", "value": b"old", "goes": b"g"})
     committed = writer.committed
     names = {"stays": 1, "changes": 5, "value": 4, "comes": 6}
     values = {"stays": b"s", "value": b"new", "comes": b"c"}
-    assert (writer.reconcile(names, values), writer.committed) == (4, committed + 1)
+    assert (writer.reconcile(names, values), writer.committed) == (4, committed + 2)
     assert content(memory) == {name: (serial, values.get(name, b"")) for name, serial in names.items()}
-    assert (writer.reconcile(names, values), writer.committed) == (0, committed + 1)
+    assert (writer.reconcile(names, values), writer.committed) == (0, committed + 2)
+
+
+def test_reconcile_finds_room_where_all_of_it_is_taken_by_what_must_go() -> None:
+    writer = RegistryWriter(memory := empty())
+    before = {f"before-{at}": at + 1 for at in range(max_entries(16))}
+    writer.apply(before.items(), {"before-0": b"b" * VALUE_BYTES})
+    after = {f"after-{at}": at + 1 for at in range(max_entries(16))}
+    writer.reconcile(after, {"after-3": b"a" * VALUE_BYTES})
+    assert RegistryReader(memory).entries() == after
+    assert RegistryReader(memory).lookup_value("after-3") == (4, b"a" * VALUE_BYTES)
 
 
 def test_a_count_that_is_wrong_is_found_by_the_next_writer() -> None:
