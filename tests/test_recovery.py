@@ -90,6 +90,12 @@ def test_a_rehearsal_throws_away_what_the_node_overwrites_meanwhile(monkeypatch:
     rehearse(node.memory, never)
 
 
+def test_a_rehearsal_with_a_snapshot_that_this_code_does_not_read_is_no_error() -> None:
+    node = Node()
+    node.ledger.snapshot(encoder.encode([99, b"", {}, {}, False]))
+    rehearse(node.memory, fresh)
+
+
 def test_a_rehearsal_over_a_half_written_ledger_is_no_error() -> None:
     node = Node()
     node.live()

@@ -70,10 +70,10 @@ def rehearse(memory: memoryview, fresh: Callable[[], Kernel]) -> None:
         try:
             ledger = Ledger.open(memory)
             state = ledger.load().state
-        except LedgerInvalid:  # overwritten
-            continue
-        if state is not None and ledger.is_current():
-            restore(fresh(), state)
+            if state is not None and ledger.is_current():
+                restore(fresh(), state)
+        except LedgerInvalid:  # overwritten, or of a schema that this code will not be given
+            pass
 
 
 def decode_record(data: bytes) -> tuple[float, Event]:
