@@ -60,7 +60,11 @@ def main() -> int:
     logs = _fresh_logs(directory)
     _settle_in_root()
     try:
-        return _guard(listener, arguments, configuration, str(logs))
+        instance = int.from_bytes(os.urandom(8), "big") >> 1
+        return _guard(instance, _mappings(instance), listener, arguments, configuration, str(logs))
+    except NoMemory as error:
+        print(error, file=sys.stderr)
+        return EXIT_REFUSED
     finally:
         (directory / paths.SOCKET_NAME).unlink(missing_ok=True)
 
@@ -99,15 +103,29 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _guard(listener: socket.socket, arguments: argparse.Namespace, configuration: Configuration, logs: str) -> int:
-    instance = int.from_bytes(os.urandom(8), "big") >> 1
-    registry = SharedRegistry(instance)
-    ledger_memory = _memory("actorcore-ledger", LEDGER_BYTES)[0]
-    Ledger.create(ledger_memory)
-    status, status_fd = _memory("actorcore-status", STATUS_PAGES * PAGE_BYTES)
-    ledger = Ledger.open(ledger_memory)
-    mappings = Mappings(ledger_memory, registry.memory, status, registry.fd, status_fd, lambda: ledger.stamp_ns)
+class NoMemory(RequestError):
+    """The daemon's shared memory cannot be had."""
 
+
+def _mappings(instance: int) -> Mappings:
+    """All shared memory that there will ever be, every page allocated: it never grows (C15).
+
+    :raises NoMemory: there is not so much, and the text says what was wanted.
+    """
+    try:
+        registry = SharedRegistry(instance)
+        ledger_memory = _memory("actorcore-ledger", LEDGER_BYTES)[0]
+        status, status_fd = _memory("actorcore-status", STATUS_PAGES * PAGE_BYTES)
+    except RequestError as error:
+        raise NoMemory(error.code, error.detail) from None
+    ledger = Ledger.create(ledger_memory)
+    return Mappings(ledger_memory, registry.memory, status, registry.fd, status_fd, lambda: ledger.stamp_ns)
+
+
+def _guard(
+    instance: int, mappings: Mappings, listener: socket.socket, arguments: argparse.Namespace, configuration: Configuration,
+    logs: str,
+) -> int:  # fmt: skip
     def on_serving() -> None:
         if arguments.announce is not None:
             print(arguments.announce, flush=True)

@@ -10,6 +10,8 @@ import os
 import resource
 import signal
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from actorcore.registry_reader import RegistryReader
 from actorcore.registry_writer import RegistryWriter
 from actorcore.runtime.memory import PAGE_BYTES, PROT_READ, PROT_WRITE, address_of, create_memfd, map_shared, seal, unmap
 from actorcore.runtime.shared_registry import AttachedRegistry, SharedRegistry
+from tests.daemon_fixture import ROOT
 from tests.registry_torture import fork, heard, torture
 from tests.test_registry_layout import BatchPerSlot, Forgetful, InPlace
 
@@ -146,6 +149,21 @@ def test_C15_a_registry_that_cannot_be_allocated_is_an_error_with_text_and_never
     assert limited(resource.RLIMIT_AS, address_space, lambda: SharedRegistry(instance=1)) == (
         f"resource_exhausted: mapping of {registry_bytes()} bytes: Cannot allocate memory / 0 left"
     )
+
+
+@pytest.mark.parametrize("limit_bytes", [10 << 20, 30 << 20], ids=["registry", "ledger"])
+def test_C15_a_daemon_that_gets_no_shared_memory_says_so_in_a_line_and_leaves_nothing(tmp_path: Path, limit_bytes: int) -> None:
+    run = tmp_path / "run"
+    argv = [sys.executable, "-m", "supervisors.daemon", "--dir", str(run)]
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+    done = subprocess.run(argv, cwd=ROOT, preexec_fn=limit, capture_output=True, text=True)
+    what, size_bytes = ("registry", registry_bytes()) if limit_bytes < registry_bytes() else ("ledger", 64 << 20)
+    said = f"resource_exhausted: memfd actorcore-{what} of {size_bytes} bytes: File too large\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+    assert not (run / "actorcore.sock").exists()
 
 
 @pytest.mark.parametrize("free", [0, 1])
