@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from actorcore.runtime.clock import monotonic_s
-from actorcore.runtime.loop_waits import Deadlines, wake
+from actorcore.runtime.loop_waits import Deadlines, let_others_run, wake
 
 
 class Clocked(asyncio.SelectorEventLoop):
@@ -63,23 +63,29 @@ def test_a_thousand_waits_that_end_in_time_set_one_timer() -> None:
 
 
 def test_an_earlier_deadline_sets_the_timer_again_and_the_later_one_still_rings() -> None:
-    async def life(loop: Clocked, waits: Deadlines) -> list[str]:
-        rung: list[str] = []
+    async def life(loop: Clocked, waits: Deadlines) -> tuple[list[float], int]:
+        rung: list[float] = []
 
-        async def ring(name: str, delay_s: float) -> None:
+        async def ring(delay_s: float) -> None:
             await waits.wait(loop.create_future(), monotonic_s() + delay_s)
-            rung.append(name)
+            rung.append(delay_s)
 
-        await asyncio.gather(ring("later", 0.03), ring("earlier", 0.01))
-        return rung
+        later = loop.create_task(ring(0.02))
+        await let_others_run()
+        before = loop.timers
+        earlier = loop.create_task(ring(0.001))
+        await let_others_run()
+        set_again = loop.timers - before
+        await asyncio.gather(later, earlier)
+        return sorted(rung), set_again
 
-    assert run(life) == ["earlier", "later"]
+    assert run(life) == ([0.001, 0.02], 1)
 
 
 def test_a_cancelled_wait_is_forgotten() -> None:
     async def life(loop: Clocked, waits: Deadlines) -> int:
         task = loop.create_task(waits.wait(loop.create_future(), monotonic_s() + 60.0))
-        await asyncio.wait([task], timeout=0)
+        await let_others_run()
         task.cancel()
         await asyncio.wait([task])
         return len(waits._waits)
