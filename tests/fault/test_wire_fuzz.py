@@ -108,12 +108,14 @@ def check_greeting(data: bytes, answer: bytes) -> None:
 
 
 @pytest.mark.torture
+@pytest.mark.timeout(0)
 def test_R9_more_on_the_live_socket_than_make_test_has_time_for(
     desk: Desk, malformed_live: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     test_R9_twenty_thousand_malformed_inputs_leave_the_daemon_as_it_was(desk, 20 * malformed_live, capsys)
 
 
+@pytest.mark.timeout(300)
 def test_R9_twenty_thousand_malformed_inputs_leave_the_daemon_as_it_was(
     desk: Desk, malformed_live: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
