@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from actorcore.errors import RequestError
-from actorcore.frames import Farewell, decode_up
+from actorcore.frames import Farewell, decode_down, decode_up
+from actorcore.pids import Pid
 from actorcore.runtime import descriptors
-from actorcore.signals import ProcessSpec
+from actorcore.signals import Answer, ProcessSpec, Spawn
 from supervisors import paths
 from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
@@ -36,12 +37,13 @@ from tests.daemon_fixture import (
     watched,
 )
 from tests.fault.limits import gate, no_descriptors_left
-from tests.fault.wire import ANSWERS, dial, farewell_of, frame_of, greeted, hello, send
+from tests.fault.wire import ANSWERS, dial, farewell_of, frame_of, greeted, hello, request, send
 
 TOO_MANY = Farewell("resource_exhausted", "too many connections")
 POOL = 8
 """Of the template lean, without a configuration."""
 MORE_THAN_THE_POOL = 2 * POOL
+BURST = 60
 WHY = {"directory": "Is a directory", "symlink": "Too many levels of symbolic links", "fifo": "No such device or address"}
 
 
@@ -99,6 +101,26 @@ def test_C10_a_node_without_descriptors_refuses_spawns_and_leaks_nothing(own: Da
         end_spawned(desk)
         desk.start("late")
         desk.client.stop_session("late")
+        assert (desk.node_os_pid(), descriptors_beyond(desk)) == (node, before)
+
+
+def test_C10_a_burst_at_the_edge_keeps_a_descriptor_for_every_process_that_is_born(own: Daemon) -> None:
+    """A process costs the node a second descriptor only when it is there: the pidfd must still find room."""
+    with desk_of(own) as desk, dial(desk) as sock:
+        await_pool(desk)
+        node, before = desk.node_os_pid(), descriptors_beyond(desk)
+        greeted(sock)
+        resource_limit(node, len(os.listdir(f"/proc/{node}/fd")) + descriptors.RESERVED + POOL)
+        for number in range(1, BURST + 1):
+            sock.sendall(request(number, Spawn(ProcessSpec(WITNESS))))
+        answers = [decode_down(frame_of(sock))[0].body for _ in range(BURST)]
+        refused = [body.error for body in answers if isinstance(body, Answer) and body.error is not None]
+        assert refused == [("resource_exhausted", "emfile")] * len(refused)
+        assert POOL <= BURST - len(refused) < BURST
+        resource_limit(node, before + 1000)
+        for body in answers:
+            if isinstance(body, Answer) and isinstance(body.value, int):
+                desk.client.kill(Pid(desk.client.pid.instance, body.value))
         assert (desk.node_os_pid(), descriptors_beyond(desk)) == (node, before)
 
 
