@@ -13,10 +13,31 @@ from actorcore import frames
 from actorcore.errors import CODES, CallFailed, RequestError
 from actorcore.frames import MAX_REQUEST_BYTES, Numbered, Reply, decode_up
 from actorcore.pids import Pid
-from actorcore.signals import Ask, Demonitor, Monitor, ProcessSpec, Register, Request, SendExit, Spawn
+from actorcore.signals import (
+    Ask,
+    Demonitor,
+    Introduce,
+    Link,
+    Monitor,
+    ProcessSpec,
+    Register,
+    Request,
+    SendExit,
+    Spawn,
+    Unregister,
+)
 from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
-from supervisors.session_vocabulary import StartSession
+from supervisors.session_vocabulary import (
+    GetSession,
+    ListSessions,
+    RemoveSession,
+    RestartSession,
+    SessionRequest,
+    Shutdown,
+    StartSession,
+    StopSession,
+)
 from tests.daemon_fixture import WAIT_S, WITNESS, Desk
 from tests.fault.wire import dialled, frame_of, framed, greeted, request, whereis
 from tests.malformed import JUNK, REQUESTS, VALUES
@@ -159,6 +180,10 @@ def refusals(desk: Desk) -> list[tuple[str, str]]:
         assert resident is not None
         for junk in (*JUNK, *map(bytes, VALUES)):
             found += answers_to(desk, frames.encoder.encode(Ask(resident.serial, msgspec.Raw(junk))))
+    for body in refused_in_turn(desk):
+        told = answers_to(desk, frames.encoder.encode(body), True)
+        assert told != [], body
+        found += told
     for body in REQUESTS:
         if isinstance(body, SendExit):
             continue
@@ -170,13 +195,38 @@ def refusals(desk: Desk) -> list[tuple[str, str]]:
     return found
 
 
-def answers_to(desk: Desk, body: bytes) -> list[tuple[str, str]]:
+def refused_in_turn(desk: Desk) -> list[Request]:
+    """One request for each refusal that junk alone does not meet."""
+    ada, sessions = desk.client.whereis("ada"), desk.client.whereis("system:sessions")
+    assert ada is not None
+    assert sessions is not None
+    nobody, raw, ok = 1 << 40, msgspec.Raw(b"\xc0"), ProcessSpec(WITNESS)
+    asked: list[SessionRequest] = [
+        *(kind("nobody-has-it") for kind in (StopSession, RestartSession, RemoveSession, GetSession)), RemoveSession("ada"),
+        StartSession(ChildSpec("ada", ok)), StartSession(ChildSpec("not ok", ok)), ListSessions(0, 0), Shutdown(-1.0),
+        StartSession(ChildSpec("other", ProcessSpec(WITNESS, name="ada"))), StartSession(ChildSpec("other", ok, period_s=0.0)),
+        StartSession(ChildSpec("other", ok, give_up="never", backoff_step_s=0.0)),
+        StartSession(ChildSpec("other", ProcessSpec("no_such_module:x"))),
+    ]  # fmt: skip
+    return [
+        Ask(ada.serial, raw), Ask(nobody, raw), Introduce(nobody), Link(nobody),
+        Register("ada"), Register("system:x"), Register("Not a Name"), Register("other", nobody), Unregister("ada"),
+        Unregister("nobody-has-it"), Spawn(ProcessSpec("no_such_module:x")), Spawn(ProcessSpec("os:environ")),
+        Spawn(ProcessSpec("no colon")), Spawn(ProcessSpec("os:path.join")), Spawn(ProcessSpec(WITNESS, name="ada")),
+        Spawn(ProcessSpec(WITNESS, template="nothing")), Spawn(ProcessSpec(WITNESS, [1, 2, 3, 4])), Spawn(ProcessSpec("x" * 300)),
+        *(Ask(sessions.serial, msgspec.Raw(frames.encoder.encode(request))) for request in asked),
+    ]  # fmt: skip
+
+
+def answers_to(desk: Desk, body: bytes, is_ours: bool = False) -> list[tuple[str, str]]:
     frame = b"\x91\x93\xa8numbered\x01" + body
     try:
         (said,) = decode_up(frame)
     except Exception:
         return []  # refused as a frame, in the one text that test_wire knows
-    if not isinstance(said, Numbered) or (isinstance(said.body, Spawn) and said.body.spec.start not in ("", "module:name")):
+    if not isinstance(said, Numbered):
+        return []
+    if not is_ours and isinstance(said.body, Spawn) and said.body.spec.start not in ("", "module:name"):
         return []
     with dialled(desk) as sock:
         greeted(sock)
