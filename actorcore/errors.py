@@ -18,6 +18,7 @@ MEANINGS = {
     "calling_self": "a process cannot call itself",
     "expired": "the daemon does not know this client any more: connect again",
     "internal_error": "a bug of the daemon, which has survived it; its log tells more",
+    "invalid_config": "the configuration file of the daemon says what cannot be; the detail says where",
     "invalid_key": "no name: [a-z0-9][a-z0-9._-]{0,63}",
     "invalid_message": "not what the receiver understands, or no plain data",
     "invalid_spec": "a field of the spec cannot be so; the detail says which and why",

@@ -27,7 +27,6 @@ LEDGER_BYTES = 64 << 20
 STATUS_PAGES = 16384
 EXIT_REFUSED = 1
 EXIT_ALREADY_RUNNING = 100
-EXIT_INVALID_CONFIGURATION = 78
 NODE_ENTRY = f"{node_main.__module__}:{node_main.__name__}"
 """Imported here, called in forks only: they start at once, whatever becomes of the files meanwhile."""
 
@@ -44,7 +43,7 @@ def main() -> int:
         configuration = read_configuration(configuration_file(arguments.config))
     except InvalidConfiguration as error:
         print(f"invalid_config: {error}", file=sys.stderr)
-        return EXIT_INVALID_CONFIGURATION
+        return paths.EXIT_INVALID_CONFIGURATION
     except RequestError as error:
         print(error, file=sys.stderr)
         return EXIT_REFUSED

@@ -100,7 +100,9 @@ def _spawn(directory: Path, module: str) -> None:
             return
     finally:
         os.close(reader)
-    _end(os_pid)
+    if _end(os_pid) == paths.EXIT_INVALID_CONFIGURATION:
+        last_line = (directory / paths.LOG_NAME).read_text(errors="replace").rstrip().rpartition("\n")[2]
+        raise RequestError("invalid_config", last_line.removeprefix("invalid_config: "))
     raise RequestError("start_failed", f"the daemon did not become ready; see {paths.LOG_NAME} in {directory}")
 
 
@@ -132,11 +134,12 @@ def _open_log(directory: Path) -> int:
         raise RequestError("start_failed", detail) from None
 
 
-def _end(os_pid: int) -> None:
-    """Kill and reap our child; its number cannot be another's before that."""
+def _end(os_pid: int) -> int:
+    """Kill and reap our child, whose number cannot be another's before that; its exit status or the signal's number."""
     handle = os.pidfd_open(os_pid)
     try:
         signal.pidfd_send_signal(handle, signal.SIGKILL)
-        os.waitid(os.P_PIDFD, handle, os.WEXITED)
+        ended = os.waitid(os.P_PIDFD, handle, os.WEXITED)
+        return 0 if ended is None else ended.si_status
     finally:
         os.close(handle)

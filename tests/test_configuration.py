@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from actorcore.errors import RequestError
 from actorcore.runtime.zygotes import Template
+from supervisors import launch
 from supervisors.configuration import Configuration, InvalidConfiguration, configuration_file, parse, read_configuration
 
 
@@ -81,3 +83,15 @@ def test_a_daemon_with_an_invalid_file_says_where_and_does_not_start(tmp_path: P
     told = f"invalid_config: {file}:2: templates.x.pol: unknown; known are preload, pool\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (78, "", told)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == []
+
+
+def test_who_starts_a_daemon_on_demand_is_told_what_is_wrong_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("[templates.x]\npol = 1\n")
+    monkeypatch.setenv("ACTORCORE_CONFIG", str(file))
+    with pytest.raises(RequestError) as refused:
+        launch.connect_or_start(tmp_path / "run")
+    told = f"{file}:2: templates.x.pol: unknown; known are preload, pool"
+    assert (refused.value.code, refused.value.detail) == ("invalid_config", told)
