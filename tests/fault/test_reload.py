@@ -30,6 +30,7 @@ from tests.daemon_fixture import (
     watched,
 )  # fmt: skip
 
+RELOADS = 8
 OLD = '"generation": self._state.node.generation}'
 
 
@@ -111,6 +112,36 @@ def test_a_reload_runs_the_code_on_disk_and_nobody_notices(own: Daemon, code: Co
         assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
         desk.await_up("victim")
         assert descriptors_beyond(desk) == before
+
+
+def test_reloads_and_deaths_under_calls_lose_and_double_nothing(own: Daemon, code: Code) -> None:
+    answers: list[Term] = []
+    over = threading.Event()
+
+    def keep_calling() -> None:
+        with Client.connect(own.directory, WAIT_S) as client:
+            while not over.is_set():
+                answers.append(client.call("counting", ["add", 1], WAIT_S))
+                client.whereis("ada")
+
+    with desk_of(own) as desk:
+        counting, victim = desk.start("counting"), desk.start("victim")
+        caller = threading.Thread(target=keep_calling)
+        caller.start()
+        try:
+            code.mark("blue")
+            for generation in range(2, RELOADS + 2):
+                ref = desk.client.monitor("victim")
+                send_signal(victim, signal.SIGSEGV)
+                assert desk.client.node("reload", WAIT_S)["generation"] == generation
+                assert desk.client.wait_down(ref, WAIT_S).reason == {"signal": "SIGSEGV"}
+                victim = desk.await_up("victim")
+        finally:
+            over.set()
+            caller.join()
+        assert answers == list(range(1, len(answers) + 1))
+        assert desk.client.call("counting", ["state", None], WAIT_S) == [counting, len(answers)]
+        assert (desk.row("victim")["restarts"], colour(desk.client)) == (RELOADS, ("blue", RELOADS + 1))
 
 
 def test_after_a_reload_an_accident_does_not_bring_the_old_code_back(own: Daemon, code: Code) -> None:

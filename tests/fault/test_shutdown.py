@@ -82,3 +82,15 @@ def test_B13_B14_a_node_killed_in_the_shutdown_goes_on_with_it(tmp_path: Path) -
             ending.release.write_bytes(b"")
             assert await_deaths(handles)
         assert (daemon.process.wait(), ending.words.read_text()) == (0, "shutdown")
+
+
+def test_B14_B15_a_reload_in_the_shutdown_is_answered_and_the_new_code_goes_on_with_it(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "run") as daemon, Client.connect(daemon.directory, WAIT_S) as client:
+        ending = Ending(daemon, client, tmp_path)
+        with watched([daemon.guardian_pid]) as handles:
+            assert client.node("reload", WAIT_S)["generation"] == 2
+            with pytest.raises(RequestError, match="shutting_down"):
+                client.spawn(IDLE)
+            ending.release.write_bytes(b"")
+            assert await_deaths(handles)
+        assert (daemon.process.wait(), ending.words.read_text()) == (0, "shutdown")
