@@ -323,6 +323,7 @@ class Node:
             return
         if handle is not None and not is_abandoned(handle.control):
             return  # under way, or born and about to be heard
+        log.report("forked_again", serial)
         self._performer.fork(Fork(serial, row.template, row.page, blank=not row.start))
 
     # ---- guardian and zygotes -------------------------------------------------------------------------------------

@@ -31,6 +31,11 @@ IDLE = "tests.fault.actors:Witness"
 ROLES = ("node", "zygote", "birth")
 POOL = 8
 MAX_NTH = 4
+INCIDENTS = {
+    "node": '"kind":"guardian","serial":0,"detail":"node ', "zygote": '"detail":"zygote lean died', "birth": '"kind":"process_exited"',
+    "birth.forked": '"kind":"forked_again"', "birth.detached": '"kind":"forked_again"',
+}  # fmt: skip
+"""What the log tells of a death at a point, or of that role."""
 OWN_DESCRIPTORS = {"0": "null", "1": "N.log", "2": "N.log", "3": "socket:[N]", "4": "anon_inode:[eventpoll]"}
 """Its log, its control socket and its epoll: of nobody else's."""
 DEATHS = {"kill": "killed", "exit": '{"exit":1}', "eio": '{"exit":1}', "enospc": '{"exit":1}'}
@@ -146,6 +151,7 @@ def test_a_birth_without_a_fault_passes_every_point_in_order(armed: Armed, desk:
 @pytest.mark.parametrize("point", [point for point in POINTS if point.startswith(ROLES)])
 def test_B1_B2_B3_B7_a_process_struck_at_a_point_of_a_birth(armed: Armed, desk: Desk, point: str, action: str) -> None:
     armed.arm(f"{point}:1:{action}")
+    begun = len(armed.daemon.log.read_text())
     told = spawn(desk)
     if point in ("birth.born", "birth.begun"):
         assert told == ("start_failed", DEATHS[action])
@@ -162,6 +168,8 @@ def test_B1_B2_B3_B7_a_process_struck_at_a_point_of_a_birth(armed: Armed, desk: 
     assert point in armed.passed()
     if point in ("birth.born", "birth.begun", "birth.booted"):
         assert (newborns(desk), desk.client.whereis("newborn")) == ([], None)
+    while INCIDENTS.get(point, INCIDENTS[point.partition(".")[0]]) not in armed.daemon.log.read_text()[begun:]:  # I10
+        desk.client.node("status", WAIT_S)
 
 
 @pytest.mark.parametrize("nth", [1, 2, 3, 4])
