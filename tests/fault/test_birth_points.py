@@ -32,12 +32,12 @@ ROLES = ("node", "zygote", "birth")
 POOL = 8
 MAX_NTH = 4
 INCIDENTS = {
-    "node": '"kind":"guardian","serial":0,"detail":"node ', "zygote": '"detail":"zygote lean died', "birth": '"kind":"process_exited"',
+    "node": '"detail":"node ', "zygote": '"detail":"zygote lean died', "birth": '"kind":"process_exited"',
     "birth.forked": '"kind":"forked_again"', "birth.detached": '"kind":"forked_again"',
 }  # fmt: skip
 """What the log tells of a death at a point, or of that role."""
-OWN_DESCRIPTORS = {"0": "null", "1": "N.log", "2": "N.log", "3": "socket:[N]", "4": "anon_inode:[eventpoll]"}
-"""Its log, its control socket and its epoll: of nobody else's."""
+OWN_DESCRIPTORS = ["N.log", "N.log", "anon_inode:[eventpoll]", "null", "socket:[N]", "socket:[N]"]
+"""Its log, its epoll, its control socket and the channel to who has called it: of nobody else's."""
 DEATHS = {"kill": "killed", "exit": '{"exit":1}', "eio": '{"exit":1}', "enospc": '{"exit":1}'}
 """What is told of a child that is struck between Born and its init."""
 AFTER_BOOT = {
@@ -99,11 +99,12 @@ def end_newborn(desk: Desk) -> None:
         desk.signal("newborn", int(str(row["os_pid"])), signal.SIGKILL)
 
 
-def descriptors_of_newborn(desk: Desk) -> dict[str, str]:
-    """What each descriptor of the newborn is."""
+def descriptors_of_newborn(desk: Desk) -> list[str]:
+    """What each descriptor of the newborn is, when it has answered and is idle."""
+    desk.client.call("newborn", ["state", None], WAIT_S)
     (os_pid,) = [row["os_pid"] for row in desk.client.processes() if row["name"] == "newborn"]
     folder = f"/proc/{os_pid}/fd"
-    return {fd: re.sub(r"\d+", "N", os.readlink(f"{folder}/{fd}")).rpartition("/")[2] for fd in os.listdir(folder)}
+    return sorted(re.sub(r"\d+", "N", os.readlink(f"{folder}/{fd}")).rpartition("/")[2] for fd in os.listdir(folder))
 
 
 def newborns(desk: Desk) -> list[tuple[object, object]]:
