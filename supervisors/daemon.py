@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import socket
 import sys
@@ -126,10 +127,13 @@ def _guard(
     logs: str,
 ) -> int:  # fmt: skip
     def on_serving() -> None:
+        # Who started us may be dead by now, and that is no reason to end.
         if arguments.announce is not None:
-            print(arguments.announce, flush=True)
+            with contextlib.suppress(OSError):
+                os.write(1, f"{arguments.announce}\n".encode())
         if arguments.ready_fd >= 0:
-            os.write(arguments.ready_fd, b"1")
+            with contextlib.suppress(OSError):
+                os.write(arguments.ready_fd, b"1")
             os.close(arguments.ready_fd)
         arguments.announce, arguments.ready_fd = None, -1  # once; a successor serves in silence
 

@@ -319,3 +319,21 @@ def test_a_daemon_in_the_foreground_and_commands_at_once_are_one_daemon(tmp_path
     said, _ = front.communicate(timeout=WAIT_S)
     started = [json.loads(out)["started"] for out in [*(out for out, _ in outs), *said.splitlines()]]
     assert (started.count(True), front.returncode) in [(1, 0), (1, 100)]
+
+
+@pytest.mark.parametrize("deaf", ["ready", "announced"])
+def test_a_daemon_whose_starter_has_died_meanwhile_serves_all_the_same(tmp_path: Path, deaf: str) -> None:
+    ready, announced = os.pipe(), os.pipe()
+    heard, unheard = (announced, ready) if deaf == "ready" else (ready, announced)
+    os.close(unheard[0])
+    argv = [sys.executable, "-m", "supervisors.daemon", "--dir", str(tmp_path / "run"), "--announce", "1"]
+    with subprocess.Popen(
+        [*argv, "--ready-fd", str(ready[1])], stdout=announced[1], pass_fds=[ready[1]], env=ENVIRONMENT, cwd=ROOT
+    ) as process:
+        os.close(ready[1])
+        os.close(announced[1])
+        assert os.read(heard[0], 1) == b"1"
+        os.close(heard[0])
+        assert guardian_of(tmp_path / "run") == process.pid
+        send_signal(process.pid, signal.SIGTERM)
+        assert process.wait(WAIT_S) == 0
