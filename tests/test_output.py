@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actorcore.runtime.output import CHECK_BYTES, KEPT_BYTES, LOG_BYTES, Output, cut
+from actorcore.runtime.output import CHECK_BYTES, KEPT_BYTES, LOG_BYTES, Output, cut, own
 from actorcore.runtime.process_logs import MAX_DEAD, ProcessLogs
 
 
@@ -43,6 +43,7 @@ def test_a_closed_descriptor_is_no_error(log: Path) -> None:
 
 def test_a_cut_log_begins_with_a_whole_line_and_loses_none_at_its_end(log: Path) -> None:
     fd = opened(log)
+    own(fd)
     lines = [b"%07d\n" % number for number in range(LOG_BYTES // 8)]
     os.write(fd, b"".join(lines))
     cut(fd)

@@ -54,11 +54,22 @@ class Output(io.RawIOBase):
         return size
 
 
+_own: list[tuple[int, int]] = []
+"""Device and inode of this process's log, once it has one."""
+
+
+def own(fd: int) -> None:
+    """``fd`` is the log of this process from now on: what the user puts in its place is not ours to cut."""
+    status = os.fstat(fd)
+    _own[:] = [(status.st_dev, status.st_ino)]
+
+
 def cut(fd: int) -> None:
-    """Leave the newest whole lines of the file, when it has grown too large."""
+    """Leave the newest whole lines of the log, when it has grown too large."""
     try:
-        size = os.fstat(fd).st_size
-        if size > LOG_BYTES:
+        status = os.fstat(fd)
+        size = status.st_size
+        if size > LOG_BYTES and (status.st_dev, status.st_ino) in _own:
             tail = os.pread(fd, KEPT_BYTES, size - KEPT_BYTES)
             os.ftruncate(fd, 0)
             os.write(fd, b"[cut here]\n" + tail[tail.find(b"\n") + 1 :])
@@ -84,6 +95,7 @@ def open_log(directory: str, serial: int) -> None:
     except OSError as error:
         complain(f"process {serial}: its log cannot be opened ({error.strerror}); its output is dropped")
         fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    own(fd)
     for target in (1, 2):
         os.dup2(fd, target)
     os.close(fd)

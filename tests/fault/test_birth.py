@@ -201,6 +201,14 @@ def test_C20_a_log_stays_below_its_bound_and_keeps_the_newest_lines(desk: Desk) 
     desk.client.exit(pid, "kill")
 
 
+def test_C20_what_the_user_has_put_in_place_of_the_log_is_never_cut(desk: Desk, tmp_path: Path) -> None:
+    pid = desk.client.spawn(NEWBORN)
+    call(desk.client, pid, "redirect", str(tmp_path / "large"))
+    size = call(desk.client, pid, "print_times", 60_000)
+    assert size == sum(len(f"{'x' * 98} {number}\n") for number in range(60_000))
+    desk.client.exit(pid, "kill")
+
+
 def test_C20_a_full_disk_is_no_error_in_the_process_that_prints(desk: Desk) -> None:
     pid = desk.client.spawn(NEWBORN)
     call(desk.client, pid, "full_disk")
