@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from actorcore.pids import Pid
+from actorcore.words import ProcessSpec
 from benchmarks.rows import Row, command, few, measured
 from supervisors.client import Client
 from supervisors.client_messages import InfoMessage
@@ -26,6 +27,7 @@ ROUNDS = few(7, 2)
 WAIT_S = 60.0
 GOAL_MS = 10.0
 VICTIM = "supervisors.demo_actors:Counter"
+ROOT = str(Path(__file__).parent.parent)
 
 
 def run() -> list[Row]:
@@ -34,7 +36,7 @@ def run() -> list[Row]:
         private_daemon(Path(folder) / "run"),
         Client.connect(Path(folder) / "run") as client,
     ):
-        watcher = client.spawn("benchmarks.actors:watcher", client.pid.serial)
+        watcher = client.spawn_spec(ProcessSpec("benchmarks.actors:watcher", [client.pid.serial], path=ROOT))
         times: dict[tuple[int, int], list[float]] = {(1, 1): [], (1, DOWNS): [], (100, 1): [], (100, DOWNS // 100): []}
         for _ in range(ROUNDS):
             for (processes, each), found in times.items():
