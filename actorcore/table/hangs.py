@@ -53,19 +53,19 @@ def continued(turn: Turn, entry: Entry) -> None:
 
 def due(turn: Turn) -> None:
     """Time has passed. Who judges LATE_S too late did not run himself, and whoever was frozen with him has his time again."""
-    at_s = turn.state.hangs.earliest()
-    is_late = at_s is not None and turn.now - at_s > LATE_S
-    pages: dict[int, int] = {}
-    for serial in turn.state.hangs.pop_due(turn.now):
-        entry = turn.state.entries[serial]
-        if not entry.stopped:
-            _look_later(turn, entry, turn.now)
-            if not is_late:
-                pages[serial] = entry.page
-        elif is_late:
-            turn.state.hangs.set(serial, turn.now + STOPPED_LIMIT_S)
-        else:
-            _hang(turn, entry, "stopped")
+    hangs, pages = turn.state.hangs, dict[int, int]()
+    while (at_s := hangs.earliest()) is not None and at_s <= turn.now:
+        is_late = turn.now - at_s > LATE_S
+        for serial in hangs.pop_due(at_s):
+            entry = turn.state.entries[serial]
+            if not entry.stopped:
+                _look_later(turn, entry, turn.now)
+                if not is_late:
+                    pages[serial] = entry.page
+            elif is_late:
+                hangs.set(serial, turn.now + STOPPED_LIMIT_S)
+            else:
+                _hang(turn, entry, "stopped")
     if pages:
         turn.effects.append(Look(pages))
 

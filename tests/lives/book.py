@@ -64,6 +64,7 @@ from tests.lives.party import ANY, BY_SUPERVISOR, NOT_YET, Blocked, Party
 LINGER_S = 5.0
 """Of a client that hung up, and of a process whose init said no."""
 STOPPED_LIMIT_S = 1.5
+JUDGED_WITHIN_S = 1.0
 SIGTERM, SIGKILL = 15, 9
 
 
@@ -252,6 +253,9 @@ class Book(NameBook):
                 self._answer_starter(party, (None, ("start_timeout", "timeout")))
             self._doom(party, "killed")
         for party in [p for p in self.parties.values() if p.hangs_at is not None and p.hangs_at <= self.now]:
+            if self.now - party.hangs_at > JUDGED_WITHIN_S:  # the node was frozen too
+                party.hangs_at = self.now + STOPPED_LIMIT_S
+                continue
             party.hangs_at = None
             self._hang(party)
 
