@@ -13,6 +13,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 TORTURE ?= full
 JOBS ?= 2
+LIVES ?= 1000000
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,7 +22,7 @@ demo: $(HAVE)  ## a guided tour on a private daemon
 	$(PY) -m supervisors demo
 
 test: lint  ## lint, then every test, JOBS=2 files at a time; the slowest are listed
-	$(PY) -m pytest -n $(JOBS) --dist loadfile --durations 20 $(PYTEST_ARGS)
+	LIVES=$(LIVES) $(PY) -m pytest -n $(JOBS) --dist loadfile --durations 20 $(PYTEST_ARGS)
 
 lint: $(HAVE)-test  ## ruff, strict mypy
 	$(PY) -m ruff check .
