@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -196,3 +197,33 @@ def test_S18_connections_beyond_the_cap_are_refused_with_a_word(
 def test_E1_E2_a_length_that_cannot_be_is_refused_before_anything_is_kept(length: int) -> None:
     with pytest.raises(ProtocolError, match=f"frame of {length} bytes"):
         listener_module._frames(bytearray(length.to_bytes(4, "big")))
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ECONNABORTED])
+def test_C8_C9_an_accept_that_fails_harms_nobody_and_the_next_turn_tries_again(
+    world: World, tmp_path: Path, number: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The one failure that no limit of ours brings about here is ENFILE: the whole machine's table is full."""
+    world.say(framed(HELLO))
+    real, world.listener.sock = world.listener.sock, FailingAccept(world.listener.sock, number)  # type: ignore[assignment]
+    with socket.socket(socket.AF_UNIX) as another:
+        another.connect(str(tmp_path / "s"))
+        for _ in range(100):
+            world.listener.accept()
+        assert capfd.readouterr().err.count("\n") <= 1
+        world.say(framed(WHEREIS))
+        assert world.reception.heard == [Numbered(1, Whereis("ada"))]
+        world.listener.sock = real
+        world.listener.accept()
+        assert len(world.listener.by_fd) == 2
+
+
+class FailingAccept:
+    """A listening socket of which every accept fails."""
+
+    def __init__(self, sock: socket.socket, number: int) -> None:
+        self.sock = sock
+        self.number = number
+
+    def accept(self) -> tuple[socket.socket, object]:
+        raise OSError(self.number, os.strerror(self.number))
