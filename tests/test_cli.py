@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +51,22 @@ def guardian_of(directory: Path) -> int:
     with Client.connect(directory, WAIT_S) as client:
         node = client.node("status")["node_os_pid"]
     return int(Path(f"/proc/{node}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@contextmanager
+def beside(*argv: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A program that runs beside the test and does not outlive it; nor does a daemon, whose guardian it is."""
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    process = subprocess.Popen(argv, **streams, text=True, env=ENVIRONMENT, cwd=ROOT)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 # ---- words --------------------------------------------------------------------------------------------------------
@@ -174,10 +192,8 @@ def test_a_spawn_takes_json_arguments_and_a_folder(line: Output, tmp_path: Path)
 
 @pytest.mark.parametrize(("words", "reason"), [([], "killed"), (["-s", "SEGV"], {"signal": "SIGSEGV"}), (["-s", "9"], "killed")])
 def test_kill_is_an_accident_of_which_a_monitor_tells(line: Output, words: list[str], reason: object) -> None:
-    watcher = subprocess.Popen(
-        command(line.directory, "monitor", "ada", "--json"), stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=ROOT
-    )  # fmt: skip
-    with watcher, Client.connect(line.directory, WAIT_S) as client:
+    argv = command(line.directory, "monitor", "ada", "--json")
+    with beside(*argv) as watcher, Client.connect(line.directory, WAIT_S) as client:
         while client.node("status")["monitors"] == 0:  # the watcher's is the first
             pass
         (row,) = [row for row in client.sessions() if row["id"] == "ada"]
@@ -204,13 +220,12 @@ def test_restart_and_reload_and_a_session_that_stays(line: Output) -> None:
 
 def test_ctrl_c_ends_a_monitor_without_a_word_and_its_watch_with_it(line: Output) -> None:
     with Client.connect(line.directory, WAIT_S) as client:
-        argv = command(line.directory, "monitor", "ada")
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, cwd=ROOT) as watcher:
+        with beside(*command(line.directory, "monitor", "ada")) as watcher:
             while client.node("status")["monitors"] == 0:
                 pass
             watcher.send_signal(signal.SIGINT)
             out, err = watcher.communicate(timeout=WAIT_S)
-        assert (watcher.returncode, out, err.strip()) == (130, b"", b"")
+        assert (watcher.returncode, out, err.strip()) == (130, "", "")
         while client.node("status")["clients"] > 1:
             pass
         assert client.node("status")["monitors"] == 0
@@ -250,15 +265,13 @@ def on_terminal(argv: list[str]) -> bytes:
 # ---- start and down -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(150)
 def test_ten_commands_at_once_start_one_daemon(tmp_path: Path) -> None:
     directory = tmp_path / "run"
-    many = [
-        subprocess.Popen(command(directory, "status" if at == 0 else "start", "--json"), stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=ROOT)
-        for at in range(1, 11)
-    ]  # fmt: skip
-    outs = [process.communicate(timeout=WAIT_S) for process in many]
     try:
+        with ExitStack() as stack:
+            many = [stack.enter_context(beside(*command(directory, "start", "--json"))) for _ in range(10)]
+            outs = [process.communicate(timeout=2 * WAIT_S) for process in many]
         assert [(process.returncode, err) for process, (_, err) in zip(many, outs, strict=True)] == [(0, "")] * 10
         assert sorted(json.loads(out)["started"] for out, _ in outs) == [False] * 9 + [True]
         left = descendants(guardian_of(directory))
@@ -291,8 +304,8 @@ def test_a_command_that_needs_the_daemon_starts_it_and_down_leaves_nothing(tmp_p
 def test_a_daemon_in_the_foreground_says_when_it_serves_and_ends_with_ctrl_c(tmp_path: Path, as_json: bool) -> None:
     directory = tmp_path / "run"
     argv = command(directory, "start", "--foreground", *(["--json"] if as_json else []))
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(argv, **streams, text=True, env=ENVIRONMENT, cwd=ROOT) as process:  # type: ignore[call-overload]
+    with beside(*argv) as process:
+        assert process.stdout is not None
         said = process.stdout.readline()
         assert (json.loads(said) if as_json else said) == (
             {"started": True, "dir": str(directory)} if as_json else f"serving {directory}\n"
@@ -307,18 +320,19 @@ def test_a_daemon_in_the_foreground_says_when_it_serves_and_ends_with_ctrl_c(tmp
     assert (process.returncode, still_there(left)) == (0, [])
 
 
+@pytest.mark.timeout(150)
 def test_a_daemon_in_the_foreground_and_commands_at_once_are_one_daemon(tmp_path: Path) -> None:
     directory = tmp_path / "run"
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": ENVIRONMENT, "cwd": ROOT}
-    front = subprocess.Popen(command(directory, "start", "--foreground", "--json"), **pipes)  # type: ignore[call-overload]
-    many = [subprocess.Popen(command(directory, "start", "--json"), **pipes) for _ in range(5)]  # type: ignore[call-overload]
-    outs = [process.communicate(timeout=WAIT_S) for process in many]
-    assert [(process.returncode, err) for process, (_, err) in zip(many, outs, strict=True)] == [(0, "")] * 5
-    down = subprocess.run(command(directory, "down"), capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
-    assert (down.returncode, down.stderr) == (0, "")
-    said, _ = front.communicate(timeout=WAIT_S)
-    started = [json.loads(out)["started"] for out in [*(out for out, _ in outs), *said.splitlines()]]
-    assert (started.count(True), front.returncode) in [(1, 0), (1, 100)]
+    with ExitStack() as stack:
+        front = stack.enter_context(beside(*command(directory, "start", "--foreground", "--json")))
+        many = [stack.enter_context(beside(*command(directory, "start", "--json"))) for _ in range(5)]
+        outs = [process.communicate(timeout=2 * WAIT_S) for process in many]
+        down = subprocess.run(command(directory, "down"), capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
+        said, _ = front.communicate(timeout=2 * WAIT_S)
+        assert [(process.returncode, err) for process, (_, err) in zip(many, outs, strict=True)] == [(0, "")] * 5
+        assert (down.returncode, down.stderr) == (0, "")
+        started = [json.loads(out)["started"] for out in [*(out for out, _ in outs), *said.splitlines()]]
+        assert (started.count(True), front.returncode) in [(1, 0), (1, 100)]
 
 
 @pytest.mark.parametrize("deaf", ["ready", "announced"])
@@ -327,9 +341,7 @@ def test_a_daemon_whose_starter_has_died_meanwhile_serves_all_the_same(tmp_path:
     heard, unheard = (announced, ready) if deaf == "ready" else (ready, announced)
     os.close(unheard[0])
     argv = [sys.executable, "-m", "supervisors.daemon", "--dir", str(tmp_path / "run"), "--announce", "1"]
-    with subprocess.Popen(
-        [*argv, "--ready-fd", str(ready[1])], stdout=announced[1], pass_fds=[ready[1]], env=ENVIRONMENT, cwd=ROOT
-    ) as process:
+    with beside(*argv, "--ready-fd", str(ready[1]), stdout=announced[1], pass_fds=[ready[1]]) as process:
         os.close(ready[1])
         os.close(announced[1])
         assert os.read(heard[0], 1) == b"1"
