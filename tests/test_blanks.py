@@ -6,6 +6,7 @@ from actorcore.effects import Connect, Deliver, Forget, Fork, Report
 from actorcore.signals import (
     Asked,
     Begin,
+    Booted,
     Born,
     Down,
     Introduce,
@@ -29,7 +30,18 @@ def test_a_warm_blank_begins_at_once() -> None:
     node.do(Born(3, 1))
     assert without_reports(node.ask(node.root, Spawn(SPEC))) == ["Begin"]
     assert node.do(Refill("lean", 2)) == [Fork(4, "lean", 2, True)]
-    assert without_reports(node.ask(node.root, Spawn(SPEC))) == ["Fork"]
+
+
+def test_a_blank_on_its_way_is_nearer_than_another_fork() -> None:
+    node = Driver()
+    client = node.client()
+    node.do(Refill("lean", 2))
+    assert node.ask(client, Spawn(SPEC)) == []
+    assert node.do(Born(4, 1)) == []
+    assert node.do(Born(3, 2)) == [Deliver(3, 1, Begin(3, 9, 0, SPEC, client))]
+    assert without_reports(node.do(Booted(3))) == ["Answer"]
+    assert without_reports(node.ask(client, Spawn(SPEC))) == ["Begin"]
+    assert node.ask(client, Spawn(SPEC)) == [Fork(5, "lean", 2)]
 
 
 def test_a_warm_blank_begins_with_a_channel_to_who_will_talk_to_it() -> None:

@@ -59,7 +59,7 @@ class Nursery:
             output.open_log(self._logs, order.serial)
             control.send(encoder.encode([Born(order.serial, os.getpid())]))
             point("birth.born")
-            if order.blank:
+            if order.blank and not sockets.is_readable(control):
                 self.rehearse(REHEARSALS_OF_BLANK)
             begin = _await_begin(control)
             point("birth.begun")

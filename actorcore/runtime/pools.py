@@ -1,5 +1,5 @@
 """Pools: when the blanks that were used up are forked again: in a pause, for a fork costs the spawn beside it more than
-it saves; under a load without pauses in batches, so that a pool is never empty for long.
+it saves; a few at once as soon as half of a pool is gone, so that a load without pauses seldom finds it empty.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class Pools:
         self._quiet_since = 0.0
         self._resting_until = 0.0
         self._lacking_since: float | None = None
+        self._is_low = False
+        self._expected: dict[str, int] = {}
 
     def want(self, template: str, count: int) -> None:
         """So many of ``template`` from now on."""
@@ -32,20 +34,25 @@ class Pools:
     def disturb(self, now: float) -> None:
         """Something happened: this is no pause."""
         self._quiet_since = now
+        self._expected.clear()
 
     def rest(self, now: float) -> None:
-        """A fork has failed."""
+        """A fork has failed, or was not even tried."""
         self._resting_until = now + REST_S
 
     def deadline(self) -> float | None:
         """When :meth:`refills` has something to say, if nothing happens until then; None: the pools are full."""
         if self._lacking_since is None:
             return None
-        return max(self._resting_until, min(self._quiet_since + PAUSE_S, self._lacking_since + PATIENCE_S))
+        pause_s = 0.0 if self._is_low else PAUSE_S
+        return max(self._resting_until, min(self._quiet_since + pause_s, self._lacking_since + PATIENCE_S))
 
     def refills(self, blanks: dict[str, int], now: float) -> list[Refill]:
         """What to order now, ``blanks`` being those that wait or are on their way."""
+        if any(blanks.get(name, 0) < count for name, count in self._expected.items()):
+            self.rest(now)
         lacking = [(name, count) for name, count in self._wanted.items() if blanks.get(name, 0) < count]
+        self._is_low = any(blanks.get(name, 0) <= count // 2 for name, count in lacking)
         if not lacking:
             self._lacking_since = None
             return []
@@ -55,4 +62,5 @@ class Pools:
         if due is None or now < due:
             return []
         self._lacking_since = now
-        return [Refill(name, min(count, blanks.get(name, 0) + BATCH)) for name, count in lacking]
+        self._expected = {name: min(count, blanks.get(name, 0) + BATCH) for name, count in lacking}
+        return [Refill(name, count) for name, count in self._expected.items()]

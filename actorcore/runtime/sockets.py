@@ -131,6 +131,13 @@ def _receive(sock: socket.socket, flags: int, max_fds: int, may_lose_fds: bool) 
     return Datagram(data, fds)
 
 
+def is_readable(sock: socket.socket) -> bool:
+    """Whether something has come, or the end."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def peek_data(sock: socket.socket) -> bytes | None:
     """As :func:`receive`, but the datagram stays queued until :func:`consume`: it survives the death of its reader."""
     try:

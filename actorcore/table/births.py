@@ -187,14 +187,15 @@ def _new_entry(turn: Turn, template: str) -> Entry | None:
 
 
 def _take_blank(turn: Turn, template: str) -> Entry | None:
-    """The oldest warm blank of the template."""
-    for serial in turn.state.blanks.get(template, ()):
-        entry = turn.state.entries[serial]
+    """The oldest warm blank of the template, else the oldest on its way: a fork ordered now would come behind it."""
+    blanks = [turn.state.entries[serial] for serial in turn.state.blanks.get(template, ())]
+    usable = [entry for entry in blanks if entry.phase in (Phase.WARM, Phase.FORKING)]
+    entry = next((entry for entry in usable if entry.phase is Phase.WARM), next(iter(usable), None))
+    if entry is not None:
+        turn.state.discard_blank(entry)
         if entry.phase is Phase.WARM:
-            turn.state.discard_blank(entry)
             entry.phase = Phase.BOOTING
-            return entry
-    return None
+    return entry
 
 
 def _fork(turn: Turn, template: str, blank: bool = False) -> Entry | None:
