@@ -25,6 +25,8 @@ def trouble_with(spec: ProcessSpec) -> str | None:
         return "init_timeout_s: must be more than 0"
     if spec.busy_timeout_s is not None and not 0 < spec.busy_timeout_s < math.inf:
         return "busy_timeout_s: must be more than 0"
+    if spec.via and not (len(spec.via) in (2, 3) and all(isinstance(word, str) for word in spec.via[:2])):
+        return "via: a registry's name, a key, maybe a value"
     if "\0" in spec.path:
         return "path: NUL"
     for name, value in spec.env.items():

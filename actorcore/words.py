@@ -24,7 +24,8 @@ class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     """What to run: ``start`` is ``module:name`` (a function or an actor class), ``args`` its arguments.
 
     ``path`` is a folder to import from first; ``env`` is added to the allow-listed environment; ``limits``: see
-    :mod:`actorcore.process_spec`; ``init_timeout_s`` bounds ``init``.
+    :mod:`actorcore.process_spec`; ``init_timeout_s`` bounds ``init``. ``via`` is the name of a registry, a key and maybe a
+    value: the process takes the key before its ``init``, and its start is refused with ``already_registered`` if it cannot.
 
     ``template`` says which modules are there already when the process begins: ``lean`` has none of note, ``asyncio`` has
     a warmed asyncio, others are configured. It changes how soon a process is ready and never what it does: ``async def``
@@ -40,6 +41,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     template: str = AUTO
     trap_exit: bool = False
     name: str | None = None
+    via: list[Term] = []
     path: str = ""
     env: dict[str, str] = {}
     limits: dict[str, int] = {}

@@ -9,6 +9,7 @@ import msgspec
 from actorcore.exit_reason import Term
 from actorcore.kernel import Machines
 from supervisors.dynamic_supervisor import DynamicSupervisor
+from supervisors.registry import Registry, RegistrySpec
 from supervisors.supervisor import Supervisor
 from supervisors.tree_spec import DynamicSpec, SupervisorSpec
 
@@ -31,5 +32,6 @@ def _spec_of(kind: type[Spec], args: list[Term]) -> Spec | None:
 
 MACHINES: Machines = {
     "supervisor": lambda args: Supervisor(_spec_of(SupervisorSpec, args)),
+    "registry": lambda args: Registry(_spec_of(RegistrySpec, args)),
     "dynamic_supervisor": lambda args: DynamicSupervisor(_spec_of(DynamicSpec, args)),
 }

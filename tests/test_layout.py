@@ -39,7 +39,7 @@ LAYERS: dict[str, int] = {
         "child_spec restart_intensity strategy supervisor control rate_limit circuit_breaker scheduler task_pool saga "
         "session session.state session.conversation session.context session.cache session.events session.manager "
         "persistence persistence.snapshot persistence.signing backoff sessions session_lives session_vocabulary "
-        "tree_spec supervisor_words supervisor_base dynamic_supervisor machines"
+        "tree_spec supervisor_words supervisor_base dynamic_supervisor machines registry"
     ).split()), 3),
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "session.server persistence.store supervisor_process command http paths "

@@ -19,7 +19,7 @@ from actorcore.runtime.async_process import AsyncProcess
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.complain import complain
 from actorcore.runtime.intake import enter
-from actorcore.runtime.lean import crash, crash_of_terminate, reason_of_end, refuse
+from actorcore.runtime.lean import crash, crash_of_terminate, key_request, reason_of_end, reason_of_key, refuse
 from actorcore.runtime.loops import loops
 from actorcore.runtime.status_page import StatusPage
 from actorcore.signals import Begin, Booted
@@ -55,8 +55,11 @@ def run(
 async def _live(process: AsyncProcess, start: Callable[..., object], booted: Booted) -> Reason:
     try:
         server = start() if isinstance(start, type) and issubclass(start, GenServer) else None
+        if process.begin.spec.via:
+            registry, request = key_request(process.begin.spec.via)
+            await process.call(registry, request)
     except BaseException as error:
-        return refuse(process, crash(error))
+        return refuse(process, reason_of_key(error) or crash(error))
     reason = await (_call(process, start, booted) if server is None else _serve(process, server, booted))
     await process.finish()
     return reason

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import NoReturn, TypeAlias
 
-from actorcore.errors import CallFailed, CallTimeout
+from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import NORMAL, Reason, Term, bounded_text, reason_of_exception
 from actorcore.faults import point
 from actorcore.frames import DECODE_ERRORS, encoder, term_decoder
@@ -94,8 +94,11 @@ def live(process: Process, start: Start | Reason) -> Reason:
         return refuse(process, start)
     try:
         server = start() if isinstance(start, type) and issubclass(start, GenServer) else None
+        if process.begin.spec.via:
+            registry, request = key_request(process.begin.spec.via)
+            process.call(registry, request)
     except BaseException as error:
-        return refuse(process, crash(error))
+        return refuse(process, reason_of_key(error) or crash(error))
     if server is not None:
         return serve(process, server)
     process._control.say(Booted(process.begin.serial))
@@ -106,6 +109,19 @@ def live(process: Process, start: Start | Reason) -> Reason:
     except BaseException as error:
         return crash(error)
     return NORMAL
+
+
+def key_request(via: list[Term]) -> tuple[str, list[Term]]:
+    """The registry of a spec's ``via``, and what it is asked."""
+    registry, key, *value = via
+    return str(registry), ["register", key, value[0] if value else None]
+
+
+def reason_of_key(error: BaseException) -> Reason | None:
+    """Why a key could not be taken, if that is what ``error`` says."""
+    if isinstance(error, RequestError) and error.code == "already_registered":
+        return {"already_registered": int(error.detail)}
+    return None
 
 
 def _load_or_reason(start: str) -> Start | Reason:

@@ -124,6 +124,9 @@ def refused(turn: Turn, entry: Entry, reason: Reason | None) -> None:
     turn.state.names.release_unpublished(entry.serial)
     turn.report("process_refused", entry.serial, reason)
     starter, entry.starter = entry.starter, None
+    if starter is not None and isinstance(reason, dict) and "already_registered" in reason:
+        # As with a name that is taken, which is seen before a process is made: no link tells it a second time (gen.erl).
+        turn.state.links.remove(starter.asker, entry.serial)
     if starter is not None and reason is None:
         turn.tell_started(starter, entry.serial, ignored=True)
     elif starter is not None:

@@ -117,6 +117,8 @@ class Operations(GenServer):
                 return any(existed) if op.get("info") else True
             case kind if "sup" in op:
                 return self.supervise(op)
+            case kind if "reg" in op:
+                return self.register_in(op)
         return self.aim(op)
 
     def aim(self, op: dict[str, Any]) -> Any:
@@ -132,7 +134,7 @@ class Operations(GenServer):
                 return "ok"
             case "cast" | "info" if to is None:
                 return "ok"
-            case "call" | "stop" if to is None and op["to"].startswith("@"):
+            case "call" | "stop" if to is None and op["to"].startswith(("@", "via:")):
                 return self.failed(op, "noproc")
         if to is None:
             return {"error": "no_such_actor"}
@@ -284,6 +286,47 @@ class Operations(GenServer):
             return sorted((who(serial) for _, serial, _ in rows), key=str)
         return {id: [who(serial), type] for id, serial, type in rows}
 
+    # ---- registries -------------------------------------------------------------------------------------------------
+
+    def register_in(self, op: dict[str, Any]) -> Any:
+        """The operations of Elixir's Registry."""
+        registry, process = op["reg"], self.process
+        key, value = op.get("key"), op.get("value")
+        who = self.resolve(op["who"]).serial if "who" in op else 0  # type: ignore[union-attr]
+        match op["op"]:
+            case "reg_register" | "reg_unregister" | "reg_unregister_match":
+                words = [op["op"][4:], key, *([value] if "value" in op else [])]
+                try:
+                    process.call(registry, words)
+                except RequestError as error:
+                    return {"error": labelled(self.scene, {error.code: int(error.detail)})}
+                return "ok"
+            case "reg_update":
+                try:
+                    return process.call(registry, ["update_value", key, value])
+                except RequestError:
+                    return "error"
+            case "reg_lookup" | "reg_match":
+                rows: Any = process.call(registry, [op["op"][4:], key, *([value] if op["op"] == "reg_match" else [])])
+                return sorted(([self.scene.label(serial), one] for serial, one in rows), key=str)
+            case "reg_keys":
+                return sorted(process.call(registry, ["keys", who]))  # type: ignore[call-overload]
+            case "reg_values":
+                return sorted(process.call(registry, ["values", key, who]))  # type: ignore[call-overload]
+            case "reg_count":
+                return process.call(registry, ["count"])
+            case "reg_dispatch":
+                for serial, one in process.call(registry, ["lookup", key]):  # type: ignore[attr-defined]
+                    process.send(Pid(process.self_pid.instance, serial), {"msg": [op["msg"], one]})
+                return "ok"
+        held = self.resolve(f"via:{registry}:{key}")
+        if op["op"] == "reg_whereis":
+            return None if held is None else self.scene.label(held.serial)
+        if held is None:
+            return {"raise": "badarg"}
+        process.send(held, {"msg": op["msg"]})
+        return "ok"
+
     # ---- targets ----------------------------------------------------------------------------------------------------
 
     def refs_called(self, name: str) -> list[int]:
@@ -294,6 +337,10 @@ class Operations(GenServer):
             return self.process.self_pid
         if target.startswith("@"):
             return self.process.whereis(target[1:])
+        if target.startswith("via:"):
+            _, registry, key = target.split(":")
+            held = self.process.call(registry, ["lookup", key])
+            return Pid(self.process.self_pid.instance, held[0][0]) if held else None  # type: ignore[index]
         serial = self.scene.find(target)
         return None if serial is None else Pid(self.process.self_pid.instance, serial)
 

@@ -16,7 +16,7 @@ ROOT = str(Path(__file__).parents[2])
 LONGEST_S = 3600.0
 SPAWNS = frozenset({"start", "start_link", "spawn", "spawn_link", "spawn_monitor"})
 ACTORS = {"proc": "tests.otp.actors:Proc", "server": "tests.otp.actors:Server"}
-MACHINES = {"sup": "supervisor", "dynsup": "dynamic_supervisor"}
+MACHINES = {"sup": "supervisor", "dynsup": "dynamic_supervisor", "registry": "registry"}
 
 
 class Scene(Protocol):
@@ -94,17 +94,18 @@ def start_of(scene: Scene, op: dict[str, Any]) -> ProcessSpec:
     if how["kind"] in MACHINES:
         return ProcessSpec(
             MACHINES[how["kind"]], [flags_of(scene, how), token, definition, name],
-            template=RESIDENT, name=how.get("name"), init_timeout_s=LONGEST_S,
+            template=RESIDENT, name=name if how["kind"] == "registry" else how.get("name"), init_timeout_s=LONGEST_S,
         )  # fmt: skip
     return ProcessSpec(
         ACTORS[how["kind"]], [token, definition, name], trap_exit=how.get("trap_exit", False), name=how.get("name"),
-        path=ROOT, init_timeout_s=LONGEST_S,
+        path=ROOT, init_timeout_s=LONGEST_S, via=how.get("via", []),
     )  # fmt: skip
 
 
 def flags_of(scene: Scene, how: dict[str, Any]) -> dict[str, Any]:
     """A supervisor's spec, as plain data: what is wrong in the vector is wrong here."""
-    flags = {key: how[key] for key in ("strategy", "intensity", "period_s", "auto_shutdown", "max_children") if key in how}
+    names = ("strategy", "intensity", "period_s", "auto_shutdown", "max_children", "keys")
+    flags = {name: how[name] for name in names if name in how}
     if how["kind"] == "sup":
         flags["children"] = [child_of(scene, child) for child in how.get("children", [])]
     return flags

@@ -85,7 +85,9 @@ class Announced:
             its.instances[str(name)] = str(definition)
             outcomes = its.definitions[str(definition)].get("init", ["ok"])
             outcome = outcomes[min(its.inits(str(name)), len(outcomes) - 1)]
-            its.write(its.introduce(body.serial, str(name)), "init")
+            label = its.introduce(body.serial, str(name))
+            if its.definitions[str(definition)]["kind"] != "registry":  # a service of the runtime: FORMAT.md §7
+                its.write(label, "init")
             if outcome == "ignore":
                 return [Refuse(None)]
             if outcome != "ok":

@@ -1,0 +1,269 @@
+"""Registry: processes under keys of their own choice, with values, unique or not (Elixir's Registry), as a resident.
+
+Who registers is linked to the registry, as in Elixir: its entries go with it, and when the registry dies so does a holder
+that does not trap exits, for its names would be lost without its knowing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, Union
+
+import msgspec
+
+from actorcore.exit_reason import Term
+from actorcore.frames import DECODE_ERRORS, decode_ext, encoder
+from actorcore.residents import AnswerTo, Do, Leave, Order, Ready
+from actorcore.signals import NOBODY, Answer, Asking, Begin, Delivery, Exit, IsAlive, Link, Unlink
+from actorcore.words import Word
+
+MAX_ENTRIES = 65_536
+MAX_KEY_BYTES = 256
+
+
+class RegistrySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``unique``: one holder per key; ``duplicate``: any number of entries, also of one process under one key."""
+
+    keys: Literal["unique", "duplicate"] = "unique"
+
+
+class Register(Word, frozen=True, tag="register"):
+    """The asker takes ``key``. Errors: already_registered with the holder's serial, registry_full, invalid_key."""
+
+    key: str
+    value: object = None
+
+
+class Unregister(Word, frozen=True, tag="unregister"):
+    """All entries of the asker under ``key`` go, if there are any."""
+
+    key: str
+
+
+class UnregisterMatch(Word, frozen=True, tag="unregister_match"):
+    """The asker's entries under ``key`` with this value go."""
+
+    key: str
+    value: object
+
+
+class UpdateValue(Word, frozen=True, tag="update_value"):
+    """The asker's value under ``key``; answer: ``[new, old]``. Error: not_found, it holds none."""
+
+    key: str
+    value: object
+
+
+class Lookup(Word, frozen=True, tag="lookup"):
+    """Answer: ``[[serial, value], …]``, oldest first."""
+
+    key: str
+
+
+class Match(Word, frozen=True, tag="match"):
+    """As Lookup, of the entries with this value."""
+
+    key: str
+    value: object
+
+
+class Keys(Word, frozen=True, tag="keys"):
+    """Answer: the keys of ``who``, one for each entry."""
+
+    who: int
+
+
+class Values(Word, frozen=True, tag="values"):
+    """Answer: the values of ``who`` under ``key``."""
+
+    key: str
+    who: int
+
+
+class Count(Word, frozen=True, tag="count"):
+    """Answer: how many entries there are."""
+
+
+class Stop(Word, frozen=True, tag="stop"):
+    """The registry ends with ``reason``."""
+
+    reason: Union[str, dict[str, object]] = "normal"
+
+
+RegistryRequest: TypeAlias = Union[
+    Register, Unregister, UnregisterMatch, UpdateValue, Lookup, Match, Keys, Values, Count, Stop
+]  # fmt: skip
+_request_decoder = msgspec.msgpack.Decoder(RegistryRequest, ext_hook=decode_ext)
+
+
+class Entry(msgspec.Struct):
+    """One registration."""
+
+    key: str
+    serial: int
+    value: object
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """A registration that waits for word whether ``holder`` of the key lives."""
+
+    holder: int
+    frm: int
+    number: int
+    key: str
+    value: object
+
+
+class Memory(msgspec.Struct):
+    """The whole state."""
+
+    spec: RegistrySpec
+    parent: int
+    last_number: int
+    entries: list[Entry]
+    doubts: dict[int, Doubt]
+
+
+_memory_decoder = msgspec.msgpack.Decoder(Memory, ext_hook=decode_ext)
+Refusal: TypeAlias = tuple[str, Term]
+
+
+class Registry:
+    """The machine."""
+
+    def __init__(self, spec: RegistrySpec | None = None) -> None:
+        self._spec = spec or RegistrySpec()
+        self._parent = NOBODY
+        self._last_number = 0
+        self._by_key: dict[str, list[Entry]] = {}
+        self._by_serial: dict[int, list[Entry]] = {}
+        self._count = 0
+        self._doubts: dict[int, Doubt] = {}
+        self._orders: list[Order] = []
+
+    def handle(self, body: Delivery, now: float) -> list[Order]:
+        """React to one delivery."""
+        self._orders = []
+        match body:
+            case Begin(parent=parent):
+                self._parent = parent
+                self._orders.append(Ready())
+            case Exit(frm, reason) if frm in (self._parent, NOBODY):
+                self._orders.append(Leave(reason))
+            case Exit(frm):
+                for entry in list(self._by_serial.get(frm, [])):
+                    self._remove(entry)
+            case Answer(number, value) if number in self._doubts:
+                self._decide(self._doubts.pop(number), value is True)
+            case Asking(frm, number, raw):
+                self._ask(frm, number, raw)
+            case _:
+                pass  # of no concern to a registry
+        return self._orders
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        entries = [entry for held in self._by_key.values() for entry in held]
+        return encoder.encode(Memory(self._spec, self._parent, self._last_number, entries, self._doubts))
+
+    def restore(self, state: bytes) -> None:
+        """Become what :meth:`snapshot` described."""
+        memory = _memory_decoder.decode(state)
+        self._spec, self._parent, self._last_number = memory.spec, memory.parent, memory.last_number
+        self._by_key, self._by_serial, self._count, self._doubts = {}, {}, 0, memory.doubts
+        for entry in memory.entries:
+            self._add(entry)
+
+    def _ask(self, frm: int, number: int, raw: msgspec.Raw) -> None:
+        try:
+            request: RegistryRequest = _request_decoder.decode(raw)
+        except DECODE_ERRORS as error:
+            self._orders.append(AnswerTo(frm, number, error=("invalid_message", str(error)[:200])))
+            return
+        if isinstance(request, Stop):
+            self._orders += [AnswerTo(frm, number, True), Leave(request.reason)]  # type: ignore[arg-type]
+            return
+        answer = self._serve(frm, number, request)
+        if answer is None:  # later
+            return
+        self._orders.append(AnswerTo(frm, number, error=answer) if isinstance(answer, tuple) else AnswerTo(frm, number, answer))
+
+    def _serve(self, frm: int, number: int, request: RegistryRequest) -> Term | Refusal:
+        match request:
+            case Register(key, value):
+                return self._register(frm, number, key, value)
+            case Unregister(key):
+                return self._unregister([entry for entry in self._by_key.get(key, []) if entry.serial == frm])
+            case UnregisterMatch(key, value):
+                held = self._by_key.get(key, [])
+                return self._unregister([entry for entry in held if (entry.serial, entry.value) == (frm, value)])
+            case UpdateValue(key, value):
+                for entry in self._by_key.get(key, []):
+                    if entry.serial == frm:
+                        old, entry.value = entry.value, value
+                        return [value, old]  # type: ignore[list-item]
+                return ("not_found", key)
+            case Lookup(key):
+                return [[entry.serial, entry.value] for entry in self._by_key.get(key, [])]  # type: ignore[list-item]
+            case Match(key, value):
+                found = [entry for entry in self._by_key.get(key, []) if entry.value == value]
+                return [[entry.serial, entry.value] for entry in found]  # type: ignore[list-item]
+            case Keys(who):
+                return [entry.key for entry in self._by_serial.get(who, [])]
+            case Values(key, who):
+                return [entry.value for entry in self._by_key.get(key, []) if entry.serial == who]  # type: ignore[misc]
+            case _:
+                return self._count
+
+    def _decide(self, doubt: Doubt, is_alive: bool) -> None:
+        """Whether the key is free after all: its holder may be dead without our having heard of it."""
+        holders = self._by_key.get(doubt.key, [])
+        if holders and (is_alive or holders[0].serial != doubt.holder):
+            answer = AnswerTo(doubt.frm, doubt.number, error=("already_registered", holders[0].serial))
+        else:
+            for entry in list(holders):
+                self._remove(entry)
+            self._take(doubt.frm, doubt.key, doubt.value)
+            answer = AnswerTo(doubt.frm, doubt.number, True)
+        self._orders.append(answer)
+
+    def _register(self, frm: int, number: int, key: str, value: object) -> Term | Refusal:
+        if not 0 < len(key.encode()) <= MAX_KEY_BYTES:
+            return ("invalid_key", f"1 to {MAX_KEY_BYTES} bytes")
+        holders = self._by_key.get(key, [])
+        if self._spec.keys == "unique" and holders:
+            self._doubts[self._do(IsAlive(holders[0].serial))] = Doubt(holders[0].serial, frm, number, key, value)
+            return None
+        if self._count >= MAX_ENTRIES:
+            return ("registry_full", MAX_ENTRIES)
+        self._take(frm, key, value)
+        return True
+
+    def _take(self, frm: int, key: str, value: object) -> None:
+        if frm not in self._by_serial:
+            self._do(Link(frm))
+        self._add(Entry(key, frm, value))
+
+    def _unregister(self, entries: list[Entry]) -> bool:
+        for entry in entries:
+            self._remove(entry)
+            if entry.serial not in self._by_serial:
+                self._do(Unlink(entry.serial))
+        return True
+
+    def _add(self, entry: Entry) -> None:
+        self._count += 1
+        self._by_key.setdefault(entry.key, []).append(entry)
+        self._by_serial.setdefault(entry.serial, []).append(entry)
+
+    def _remove(self, entry: Entry) -> None:
+        self._count -= 1
+        for table, key in ((self._by_key, entry.key), (self._by_serial, entry.serial)):
+            held: list[Entry] = table[key]  # type: ignore[index]
+            held[:] = [other for other in held if other is not entry]
+            if not held:
+                del table[key]  # type: ignore[arg-type]
+
+    def _do(self, request: Link | Unlink | IsAlive) -> int:
+        self._last_number += 1
+        self._orders.append(Do(self._last_number, request))
+        return self._last_number
