@@ -42,7 +42,7 @@ class Load:
         """Calls that were answered and connects that were made; AssertionError when one was not."""
         calls = connects = 0
         for worker in self._workers:
-            told, _ = worker.communicate("", timeout=WAIT_S * 3)
+            told, _ = worker.communicate("", timeout=WAIT_S * 6)
             assert worker.returncode == 0
             done = json.loads(told)
             calls, connects = calls + done["calls"], connects + done["connects"]
@@ -61,7 +61,8 @@ def work(directory: str) -> dict[str, int]:
             with Client.connect(directory, WAIT_S) as other:
                 done["connects"] += 1
                 assert other.whereis("ada") is not None
-            ended = client.spawn(ECHO)
+            # A node that is killed as soon as it answers gets little done: a start may take long, and must not be lost.
+            ended = client.spawn(ECHO, init_timeout_s=WAIT_S * 3)
             ref = client.monitor(ended)
             client.exit(ended, "kill")
             assert client.wait_down(ref, WAIT_S).reason == "killed"
