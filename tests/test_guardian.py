@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -204,13 +205,16 @@ def test_a_storm_of_signals_does_not_keep_it_reading(monkeypatch: pytest.MonkeyP
         reads += 1
         data = read(descriptor, size)
         if reads < 1000:
-            send_signal(os.getpid(), signal.SIGUSR1)
+            signal_me()
         return data
+
+    def signal_me() -> None:  # this thread: others do not block it
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     descriptor = syscalls.signal_descriptor({signal.SIGUSR1})
     try:
-        send_signal(os.getpid(), signal.SIGUSR1)
+        signal_me()
         with monkeypatch.context() as patched:
             patched.setattr(os, "read", read_and_be_signalled)
             assert syscalls.read_signals(descriptor) == [signal.SIGUSR1]
