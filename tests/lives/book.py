@@ -75,6 +75,7 @@ class Book(NameBook):
         self.residents = set(residents.values())
         self.lives = 0
         self.looks: list[int] = []
+        self.blanks: dict[int, Party] = {}
         self.newest: Party | None = None
         self.bounced: list[Undelivered] = []
         self.spawning: tuple[Party, int, Spawn] | None = None
@@ -113,6 +114,25 @@ class Book(NameBook):
             asker.waits[number] = (None, ("start_failed", {"already_registered": taken.holder}))
         else:
             self.spawning = (asker, number, body)
+            if self.blanks and not any(party.phase == "warm" and party.ordered is None for party in self.parties.values()):
+                for blank in self._on_their_way()[:1]:  # no new fork: it would come behind
+                    self._take(blank)
+                    self._begins(blank)
+
+    def _on_their_way(self) -> list[Party]:
+        """Blanks that are not born yet, oldest first."""
+        return [blank for blank in self.blanks.values() if blank.phase == "blank" and blank.ordered is None]
+
+    def _take(self, blank: Party) -> None:
+        del self.blanks[blank.serial]
+        blank.phase, blank.alive = "forking", True
+
+    def take_for_sessions(self, left: int) -> None:
+        """The node has so many blanks ``left``: those that nobody else took are a supervisor's, which asks inside."""
+        mine = [party for party in self.parties.values() if party.phase in ("blank", "warm")]
+        for blank in self._on_their_way()[: len(mine) - left]:
+            self._take(blank)
+            blank.is_session = True
 
     def _send_exit(self, asker: Party, number: int, body: SendExit) -> None:
         target = self._living(body.to)
@@ -186,6 +206,7 @@ class Book(NameBook):
         if party is None or party.kind != "process" or party.os_pid:
             return
         party.os_pid = event.os_pid
+        self.blanks.pop(party.serial, None)
         if party.ordered is not None:
             self.kills.add(party.serial)  # whoever was to kill it may have had no pidfd yet
         else:
@@ -366,6 +387,7 @@ class Book(NameBook):
     def _end(self, party: Party, reason: Any, refusal: tuple[str, Any] | None = None) -> None:
         serial = party.serial
         del self.parties[serial]
+        self.blanks.pop(serial, None)
         self.ended[serial] = party
         party.alive = False
         self.forgets.add(serial)
@@ -469,6 +491,7 @@ class Book(NameBook):
         party = self.parties[effect.serial] = Party(effect.serial, "process", "blank" if self.is_refill else "forking")
         if self.is_refill:
             party.alive = False
+            self.blanks[party.serial] = party
         else:
             self._begins(party)
 

@@ -146,6 +146,8 @@ class World:
             if type(effect) is Kill:
                 self.to_reap.append(effect.serial)
         book.check(effects)
+        if book.blanks:
+            book.take_for_sessions(sum(self.kernel.table.blanks().values()))
         if self.events % CHECK_EVERY == 0:
             self.check_all()
         while book.bounced:
