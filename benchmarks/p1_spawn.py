@@ -82,7 +82,7 @@ def warm(client: Client, blanks: int) -> list[Row]:
         measured("", f"… in a row, {BURSTS} × the pool without a pause", "µs", longer, floor),
         measured("", "… ping of the node", "µs", pings),
         measured("", "… call to an idle process", "µs", trips),
-        measured("", f"refill of the emptied pool, per blank of {POOL}", "µs", refills),
+        measured("", f"{POOL} spawned in a row until the pool is full again, each", "µs", refills),
     ]  # fmt: skip
 
 
@@ -107,11 +107,11 @@ def end_all(client: Client, *spared: Pid) -> None:
 
 
 def refill_us(client: Client, blanks: int) -> float:
-    """From the last spawn that empties the pool until it is full again, by one."""
+    """From the first of as many spawns as the pool has blanks until it is full again, by one."""
     await_pool(client, blanks)
+    started = time.perf_counter_ns()
     for _ in range(POOL):
         client.spawn(ECHO, template=PRELOADED)
-    started = time.perf_counter_ns()
     while client.node("status")["blanks"] != blanks:
         pause(client, 0.005)
     return (time.perf_counter_ns() - started) / 1e3 / POOL
