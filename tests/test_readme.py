@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-TOUR = README[README.index("## Five minutes") : README.index("## What is promised")]
+TOUR = README[README.index("## Five minutes") : README.index("## Supervision trees")]
 
 
 def blocks() -> dict[str, str]:
@@ -52,6 +53,39 @@ def test_the_five_minute_tour_does_what_it_says(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "actorcore.sock").exists()
     assert [name for name, _ in commands()][-1] == "actorcore down"
     assert len(promised) == 3
+
+
+TREE_SCRIPT = """
+import json
+from actorcore.signals import ProcessSpec
+from supervisors.client import Client
+
+with Client.connect() as client:
+{body}
+"""
+
+
+@pytest.mark.timeout(120)
+def test_the_tree_does_what_it_says(tmp_path: Path) -> None:
+    section = README[README.index("## Supervision trees") :].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("    ")]
+    body = "\n".join(lines).replace("/srv/app", str(tmp_path))
+    body = re.sub(r"^    (client\.call\(.*\)) +# .*$", r"    print(json.dumps(\1))", body, flags=re.MULTILINE)
+    (tmp_path / "counter.py").write_text(blocks()["counter.py"])
+    (tmp_path / "tree.py").write_text(TREE_SCRIPT.format(body=body))
+    environment = {**os.environ, "ACTORCORE_DIR": str(tmp_path / "run"), "PYTHONPATH": str(ROOT)}
+    actorcore = [sys.executable, "-m", "supervisors"]
+    subprocess.run([*actorcore, "start"], env=environment, check=True, capture_output=True)
+    try:
+        done = subprocess.run(
+            [sys.executable, "tree.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )  # fmt: skip
+    finally:
+        subprocess.run([*actorcore, "down"], env=environment, check=True, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    children, found = map(json.loads, done.stdout.splitlines())
+    assert [(id, kind) for id, _, kind in children] == [("names", "worker"), ("counter", "worker")]
+    assert found == [[children[1][1], None]]
 
 
 def test_the_tour_shows_what_the_command_line_can() -> None:
