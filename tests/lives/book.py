@@ -319,7 +319,7 @@ class Book(NameBook):
             party = self.parties.get(serial)
             if party is not None and other in party.peers:
                 del party.peers[other]
-                party.peer_downs[other] = {"resource_exhausted": event.errno_name}
+                party.peer_downs.setdefault(other, []).append({"resource_exhausted": event.errno_name})
 
     def _attached(self, event: ClientAttached) -> None:
         party = self.parties.get(event.serial)
@@ -414,7 +414,7 @@ class Book(NameBook):
         for other in party.peers:
             peer = self.parties[other]
             del peer.peers[serial]
-            peer.peer_downs[serial] = reason
+            peer.peer_downs.setdefault(serial, []).append(reason)
         if party.starter is not None:
             self._answer_starter(party, (None, refusal or ("start_failed", reason)))
 
@@ -481,8 +481,11 @@ class Book(NameBook):
                     assert body in party.exits, f"{party.serial}: {body}, due were {party.exits}"
                     party.exits.remove(body)
             case PeerDown(peer, reason):
-                expected = party.peer_downs.pop(peer, None)
-                assert expected == reason, f"{party.serial}: PeerDown {peer, reason}, due was {expected}"
+                due = party.peer_downs.get(peer, [])
+                assert due[:1] == [reason], f"{party.serial}: PeerDown {peer, reason}, due were {due}"
+                del due[0]
+                if not due:
+                    del party.peer_downs[peer]
             case Begin(serial, _, _, spec):
                 assert (serial, spec) == (party.serial, party.spec), "a process begins as what was ordered"
 

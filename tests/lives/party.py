@@ -110,7 +110,7 @@ class Party:
         self.waits: dict[int, Any] = {}
         self.downs: dict[int, tuple[int, Any]] = {}
         self.exits: list[Exit] = []
-        self.peer_downs: dict[int, Any] = {}
+        self.peer_downs: dict[int, list[Any]] = {}
         self.gaps: set[int] = set()
 
     def is_reachable(self) -> bool:
