@@ -141,6 +141,9 @@ def test_a_birth_without_a_fault_passes_every_point_in_order(armed: Armed, desk:
     serial = spawn(desk)
     assert newborns(desk) == [(serial, "running")]
     desk.client.call("newborn", ["state", None], WAIT_S)
+    ref = desk.client.monitor("newborn")
+    desk.client.exit("newborn", "kill")
+    desk.client.wait_down(ref, WAIT_S)  # the guardian has reaped it, so it had adopted it
     passed = armed.passed()
     assert set(passed) == {name for name in POINTS if not name.startswith("reload.")}
     for role in ("node.", "zygote.", "birth.", "guardian."):
