@@ -41,13 +41,14 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
-def test_E1_to_E13_before_hello_is_refused_and_closed(desk: Desk, data: bytes) -> None:
+@pytest.mark.parametrize("name", HOSTILE)
+def test_E1_to_E13_before_hello_is_refused_and_closed(desk: Desk, name: str) -> None:
+    newer = Farewell("unsupported_version", f"this daemon speaks version {PROTOCOL_VERSION}")
     with dialled(desk) as sock:
-        send(sock, data)
+        send(sock, HOSTILE[name])
         sock.setblocking(True)
         sock.settimeout(WAIT_S)
-        assert farewell_of(sock) in (REFUSED, Farewell("unsupported_version", f"this daemon speaks version {PROTOCOL_VERSION}"))
+        assert farewell_of(sock) == (newer if name == "E10_huge_integer" else REFUSED)
 
 
 @pytest.mark.parametrize("data", [data for name, data in HOSTILE.items() if "E13" not in name],
@@ -99,7 +100,7 @@ def test_E4_single_bytes_and_many_frames_in_one_send_are_the_same(desk: Desk) ->
 def test_E9_a_name_that_is_none_is_refused(desk: Desk, name: str) -> None:
     with pytest.raises(RequestError) as caught:
         desk.client.register(name)
-    assert caught.value.code in ("invalid_key", "reserved_key")
+    assert caught.value.code == ("reserved_key" if name.startswith("system:") else "invalid_key")
 
 
 def test_E11_a_request_number_used_again_is_dropped(desk: Desk) -> None:
