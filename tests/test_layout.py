@@ -37,12 +37,13 @@ LAYERS: dict[str, int] = {
     "actorcore": 2,  # the package's face: may offer what any of its layers has
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "child_spec restart_intensity strategy supervisor control rate_limit circuit_breaker scheduler task_pool saga "
-        "session session.state session.conversation session.context session.cache session.events session.manager "
+        "session "
         "persistence persistence.snapshot persistence.signing backoff sessions session_lives session_vocabulary "
         "tree_spec supervisor_words supervisor_base dynamic_supervisor machines registry"
     ).split()), 3),
+    "supervisors.session.*": 3,
     **dict.fromkeys((f"supervisors.{name}" for name in (
-        "session.server persistence.store supervisor_process command http paths "
+        "session.server session.project_files persistence.store supervisor_process command http paths "
         "configuration client client_core client_driver client_messages client_steps client_kill launch demo_actors place "
         "async_client async_driver async_steps"
     ).split()), 4),
