@@ -17,7 +17,8 @@ from actorcore.runtime.sockets import SEND_BUFFER_BYTES
 from actorcore.signals import Monitor, ProcessSpec
 from actorcore.table.turn import MAX_UNACKNOWLEDGED
 from supervisors.child_spec import ChildSpec
-from tests.daemon_fixture import WAIT_S, Desk, send_signal
+from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of, send_signal
+from tests.fault.weighed import SCALE
 from tests.fault.wire import dialled, framed, greeted, send
 
 TALKER = "tests.fault.floods:Talker"
@@ -141,18 +142,34 @@ def test_C22_a_client_that_floods_is_refused_as_well(desk: Desk) -> None:
     assert desk.client.call("reader", ["in_order", taken], WAIT_S) is True
 
 
-def test_C21_a_client_that_reads_nothing_is_ended_and_the_daemon_keeps_no_memory_of_it(desk: Desk) -> None:
-    """Each request has two deliveries, an answer and the DOWN of a monitor of nobody; no delivery is ever acknowledged."""
-    node = desk.node_os_pid()
-    resident = [resident_kib(node)]
-    for _ in range(2):
-        with dialled(desk) as sock:
-            welcome = greeted(sock)
-            ref = desk.client.monitor(Pid(welcome.instance, welcome.serial))
-            for first in range(1, MAX_UNACKNOWLEDGED, 1000):
-                send(sock, framed(encoder.encode([Numbered(n, Monitor(n, NOBODY_EVER)) for n in range(first, first + 1000)])))
-            assert desk.client.wait_down(ref, WAIT_S).reason == {"killed": "mailbox_full"}
-        desk.client.node("status", WAIT_S)
-        resident.append(resident_kib(node))
-    assert resident[1] - resident[0] < 65536, resident
-    assert resident[2] - resident[1] < 2048, resident
+def weights(scale: Path) -> tuple[int, int]:
+    """Bytes that a node of tests.fault.weighed holds, and the most that it ever held."""
+    held, most = memoryview(scale.read_bytes()).cast("Q")
+    return held, most
+
+
+def flood_and_read_nothing(desk: Desk) -> None:
+    """Requests of two deliveries each, an answer and the DOWN of a monitor of nobody; none is ever acknowledged."""
+    with dialled(desk) as sock:
+        welcome = greeted(sock)
+        ref = desk.client.monitor(Pid(welcome.instance, welcome.serial))
+        for first in range(1, MAX_UNACKNOWLEDGED, 1000):
+            send(sock, framed(encoder.encode([Numbered(n, Monitor(n, NOBODY_EVER)) for n in range(first, first + 1000)])))
+        assert desk.client.wait_down(ref, WAIT_S).reason == {"killed": "mailbox_full"}
+    desk.client.node("status", WAIT_S)
+
+
+def test_C21_a_client_that_reads_nothing_is_ended_and_the_daemon_keeps_no_memory_of_it(tmp_path: Path) -> None:
+    """The first flood fills the free lists of the interpreter, 2,000 tuples of each size; the second leaves nothing."""
+    scale = tmp_path / "scale"
+    scale.write_bytes(bytes(16))
+    weighed = Daemon(tmp_path / "run", module="tests.fault.weighed")
+    weighed.environment[SCALE] = str(scale)
+    with weighed, desk_of(weighed) as desk:
+        before, _ = weights(scale)
+        flood_and_read_nothing(desk)
+        first, _ = weights(scale)
+        flood_and_read_nothing(desk)
+        second, most = weights(scale)
+        assert (first - before < MIB, second - first < MAX_UNACKNOWLEDGED // 4) == (True, True), (before, first, second)
+        assert 4 * MIB < most - before < 32 * MIB, "what a client is owed was held, and no more"
