@@ -13,22 +13,38 @@ from typing import TypeAlias
 import msgspec
 
 from actorcore import migrations
-from actorcore.effects import Deliver, Effect, Forget, Operate, Report
+from actorcore.effects import Deliver, Effect, Forget, Operate, Publish, Report
 from actorcore.exit_reason import NORMAL, Reason, Term
 from actorcore.migrations import KernelState
 from actorcore.node_desk import NodeDesk
 from actorcore.process_table import ProcessTable
-from actorcore.residents import AnswerTo, CancelAlarm, Do, Leave, Order, Ready, Refuse, Resident, SetAlarm, Tell
+from actorcore.residents import (
+    AnswerTo,
+    CancelAlarm,
+    Consult,
+    Do,
+    Leave,
+    Order,
+    Ready,
+    Refuse,
+    Resident,
+    Send,
+    SetAlarm,
+    Tell,
+)
 from actorcore.signals import (
     NOBODY,
     Alarm,
+    Ask,
     Asked,
     Begin,
     Booted,
+    ClockSet,
     Delivery,
     Event,
     Exit,
     LogDropped,
+    Reborn,
     Refused,
     ReloadEnded,
     ShutdownAsked,
@@ -82,6 +98,9 @@ class Kernel:
                 return []
             case ShutdownAsked():
                 return self._shut_down()
+            case ClockSet():
+                self._inbox.extend(Deliver(serial, 0, event) for serial in self._serials.values())
+                return []
             case Ticked():
                 effects = self._sorted(self.table.handle(event, now))
                 for name in self._alarms.pop_due(now):
@@ -116,8 +135,11 @@ class Kernel:
         state = migrations.read(data)
         self.table = ProcessTable.restore(state.table)
         self._desk.statistics = self.table.statistics
-        self._residents = {name: self._residents[name] for name in state.residents}
+        later = [name for name in self._residents if name not in state.residents]  # the code that left it had none of them
         self._serials = {name: serial for name, (serial, _) in state.residents.items()}
+        if not state.ending:
+            self._serials |= {name: self.table.add_resident(f"system:{name}") for name in later}
+        self._residents = {name: self._residents[name] for name in self._serials}
         for name, (_, resident_state) in state.residents.items():
             self._residents[name].restore(resident_state)
         self._by_serial = {serial: self._residents[name] for name, serial in self._serials.items()}
@@ -145,9 +167,12 @@ class Kernel:
             if isinstance(effect, Deliver) and self._is_resident(effect):
                 self._inbox.append(effect)
                 continue
-            if isinstance(effect, Forget) and effect.serial in self._spawned:
-                self._drop(effect.serial)
             out.append(effect)
+            if isinstance(effect, Forget) and effect.serial in self._by_serial:
+                if effect.serial in self._spawned:
+                    self._drop(effect.serial)
+                elif not self._ending:
+                    out.append(self._revive(effect.serial))
         return out
 
     def _is_resident(self, effect: Deliver) -> bool:
@@ -180,10 +205,26 @@ class Kernel:
         for key in [key for key in self._alarms.live if key.startswith(f"{serial} ")]:
             self._alarms.cancel(key)
 
+    def _revive(self, before: int) -> Publish:
+        """The node's own resident was killed, and nothing else may bring it back: its state is data, its alarms go on."""
+        name = next(name for name, serial in self._serials.items() if serial == before)
+        serial = self._serials[name] = self.table.add_resident(f"system:{name}")
+        self._by_serial[serial] = self._by_serial.pop(before)
+        for key, (at, _) in list(self._alarms.live.items()):
+            if key.startswith(f"{before} "):
+                self._alarms.cancel(key)
+                self._alarms.set(f"{serial} {key.partition(' ')[2]}", at)
+        self._inbox.append(Deliver(serial, 0, Reborn(before)))
+        return Publish(f"system:{name}", serial)
+
     def _obey(self, serial: int, order: Order, now: float) -> list[Effect]:
         match order:
             case Do(number, body):
                 return self._sorted(self.table.handle(Asked(serial, number, body), now))
+            case Consult(number, name, body):
+                return self._sorted(self.table.handle(Asked(serial, number, Ask(self._serials.get(name, NOBODY), body)), now))
+            case Send(to, body):
+                return self._sorted(self.table.send(serial, to, body))
             case AnswerTo(frm, number, value, error):
                 return self._sorted(self.table.answer(frm, number, value, error))
             case SetAlarm(key, at):

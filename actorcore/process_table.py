@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Set
 
+import msgspec
+
 from actorcore.effects import Effect, Forget
 from actorcore.exit_reason import NOCONNECTION, Reason, Term, reason_of_status
 from actorcore.names import key_error
@@ -32,6 +34,7 @@ from actorcore.signals import (
     Received,
     Refill,
     Refused,
+    Sent,
     Stopped,
     TemplateTold,
     Ticked,
@@ -103,6 +106,15 @@ class ProcessTable:
                 turn.answer(to, number, value)
             else:
                 turn.refuse(to, number, *error)
+            deaths.settle(turn)
+        return turn.effects
+
+    def send(self, frm: int, to: int, body: msgspec.Raw) -> list[Effect]:
+        """A resident says ``body`` to ``to``; to the dead it vanishes."""
+        turn = Turn(self._state, 0.0)
+        receiver = self._state.alive(to)
+        if receiver is not None:
+            turn.deliver(receiver, Sent(frm, body))
             deaths.settle(turn)
         return turn.effects
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol, TypeAlias, Union
 
+import msgspec
+
 from actorcore.exit_reason import Reason, Term
 from actorcore.signals import Delivery, Request, Word
 
@@ -17,6 +19,21 @@ class Do(Word, frozen=True, tag="do"):
 
     number: int
     body: Request
+
+
+class Consult(Word, frozen=True, tag="consult"):
+    """Ask the node's own resident ``system:<name>``, as Do of an Ask would; its Answer carries ``number``."""
+
+    number: int
+    name: str
+    body: msgspec.Raw
+
+
+class Send(Word, frozen=True, tag="send"):
+    """OTP's ``!``: ``body`` (msgpack) comes to process, client or resident ``to`` as a plain message, once and in order."""
+
+    to: int
+    body: msgspec.Raw
 
 
 class AnswerTo(Word, frozen=True, tag="answer_to"):
@@ -63,7 +80,7 @@ class Refuse(Word, frozen=True, tag="refuse"):
     reason: Reason | None
 
 
-Order: TypeAlias = Union[Do, AnswerTo, SetAlarm, CancelAlarm, Tell, Leave, Ready, Refuse]
+Order: TypeAlias = Union[Do, Consult, Send, AnswerTo, SetAlarm, CancelAlarm, Tell, Leave, Ready, Refuse]
 
 
 class Resident(Protocol):

@@ -129,7 +129,31 @@ class Hung(Word, frozen=True, tag="hung"):
     why: str
 
 
-Delivery: TypeAlias = Union[Answer, Down, Exit, Channel, PeerDown, Begin, Asking, Alarm, Started, Hung]
+class Sent(Word, frozen=True, tag="sent"):
+    """A plain message of the resident ``frm``, which has no channels; ``body`` is msgpack."""
+
+    frm: int
+    body: msgspec.Raw
+
+
+class ClockSet(Word, frozen=True, tag="clock_set"):
+    """To the node's own residents: the wall clock (UTC, seconds since 1970) is the monotonic one plus ``offset_s``."""
+
+    offset_s: float
+
+
+class Reborn(Word, frozen=True, tag="reborn"):
+    """To a resident of the node's own that was killed, as ``before``: it goes on from its state under its new Pid.
+
+    What it was linked to or monitored and who waited for its answers know of the death; nothing of that is left.
+    """
+
+    before: int
+
+
+Delivery: TypeAlias = Union[
+    Answer, Down, Exit, Channel, PeerDown, Begin, Asking, Alarm, Started, Hung, Sent, ClockSet, Reborn
+]  # fmt: skip
 
 # ---- events: requests with their sender, and facts ------------------------------------------------------------------
 
@@ -289,5 +313,5 @@ class Ticked(Word, frozen=True, tag="ticked"):
 Event: TypeAlias = Union[
     Asked, Born, Booted, Refused, ForkFailed, Exited, Stopped, Continued, Looked, ClientAttached, ClientDetached,
     Received, Undelivered, Writable, Refill, Violated, TookOver, ReloadEnded, ShutdownAsked, Ticked, NotConnected,
-    LogDropped, TemplateTold,
+    LogDropped, TemplateTold, ClockSet,
 ]  # fmt: skip

@@ -28,13 +28,16 @@ from actorcore.signals import (
     Asking,
     Begin,
     Channel as ChannelDelivery,
+    ClockSet,
     Down,
     Exit,
     Hung,
     Introduce,
     PeerDown,
+    Reborn,
     Request,
     SendExit,
+    Sent,
     Started,
     TrapExit,
 )
@@ -208,7 +211,9 @@ class ClientCore(Peers):
                 self.on_channel(announced, arrival.seq, arrival.sock)
             case PeerDown() as peer_down:
                 self.on_peer_down(peer_down)
-            case Begin() | Asking() | Alarm() | Started() | Hung():
+            case Sent(frm, body):
+                self._take_info(frm, body, False)
+            case Begin() | Asking() | Alarm() | Started() | Hung() | ClockSet() | Reborn():
                 self.give_up(RequestError("protocol_error", "a delivery that is not for clients"))
             case _:
                 assert_never(arrival.body)
@@ -254,10 +259,7 @@ class ClientCore(Peers):
                     if self.awaited.get(number) == peer.serial:
                         self._conclude(number, decode(body) if error is None else refusal_of(error))
                 case Info(body) | Cast(body):
-                    if len(self.mailbox) < MAX_MAIL:
-                        self._take_mail(peer.serial, body, isinstance(message, Cast))
-                    else:
-                        self.dropped += 1
+                    self._take_info(peer.serial, body, isinstance(message, Cast))
                 case Call(number):
                     channel = self.channel_to(peer.serial)
                     channel.post(Reply(number, error=("unsupported", "a client answers no calls")))
@@ -267,9 +269,9 @@ class ClientCore(Peers):
                 case _:
                     assert_never(message)
 
-    def _take_mail(self, peer: int, body: msgspec.Raw, is_cast: bool) -> None:
+    def _take_info(self, peer: int, body: msgspec.Raw, is_cast: bool) -> None:
         term = decode(body)
-        if isinstance(term, ProtocolError):
+        if isinstance(term, ProtocolError) or len(self.mailbox) >= MAX_MAIL:
             self.dropped += 1
         else:
             self.mail(InfoMessage(self.pid(peer), term, is_cast))

@@ -59,8 +59,13 @@ def request(core: ClientCore, body: Request) -> Steps[Term]:
 def ask(core: ClientCore, name: str, body: object) -> Steps[Term]:
     """A call to resident ``name`` in its own vocabulary."""
     raw = msgspec.Raw(frames.encode(body))
-    if name not in core.residents:  # a resident lives as long as the daemon
-        core.residents[name] = yield from _serial(core, name)
+    if name in core.residents:  # it changes only if somebody kills the resident
+        try:
+            return (yield from request(core, Ask(core.residents[name], raw)))
+        except RequestError as error:
+            if (error.code, error.detail) != ("process_not_alive", NOPROC):
+                raise
+    core.residents[name] = yield from _serial(core, name)
     return (yield from request(core, Ask(core.residents[name], raw)))
 
 

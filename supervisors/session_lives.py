@@ -6,7 +6,7 @@ arrives under another serial or number belongs to the past and changes nothing.
 
 from __future__ import annotations
 
-from actorcore.exit_reason import KILL, NORMAL, SHUTDOWN, Reason, Term, is_abnormal
+from actorcore.exit_reason import KILL, KILLED, NORMAL, SHUTDOWN, Reason, Term, is_abnormal
 from actorcore.residents import AnswerTo, CancelAlarm, Do, Order, SetAlarm, Tell
 from actorcore.signals import Release, Request, SendExit, Spawn, Started
 from supervisors.backoff import delay_s
@@ -113,6 +113,14 @@ class SessionLives:
             self._spawn(session, "restarting")
         else:
             self._remove(session)
+
+    def lose_all(self) -> None:
+        """The supervisor was killed: its children die of that by their links, and the next one begins with none (OTP)."""
+        for session in list(self.sessions.values()):
+            session.serial, session.spawn, session.reason = 0, 0, KILLED
+            self._remove(session)
+        self._by_serial.clear()
+        self._by_spawn.clear()
 
     def on_hung(self, serial: int, why: str) -> None:
         """It hangs, or goes on (``why`` is empty). Whether it dies of it is said in its spec and told by its death."""

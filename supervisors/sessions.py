@@ -18,7 +18,23 @@ import msgspec
 from actorcore.exit_reason import Term, bounded_text
 from actorcore.frames import decode_ext, encoder
 from actorcore.residents import AnswerTo, Leave, Order
-from actorcore.signals import NOBODY, Alarm, Answer, Asking, Begin, Channel, Delivery, Down, Exit, Hung, PeerDown, Started
+from actorcore.signals import (
+    NOBODY,
+    Alarm,
+    Answer,
+    Asking,
+    Begin,
+    Channel,
+    ClockSet,
+    Delivery,
+    Down,
+    Exit,
+    Hung,
+    PeerDown,
+    Reborn,
+    Sent,
+    Started,
+)
 from supervisors.child_spec import ChildSpec, validate
 from supervisors.session_lives import SessionLives
 from supervisors.session_vocabulary import (
@@ -77,8 +93,10 @@ class Sessions:
                 lives.on_alarm(body.key)
             case Hung():
                 lives.on_hung(body.serial, body.why)
-            case Down() | Channel() | PeerDown() | Begin():
-                pass  # it monitors nobody and has no channel
+            case Reborn():
+                lives.lose_all()
+            case Down() | Channel() | PeerDown() | Begin() | Sent() | ClockSet():
+                pass  # it monitors nobody, has no channel, and nobody tells it anything
             case _:
                 assert_never(body)
         self._answer_shutdown()

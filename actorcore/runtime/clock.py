@@ -16,3 +16,8 @@ monotonic_s = time.monotonic
 """Seconds of CLOCK_MONOTONIC: it neither jumps with the wall clock nor runs during suspend."""
 monotonic_ns = time.monotonic_ns
 """The same in nanoseconds."""
+
+
+def wall_offset_s() -> float:
+    """What to add to :data:`monotonic_s` for the wall clock: UTC, seconds since 1970. It changes when that is set."""
+    return time.time() - time.monotonic()

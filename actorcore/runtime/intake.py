@@ -17,7 +17,7 @@ from typing import Literal, NoReturn
 from actorcore import frames
 from actorcore.errors import RequestError
 from actorcore.exit_reason import NOCONNECTION, NOPROC, Reason, Term
-from actorcore.frames import Call, System
+from actorcore.frames import Call, Info, System
 from actorcore.mailbox import CallMessage, Dead, Event, From, Item, Mailbox, Message, Raw, Refusal
 from actorcore.names import decode_value, encode_value
 from actorcore.pids import Pid, pid_of
@@ -41,6 +41,7 @@ from actorcore.signals import (
     RegisterMany,
     Request,
     SendExit,
+    Sent,
 )  # fmt: skip
 from actorcore.words import RESIDENT
 
@@ -144,6 +145,8 @@ class Intake:
                 peers.on_down(body)
             elif type(body) is Exit:
                 peers.on_exit(body)
+            elif type(body) is Sent:
+                self.mailbox.push(Raw(body.frm, Info(body.body)))
             else:
                 raise ExitSelf({"error": {"type": "ProtocolError", "text": f"delivery {type(body).__name__}"}})
 

@@ -24,6 +24,7 @@ from actorcore.registry_writer import RegistryWriter
 from actorcore.runtime import clock, log, sockets
 from actorcore.runtime.evidence import closed_it_alive, errno_name, is_abandoned
 from actorcore.runtime.listener import Listener
+from actorcore.runtime.node_facts import NodeFacts
 from actorcore.runtime.performer import Handle, Performer
 from actorcore.runtime.pools import Pools
 from actorcore.runtime.process_logs import ProcessLogs
@@ -39,7 +40,6 @@ from actorcore.signals import (
     Event,
     Exited,
     ForkFailed,
-    LogDropped,
     Looked,
     Received,
     Refused,
@@ -86,8 +86,7 @@ class Node:
         self._halted: set[int] = set()
         self._ending = False
         self._yielding = False
-        self._log_due_s = 0.0
-        self._log_dropped = 0
+        self._facts = NodeFacts()
 
     def run(self) -> None:
         """Say ready, wait for Take, restore, serve; returns when a successor of other code is ready, and leaves it a snapshot."""
@@ -199,9 +198,8 @@ class Node:
         self._performer.forks.replace_silent(now)
         self._performer.logs.look(now, self._performer.handles)
         self._listener.expire(now)
-        if log.dropped() != self._log_dropped and now >= self._log_due_s:
-            self._log_dropped, self._log_due_s = log.dropped(), now + log.SELDOM_S
-            self._commit(LogDropped(self._log_dropped))
+        for fact in self._facts.new(now):
+            self._commit(fact)
         self._finish()
         if events:
             self._pools.disturb(now)

@@ -1,0 +1,124 @@
+"""Residents among themselves: they send, they ask each other, and one of the node's own that is killed goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from actorcore.effects import Deliver, Effect, Publish, Retract
+from actorcore.kernel import Kernel
+from actorcore.requests import Ask, SendExit
+from actorcore.residents import AnswerTo, Consult, Order, Send, SetAlarm
+from actorcore.signals import (
+    NOBODY,
+    Alarm,
+    Answer,
+    Asked,
+    Asking,
+    ClientAttached,
+    ClockSet,
+    Delivery,
+    Event,
+    Exit,
+    Reborn,
+    Sent,
+    ShutdownAsked,
+    Ticked,
+)
+
+
+def packed(term: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.msgpack.encode(term))
+
+
+@dataclass
+class Parrot:
+    """Obeys the orders that it is given for a delivery of some type, and remembers what came."""
+
+    orders: dict[type, list[Order]] = field(default_factory=dict)
+    heard: list[Delivery] = field(default_factory=list)
+
+    def handle(self, body: Delivery, now: float) -> list[Order]:
+        self.heard.append(body)
+        if isinstance(body, Asking):
+            return [AnswerTo(body.frm, body.number, "yes"), *self.orders.get(Asking, [])]
+        return self.orders.get(type(body), [])
+
+    def snapshot(self) -> bytes:
+        return msgspec.msgpack.encode(len(self.heard))
+
+    def restore(self, state: bytes) -> None:
+        pass
+
+
+class Pair:
+    """A kernel with two of them and a client."""
+
+    def __init__(self) -> None:
+        self.polly, self.jack = Parrot(), Parrot()
+        self.kernel = Kernel(1, {"polly": self.polly, "jack": self.jack})
+        self.names = self.kernel.table.published()
+        self.do(ClientAttached(0, b"", 1))
+        self.client = self.kernel.table.last_client
+        self.numbers = 0
+
+    def do(self, event: Event, now: float = 0.0) -> list[Effect]:
+        return self.kernel.handle(event, now)
+
+    def request(self, body: Ask | SendExit) -> list[Effect]:
+        self.numbers += 1
+        return self.do(Asked(self.client, self.numbers, body))
+
+
+def test_a_resident_sends_to_a_client_and_to_a_resident_and_to_the_dead_nothing_comes() -> None:
+    it = Pair()
+    polly, jack = it.names["system:polly"], it.names["system:jack"]
+    it.polly.orders[Asking] = [Send(it.client, packed("hello")), Send(jack, packed("you")), Send(99, packed("who"))]
+    effects = it.request(Ask(polly, packed(None)))
+    assert [effect.body for effect in effects if isinstance(effect, Deliver)] == [
+        Answer(1, "yes"), Sent(polly, packed("hello"))]  # fmt: skip
+    assert it.jack.heard == [Sent(polly, packed("you"))]
+
+
+def test_a_resident_asks_another_by_its_name() -> None:
+    it = Pair()
+    it.polly.orders[Asking] = [Consult(1, "jack", packed("question")), Consult(2, "nobody", packed("question"))]
+    it.request(Ask(it.names["system:polly"], packed(None)))
+    assert it.jack.heard == [Asking(it.names["system:polly"], 1, packed("question"))]
+    assert it.polly.heard[1:] == [Answer(2, None, ("process_not_alive", "noproc")), Answer(1, "yes")]
+
+
+def test_the_clock_is_told_to_the_node_s_own_residents() -> None:
+    it = Pair()
+    it.do(ClockSet(7.5))
+    assert (it.polly.heard, it.jack.heard) == ([ClockSet(7.5)], [ClockSet(7.5)])
+
+
+def test_a_killed_resident_goes_on_under_a_new_pid_with_its_name_and_its_alarms() -> None:
+    it = Pair()
+    before = it.names["system:polly"]
+    it.polly.orders[Asking] = [SetAlarm("soon", 5.0)]
+    it.request(Ask(before, packed(None)))
+    effects = it.request(SendExit(before, "kill"))
+    after = it.kernel.table.published()["system:polly"]
+    assert [effect for effect in effects if isinstance(effect, (Publish, Retract))] == [
+        Retract("system:polly"), Publish("system:polly", after)]  # fmt: skip
+    assert after > it.client > before
+    it.do(Ticked(), 5.0)
+    assert it.polly.heard[1:] == [Reborn(before), Alarm("soon")]
+    it.request(Ask(after, packed(None)))
+    assert it.polly.heard[-1] == Asking(it.client, it.numbers, packed(None))
+    it.do(ShutdownAsked())
+    assert it.polly.heard[-1] == Exit(NOBODY, "shutdown")
+
+
+def test_code_that_has_more_residents_than_the_code_before_begins_with_them() -> None:
+    before = Kernel(1, {"polly": Parrot()})
+    after = Kernel(1, {"polly": Parrot(), "jack": Parrot()})
+    after.restore(before.snapshot())
+    again = Kernel(1, {"polly": Parrot(), "jack": Parrot()})
+    again.restore(after.snapshot())
+    names = after.table.published()
+    assert names == {**before.table.published(), "system:jack": names["system:jack"]}
+    assert again.snapshot() == after.snapshot()
