@@ -28,6 +28,7 @@ MEANINGS = {
     "not_running": "it does not run, or is being stopped",
     "process_not_alive": "the process is dead or never lived",
     "protocol_error": "the peer does not speak this protocol; the connection is closed",
+    "rate_limit_exceeded": "too many attempts; the detail is how many seconds to wait",
     "registry_full": "no name is left",
     "reload_failed": "the new code did not become ready; the old one goes on",
     "reserved_key": "names that begin with system: are the daemon's",

@@ -9,6 +9,8 @@ import msgspec
 from actorcore.exit_reason import Term
 from actorcore.kernel import Machines
 from supervisors.dynamic_supervisor import DynamicSupervisor
+from supervisors.limiter import Limiter
+from supervisors.rate_limit import Rates
 from supervisors.registry import Registry, RegistrySpec
 from supervisors.supervisor import Supervisor
 from supervisors.tree_spec import DynamicSpec, SupervisorSpec
@@ -33,5 +35,6 @@ def _spec_of(kind: type[Spec], args: list[Term]) -> Spec | None:
 MACHINES: Machines = {
     "supervisor": lambda args: Supervisor(_spec_of(SupervisorSpec, args)),
     "registry": lambda args: Registry(_spec_of(RegistrySpec, args)),
+    "limiter": lambda args: Limiter(_spec_of(Rates, args)),
     "dynamic_supervisor": lambda args: DynamicSupervisor(_spec_of(DynamicSpec, args)),
 }

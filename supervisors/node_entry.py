@@ -6,6 +6,7 @@ import socket
 
 from actorcore.kernel import Kernel
 from actorcore.runtime.node import Node
+from supervisors.limiter import Limiter
 from supervisors.machines import MACHINES
 from supervisors.sessions import Sessions
 
@@ -17,4 +18,4 @@ def node_main(control: socket.socket, ledger: memoryview, registry: memoryview, 
 
 def kernel(instance: int) -> Kernel:
     """The kernel of this daemon, fresh: its residents, and those that may be spawned."""
-    return Kernel(instance, {"sessions": Sessions()}, MACHINES)
+    return Kernel(instance, {"sessions": Sessions(), "limiter": Limiter()}, MACHINES)

@@ -114,5 +114,5 @@ def test_a_bad_spec_is_refused_with_the_field(desk: Desk, spec: dict[str, Any], 
 
 
 def test_a_machine_that_nobody_knows_is_refused(desk: Desk, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="one of dynamic_supervisor, registry, supervisor"):
+    with pytest.raises(RequestError, match="one of dynamic_supervisor, limiter, "):
         desk.client.spawn_spec(ProcessSpec("superviser", template=RESIDENT))

@@ -1,0 +1,35 @@
+"""Caps: how much one session remembers. Beyond a cap the oldest goes."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Caps(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Counts of things, and sizes in bytes. ``message_bytes`` bounds one text that is sent or one working value,
+    ``streamed_bytes`` one that is streamed, ``conversation_bytes`` all messages together."""
+
+    messages: int = 1000
+    reasoning_steps: int = 100
+    tool_calls: int = 500
+    todos: int = 500
+    prompts: int = 100
+    file_operations: int = 1000
+    files: int = 50
+    file_index: int = 1000
+    working_items: int = 50
+    context_messages: int = 100
+    context_tokens: int = 4000
+    message_bytes: int = 10_000
+    streamed_bytes: int = 1 << 20
+    conversation_bytes: int = 8 << 20
+    cache_entries: int = 1000
+    cache_bytes: int = 4 << 20
+
+
+def trouble_with(caps: Caps) -> str | None:
+    """Which cap cannot be so; None for those that one can live with."""
+    for name in caps.__struct_fields__:
+        if getattr(caps, name) < 1:
+            return f"{name}: must be 1 or more"
+    return None
