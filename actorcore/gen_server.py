@@ -14,12 +14,12 @@ import msgspec
 
 from actorcore import frames
 from actorcore.exit_reason import Reason
-from actorcore.frames import Call, Cast, System
-from actorcore.mailbox import DownMessage, ExitMessage, From, Item, Message, Raw, Timeout
+from actorcore.frames import Call, Cast, Reply as ReplyFrame, System
+from actorcore.mailbox import DownMessage, ExitMessage, From, Item, Message, Raw, TaskReply, Timeout
 from actorcore.pids import Pid, pid_of
 from actorcore.process_face import AsyncProcessFace, ProcessFace
 
-Info: TypeAlias = Union[Message, ExitMessage, DownMessage, Timeout]
+Info: TypeAlias = Union[Message, ExitMessage, DownMessage, TaskReply, Timeout]
 
 
 class Continue(msgspec.Struct, frozen=True):
@@ -101,7 +101,8 @@ class GenServer:
         raise NotImplementedError("handle_cast")
 
     def handle_info(self, info: Info) -> Return:
-        """Handle a plain message, DOWN, an exit signal (trapping) or the inactivity timeout; ignored by default."""
+        """Handle a plain message, DOWN, an exit signal (trapping), the value of a task that nobody waited for, or the
+        inactivity timeout; ignored by default."""
         return None
 
     def handle_continue(self, term: object) -> Return:
@@ -190,6 +191,8 @@ class Rules:
             if type(message) is Call:
                 frm = From(pid, message.number)
                 return self._server.handle_call, (self._calls.decode(message.body), frm), frm
+            if type(message) is ReplyFrame:
+                return self._server.handle_info, (TaskReply(message.number, frames.term_decoder.decode(message.body)),), None
             return self._server.handle_info, (Message(pid, frames.term_decoder.decode(message.body)),), None
         if type(item) is ExitMessage and item.frm == self._parent:
             self.stop = item.reason

@@ -7,6 +7,7 @@ Answers do not queue behind messages: they are found by their number, which is w
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TypeAlias, Union
 
 import msgspec
@@ -57,19 +58,26 @@ class DownMessage(msgspec.Struct, frozen=True, gc=False):
     reason: Reason
 
 
+class TaskReply(msgspec.Struct, frozen=True):
+    """The value of task ``ref``, which nobody was waiting for when it came."""
+
+    ref: int
+    value: object
+
+
 class Timeout(msgspec.Struct, frozen=True):
     """Nothing arrived within the inactivity timeout."""
 
 
 Notice: TypeAlias = Union[ExitMessage, DownMessage]
-Event: TypeAlias = Union[Message, CallMessage, ExitMessage, DownMessage]
+Event: TypeAlias = Union[Message, CallMessage, ExitMessage, DownMessage, TaskReply]
 
 
 class Raw(msgspec.Struct, frozen=True, gc=False):
-    """A message as it came: undecoded until somebody takes it out."""
+    """A message as it came: undecoded until somebody takes it out. A Reply is that of a task."""
 
     frm: int
-    message: Call | Cast | Info | System
+    message: Call | Cast | Info | System | Reply
 
 
 Item: TypeAlias = Union[Raw, Notice]
@@ -99,6 +107,20 @@ class Waiting(msgspec.Struct, eq=False):
         self.outcome = outcome
 
 
+class Arrivals:
+    """What has come about tasks that somebody waits for, and how to wake who does."""
+
+    def __init__(self) -> None:
+        self.items: deque[Raw | DownMessage] = deque()
+        self.wake: Callable[[], None] | None = None
+
+    def add(self, item: Raw | DownMessage) -> None:
+        """Something has come."""
+        self.items.append(item)
+        if self.wake is not None:
+            self.wake()
+
+
 class Mailbox:
     """Pure: what waits to be handled, and who waits for what."""
 
@@ -106,6 +128,8 @@ class Mailbox:
         self.items: deque[Item] = deque()
         self.bytes = 0
         self._calls: dict[int, Waiting] = {}
+        self._tasks: dict[int, int] = {}
+        self._diverted: dict[int, Arrivals] = {}
         self._number = 0
 
     def push(self, item: Item) -> None:
@@ -115,6 +139,11 @@ class Mailbox:
         """``bytes`` are those of all that has come since it was last empty; whoever fills it counts them."""
         return len(self.items) >= MAX_WAITING or (self.bytes >= MAX_WAITING_BYTES and len(self.items) > 0)
 
+    def push_down(self, down: DownMessage) -> None:
+        """A DOWN, for the mailbox or for who waits for that of a task."""
+        self._tasks.pop(down.ref, None)
+        self._pass(down.ref, down)
+
     def take_down(self, ref: int) -> DownMessage | None:
         """Take out the DOWN of monitor ``ref``, if it has come."""
         for item in self.items:
@@ -123,11 +152,16 @@ class Mailbox:
                 return item
         return None
 
+    def next_number(self) -> int:
+        """Of a call, a monitor, or a task, which is both."""
+        self._number += 1
+        return self._number
+
     def expect(self, waiting: Waiting) -> int:
         """Begin to wait; the number under which the answer will come."""
-        self._number += 1
-        self._calls[self._number] = waiting
-        return self._number
+        number = self.next_number()
+        self._calls[number] = waiting
+        return number
 
     def oldest_awaited(self) -> int | None:
         """The peer of the call that has waited longest."""
@@ -140,7 +174,11 @@ class Mailbox:
     def settle(self, peer: int, reply: Reply) -> None:
         """An answer from ``peer``; dropped when nobody waits for it, or not from that peer."""
         waiting = self._calls.get(reply.number)
-        if waiting is not None and waiting.peer == peer and waiting.outcome is None:
+        if waiting is None:
+            if self._tasks.get(reply.number) == peer:
+                del self._tasks[reply.number]
+                self._pass(reply.number, Raw(peer, reply))
+        elif waiting.peer == peer and waiting.outcome is None:
             waiting.settle(reply)
 
     def fail_peer(self, peer: int, outcome: Refusal | Dead, up_to: int | None = None) -> None:
@@ -152,3 +190,43 @@ class Mailbox:
     def last_call(self, peer: int) -> int:
         """The highest number of a call that waits for ``peer``, 0 for none."""
         return max((number for number, waiting in self._calls.items() if waiting.peer == peer), default=0)
+
+    # ---- tasks: their values queue as messages do, unless somebody waits for them -----------------------------------
+
+    def expect_task(self, peer: int) -> int:
+        """Process ``peer`` is a task of ours; the number under which its value and its DOWN will come."""
+        number = self.next_number()
+        self._tasks[number] = peer
+        return number
+
+    def forget_task(self, ref: int) -> None:
+        """Its value, if it comes from now on, is late."""
+        self._tasks.pop(ref, None)
+
+    def divert(self, ref: int, arrivals: Arrivals) -> None:
+        """What has come and what comes about task ``ref`` goes to ``arrivals``."""
+        for item in [item for item in self.items if _task_of(item) == ref]:
+            self.items.remove(item)
+            arrivals.items.append(item)  # type: ignore[arg-type]  # _task_of is 0 for others
+        self._diverted[ref] = arrivals
+
+    def restore(self, ref: int) -> None:
+        """It goes into the mailbox again, with what nobody has taken."""
+        arrivals = self._diverted.pop(ref)
+        for item in [item for item in arrivals.items if _task_of(item) == ref]:
+            arrivals.items.remove(item)
+            self.items.append(item)
+
+    def _pass(self, ref: int, item: Raw | DownMessage) -> None:
+        arrivals = self._diverted.get(ref)
+        if arrivals is None:
+            self.items.append(item)
+        else:
+            arrivals.add(item)
+
+
+def _task_of(item: Item) -> int:
+    """The ref that ``item`` is about, 0 for none."""
+    if isinstance(item, DownMessage):
+        return item.ref
+    return item.message.number if isinstance(item, Raw) and isinstance(item.message, Reply) else 0

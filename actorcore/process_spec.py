@@ -27,6 +27,8 @@ def trouble_with(spec: ProcessSpec) -> str | None:
         return "busy_timeout_s: must be more than 0"
     if spec.via and not (len(spec.via) in (2, 3) and all(isinstance(word, str) for word in spec.via[:2])):
         return "via: a registry's name, a key, maybe a value"
+    if spec.task is not None and spec.task.is_awaited and not spec.task.callers:
+        return "task: awaited by nobody"
     if "\0" in spec.path:
         return "path: NUL"
     for name, value in spec.env.items():

@@ -20,6 +20,15 @@ RESIDENT = "resident"
 """The template of what runs inside the node: ``start`` is the name of a machine that the node knows."""
 
 
+class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A process that computes one value: ``start`` is called with its arguments alone. ``callers`` are serials: who wants
+    the value, then whose task that is, and so on. Who ``is_awaited`` begins when the first of them says so, and tells it.
+    """
+
+    callers: list[int] = []
+    is_awaited: bool = False
+
+
 class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What to run: ``start`` is ``module:name`` (a function or an actor class), ``args`` its arguments.
 
@@ -33,7 +42,8 @@ class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 
     A process *hangs* when it has been stopped (SIGSTOP) for 1.5 s, or busy with one message for ``busy_timeout_s`` (None:
     no bound; of a plain function: with what lies between two receives). ``when_hung`` is ``report``: it is listed as
-    ``unresponsive`` until it goes on; or ``kill``: it also dies of ``{"killed": "unresponsive"}``.
+    ``unresponsive`` until it goes on; or ``kill``: it also dies of ``{"killed": "unresponsive"}``. ``task`` makes it a
+    task (:mod:`actorcore.task`).
     """
 
     start: str
@@ -49,3 +59,4 @@ class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     busy_timeout_s: float | None = None
     when_hung: Literal["report", "kill"] = "report"
     may_spawn: bool = True
+    task: TaskSpec | None = None

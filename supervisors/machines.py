@@ -37,4 +37,5 @@ MACHINES: Machines = {
     "registry": lambda args: Registry(_spec_of(RegistrySpec, args)),
     "limiter": lambda args: Limiter(_spec_of(Rates, args)),
     "dynamic_supervisor": lambda args: DynamicSupervisor(_spec_of(DynamicSpec, args)),
+    "task_supervisor": lambda args: DynamicSupervisor(_spec_of(DynamicSpec, args)),
 }

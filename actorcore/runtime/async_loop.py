@@ -13,7 +13,8 @@ from types import CoroutineType
 from actorcore.exit_reason import NORMAL, Reason, bounded_text
 from actorcore.frames import DECODE_ERRORS
 from actorcore.gen_server import GenServer, Rules
-from actorcore.mailbox import Item, Raw, Timeout
+from actorcore.mailbox import From, Item, Raw, Timeout
+from actorcore.pids import Pid
 from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.async_process import AsyncProcess
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
@@ -23,6 +24,8 @@ from actorcore.runtime.lean import crash, crash_of_terminate, key_request, reaso
 from actorcore.runtime.loops import loops
 from actorcore.runtime.status_page import StatusPage
 from actorcore.signals import Begin, Booted
+from actorcore.task import ORDER_WAIT_S, TIMEOUT, order_of
+from actorcore.words import TaskSpec
 
 
 def prepare() -> None:
@@ -60,7 +63,12 @@ async def _live(process: AsyncProcess, start: Callable[..., object], booted: Boo
             await process.call(registry, request)
     except BaseException as error:
         return refuse(process, reason_of_key(error) or crash(error))
-    reason = await (_call(process, start, booted) if server is None else _serve(process, server, booted))
+    if server is not None:
+        reason = await _serve(process, server, booted)
+    elif process.begin.spec.task is not None:
+        reason = await _run_task(process, start, process.begin.spec.task, booted)
+    else:
+        reason = await _call(process, start, booted)
     await process.finish()
     return reason
 
@@ -73,6 +81,35 @@ async def _call(process: AsyncProcess, start: Callable[..., object], booted: Boo
     except BaseException as error:
         return process.doomed() or crash(error)
     return process.doomed() or NORMAL
+
+
+async def _run_task(process: AsyncProcess, start: Callable[..., object], task: TaskSpec, booted: Booted) -> Reason:
+    """As lean.run_task."""
+    owner = Pid(process.begin.instance, task.callers[0]) if task.is_awaited else None
+    ref = 0 if owner is None else await process.monitor(owner)
+    process._control.say(booted)
+    try:
+        number = 0 if owner is None else await _await_order(process, owner.serial, ref)
+        process.status.busy(monotonic_ns(), len(process.mailbox.items))
+        value = await _result(start(*process.begin.spec.args))
+        if owner is not None:
+            await process.reply(From(owner, number), value)
+    except BaseException as error:
+        return process.doomed() or crash(error)
+    return process.doomed() or NORMAL
+
+
+async def _await_order(process: AsyncProcess, owner: int, ref: int) -> int:
+    deadline_s = monotonic_s() + ORDER_WAIT_S
+    while (order := order_of(process.mailbox, owner, ref)) is None:
+        if monotonic_s() >= deadline_s:
+            order = TIMEOUT
+            break
+        await process.wait_item(deadline_s)
+    if not isinstance(order, int):
+        process.exit_self(order)
+    await process.demonitor(ref)
+    return order
 
 
 async def _serve(process: AsyncProcess, server: GenServer, booted: Booted) -> Reason:

@@ -143,6 +143,10 @@ class AsyncProcess(Intake):
             self._reconsider()
         return item
 
+    async def wait_item(self, deadline_s: float) -> None:
+        """Until another message has come, or ``deadline_s``."""
+        await self._wait_among(self._for_item, deadline_s)
+
     async def receive(self, timeout_s: float | None = None) -> Event | None:
         """The next event of a plain function process; None after ``timeout_s``. Undecodable messages are refused."""
         self.status.pause()

@@ -17,8 +17,8 @@ from typing import Literal, NoReturn
 from actorcore import frames
 from actorcore.errors import RequestError
 from actorcore.exit_reason import NOCONNECTION, NOPROC, Reason, Term
-from actorcore.frames import Call, Info, System
-from actorcore.mailbox import CallMessage, Dead, Event, From, Item, Mailbox, Message, Raw, Refusal
+from actorcore.frames import Call, Info, Reply, System
+from actorcore.mailbox import CallMessage, Dead, Event, From, Item, Mailbox, Message, Raw, Refusal, TaskReply
 from actorcore.names import decode_value, encode_value
 from actorcore.pids import Pid, pid_of
 from actorcore.registry_reader import RegistryReader
@@ -85,7 +85,6 @@ class Intake:
         self._ready = self._peers.ready
         self._introductions: dict[int, int] = {}
         self._exits: dict[int, int] = {}
-        self._ref = 0
         self._batching = False
         self._home = get_ident()
 
@@ -219,6 +218,8 @@ class Intake:
             body = _decode_term(message.body)
         except frames.DECODE_ERRORS:
             return None
+        if type(message) is Reply:
+            return TaskReply(message.number, body)
         pid = pid_of(self._instance, item.frm)
         return CallMessage(From(pid, message.number), body) if type(message) is Call else Message(pid, body)
 
@@ -233,8 +234,7 @@ class Intake:
         return pid.serial
 
     def _next_ref(self) -> int:
-        self._ref += 1
-        return self._ref
+        return self.mailbox.next_number()
 
     def _exit_signal(self, to: Pid, reason: Reason) -> SendExit:
         """The request behind ``exit(to, reason)``: after all that was sent to ``to`` before."""

@@ -19,7 +19,8 @@ from actorcore.exit_reason import NORMAL, Reason, Term, bounded_text, reason_of_
 from actorcore.faults import point
 from actorcore.frames import DECODE_ERRORS, encoder, term_decoder
 from actorcore.gen_server import BadReturnValue, GenServer, Rules, is_async
-from actorcore.mailbox import Item, Raw, Timeout
+from actorcore.mailbox import From, Item, Raw, Timeout
+from actorcore.pids import Pid
 from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.complain import complain
@@ -27,6 +28,8 @@ from actorcore.runtime.intake import ExitSelf, Intake, enter
 from actorcore.runtime.process import Process
 from actorcore.runtime.status_page import StatusPage, fitting
 from actorcore.signals import ASYNCIO, Begin, Booted, Refused
+from actorcore.task import ORDER_WAIT_S, TIMEOUT, order_of
+from actorcore.words import TaskSpec
 
 Start: TypeAlias = Callable[..., object]
 ASYNC_FLAVOUR = "actorcore.runtime.async_loop"
@@ -101,6 +104,8 @@ def live(process: Process, start: Start | Reason) -> Reason:
         return refuse(process, reason_of_key(error) or crash(error))
     if server is not None:
         return serve(process, server)
+    if process.begin.spec.task is not None:
+        return run_task(process, start, process.begin.spec.task)
     process._control.say(Booted(process.begin.serial))
     process.status.busy(monotonic_ns(), 0)
     point("birth.booted")
@@ -109,6 +114,35 @@ def live(process: Process, start: Start | Reason) -> Reason:
     except BaseException as error:
         return crash(error)
     return NORMAL
+
+
+def run_task(process: Process, start: Start, task: TaskSpec) -> Reason:
+    """Run a task to its end: its value is told before its death."""
+    owner = Pid(process.begin.instance, task.callers[0]) if task.is_awaited else None
+    ref = 0 if owner is None else process.monitor(owner)
+    process._control.say(Booted(process.begin.serial))
+    point("birth.booted")
+    try:
+        number = 0 if owner is None else _await_order(process, owner.serial, ref)
+        process.status.busy(monotonic_ns(), len(process.mailbox.items))
+        value = start(*process.begin.spec.args)
+        if owner is not None:
+            process.reply(From(owner, number), value)
+    except BaseException as error:
+        return crash(error)
+    return NORMAL
+
+
+def _await_order(process: Process, owner: int, ref: int) -> int:
+    deadline_s = monotonic_s() + ORDER_WAIT_S
+    while (order := order_of(process.mailbox, owner, ref)) is None:
+        if not process.pump(deadline_s) and monotonic_s() >= deadline_s:
+            order = TIMEOUT
+            break
+    if not isinstance(order, int):
+        raise ExitSelf(order)
+    process.demonitor(ref)
+    return order
 
 
 def key_request(via: list[Term]) -> tuple[str, list[Term]]:

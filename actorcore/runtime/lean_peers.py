@@ -50,7 +50,8 @@ class LeanPeers(Peers):
         """A monitored process is dead."""
         super().on_down(down)
         pid = Pid(self._instance, down.pid)
-        self._mailbox.items.extend(DownMessage(ref, pid, down.reason) for ref in down.refs)
+        for ref in down.refs:
+            self._mailbox.push_down(DownMessage(ref, pid, down.reason))
 
     # ---- the surroundings of Peers ----------------------------------------------------------------------------------
 
@@ -81,7 +82,7 @@ class LeanPeers(Peers):
             if type(message) is Reply:
                 mailbox.settle(serial, message)
             else:
-                push(Raw(serial, message))  # type: ignore[arg-type]
+                push(Raw(serial, message))
 
     def _take_exit(self, signal: Exit) -> None:
         self._mailbox.push(ExitMessage(Pid(self._instance, signal.frm), signal.reason))

@@ -15,14 +15,15 @@ import msgspec
 from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import Reason
 from actorcore.gen_server import Continue, GenServer, Ignore, InitResult, NoReply, Ok, Reply, Result, Stop
-from actorcore.mailbox import CallMessage, DownMessage, Event, ExitMessage, From, Message, Timeout
+from actorcore.mailbox import CallMessage, DownMessage, Event, ExitMessage, From, Message, TaskReply, Timeout
 from actorcore.pids import Pid
 from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.node_requests import StartFailed
-from actorcore.runtime.process import Process
+from actorcore.runtime.process import Process, current
 from actorcore.signals import Ask
 from tests.otp.folder import Folder
 from tests.otp.scene import SPAWNS, Crash, Scene, child_of, labelled, start_of, told, why_of
+from tests.otp.tasks import TaskOperations
 
 SCENES: list[Callable[[str], Scene]] = [Folder]
 """The last one finds the scene that a token names."""
@@ -37,8 +38,9 @@ class Operations(GenServer):
         """Log the init; its outcome by the vector. ``instance``: the name of a child of simple_one_for_one."""
         name = instance or name
         self.scene = SCENES[-1](token)
-        self.how = self.scene.definitions[definition]
+        self.how = self.scene.definitions.get(definition, {})
         self.refs: dict[int, tuple[str, str]] = {}
+        self.tasks = TaskOperations(self)
         self.serial = self.process.self_pid.serial
         self.label = self.scene.introduce(self.serial, name, os.getpid())
         outcomes = self.how.get("init", ["ok"])
@@ -80,6 +82,8 @@ class Operations(GenServer):
                 return ["down_msg", name, target or self.scene.label(pid.serial), told(reason)]
             case Message(frm, body):
                 return ["msg", self.scene.label(frm.serial), body["msg"]]  # type: ignore[index]
+            case TaskReply(ref, value):
+                return ["task_reply", self.refs[ref][0], value]
         raise AssertionError(event)
 
     def execute_all(self, ops: list[dict[str, Any]]) -> list[Any]:
@@ -115,6 +119,8 @@ class Operations(GenServer):
             case "demonitor":
                 existed = [process.demonitor(ref, op.get("flush", False)) for ref in self.refs_called(op["ref"])]
                 return any(existed) if op.get("info") else True
+            case kind if "task" in kind:
+                return self.tasks.execute(op)
             case kind if "sup" in op:
                 return self.supervise(op)
             case kind if "reg" in op:
@@ -492,3 +498,21 @@ class Server(Operations):
             case {"crash": why}:
                 raise Crash(msgspec.json.encode(why).decode())
 
+
+class Script(Operations):
+    """A task: some operations, and the value of the last one."""
+
+    def __init__(self, token: str, name: str) -> None:
+        self.process = current()
+        self.enter(token, "", name)
+
+    def run(self, ops: list[dict[str, Any]]) -> Any:
+        result: Any = None
+        for op in ops:
+            result = op["value"] if op["op"] == "return" else self.execute(op)
+        return result
+
+
+def run_script(work: dict[str, Any], token: str) -> Any:
+    """``work`` is what the operations ``task`` and ``task_stream`` say of one task."""
+    return Script(token, work["as"]).run(work["script"])

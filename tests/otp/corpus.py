@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 VECTORS = Path(__file__).parent / "vectors"
-KINDS = {"core": frozenset({"proc", "server", "sup", "dynsup", "registry"}), "processes": frozenset({"proc", "server"})}
+KINDS = {
+    "core": frozenset({"proc", "server", "sup", "dynsup", "registry", "task_sup"}),
+    "processes": frozenset({"proc", "server"}),
+}
 """Of actors that are built, by mode."""
 
 

@@ -16,7 +16,9 @@ ROOT = str(Path(__file__).parents[2])
 LONGEST_S = 3600.0
 SPAWNS = frozenset({"start", "start_link", "spawn", "spawn_link", "spawn_monitor"})
 ACTORS = {"proc": "tests.otp.actors:Proc", "server": "tests.otp.actors:Server"}
-MACHINES = {"sup": "supervisor", "dynsup": "dynamic_supervisor", "registry": "registry"}
+MACHINES = {"sup": "supervisor", "dynsup": "dynamic_supervisor", "registry": "registry", "task_sup": "task_supervisor"}
+SERVICES = frozenset({"registry", "task_sup"})
+"""Of the runtime: they have a label, and no init event (FORMAT.md §7)."""
 
 
 class Scene(Protocol):

@@ -19,7 +19,7 @@ from actorcore.frames import Message, Reply
 from actorcore.kernel import Kernel, Machines
 from actorcore.mailbox import Dead, DownMessage, ExitMessage, Raw, Refusal
 from actorcore.pids import Pid
-from actorcore.runtime import lean, sockets
+from actorcore.runtime import intake, lean, sockets
 from actorcore.runtime.intake import ExitSelf
 from actorcore.runtime.process import Process
 from actorcore.runtime.status_page import PAGE_BYTES, StatusPage
@@ -174,7 +174,7 @@ class VirtualProcess(Process):
             case Down(refs, pid, reason):
                 self.mailbox.fail_peer(pid, Dead(reason))
                 for ref in refs:
-                    self.mailbox.push(DownMessage(ref, Pid(INSTANCE, pid), reason))
+                    self.mailbox.push_down(DownMessage(ref, Pid(INSTANCE, pid), reason))
             case PeerDown(peer, reason):
                 self._peers.known.discard(peer)  # type: ignore[attr-defined]
                 self.mailbox.fail_peer(peer, Dead(reason))
@@ -337,6 +337,7 @@ class World:
         begin = fiber.arrivals.popleft()
         assert isinstance(begin, Begin)
         process = fiber.process = VirtualProcess(self, fiber.serial, begin)
+        self._enter(fiber)
         try:
             reason = lean.live(process, self._load(begin.spec.start))
             process.finish()
@@ -408,12 +409,17 @@ class World:
                 self.event(self._facts.popleft())
 
     def _resume(self, fiber: Fiber) -> None:
-        self.running = fiber
+        self._enter(fiber)
         fiber.go.release()
         self.back.acquire()
-        self.running = None
+        self._enter(None)
         if self.trouble is not None:
             raise self.trouble
+
+    def _enter(self, fiber: Fiber | None) -> None:
+        """This is the one that runs, and the process that its code finds itself in."""
+        self.running = fiber
+        intake._running[:] = [fiber.process] if fiber is not None and fiber.process is not None else []
 
     def next_s(self) -> float | None:
         """When something is due."""

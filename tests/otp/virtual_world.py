@@ -12,12 +12,12 @@ from typing import Any
 from actorcore.errors import CallFailed
 from actorcore.exit_reason import Reason, Term
 from actorcore.residents import Order, Refuse, Resident
-from actorcore.runtime import intake, lean, messaging, node_requests, process
+from actorcore.runtime import intake, lean, messaging, node_requests, process, tasks
 from actorcore.signals import Asked, Begin, Delivery, SendExit
 from supervisors.machines import MACHINES
 from tests.otp import actors, otpvec
 from tests.otp.actors import SCENES, Operations
-from tests.otp.scene import DRIVER, told
+from tests.otp.scene import DRIVER, SERVICES, told
 from tests.otp.virtual import VirtualProcess, World
 
 TICK_S = 0.025
@@ -38,7 +38,7 @@ class Mode:
     jam: bool = False
 
 
-CLOCKED = (actors, intake, lean, messaging, node_requests, process)
+CLOCKED = (actors, intake, lean, messaging, node_requests, process, tasks)
 """The modules that look at the clock in a virtual process."""
 
 
@@ -86,7 +86,7 @@ class Announced:
             outcomes = its.definitions[str(definition)].get("init", ["ok"])
             outcome = outcomes[min(its.inits(str(name)), len(outcomes) - 1)]
             label = its.introduce(body.serial, str(name))
-            if its.definitions[str(definition)]["kind"] != "registry":  # a service of the runtime: FORMAT.md §7
+            if its.definitions[str(definition)]["kind"] not in SERVICES:
                 its.write(label, "init")
             if outcome == "ignore":
                 return [Refuse(None)]

@@ -1,0 +1,340 @@
+"""Task: one function in a process of its own, and its value (Elixir's Task and Task.Supervisor), as pure steps.
+
+Whoever starts a task owns it: the owner monitors it, is linked to it unless it says otherwise, and is told its value by a
+message, ahead of its DOWN. The function does not begin before all that is arranged.
+
+A step is a generator. It yields what is to be done (a Request to the node, a Question to a process, Begin, Wait), is sent
+what came of it, and returns its result. Shells: :mod:`actorcore.runtime.tasks`, :mod:`actorcore.runtime.async_tasks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Literal, Protocol, TypeAlias, TypeVar, Union
+
+import msgspec
+
+from actorcore.errors import CallFailed, CallTimeout, RequestError
+from actorcore.exit_reason import KILL, KILLED, SHUTDOWN, Reason
+from actorcore.frames import DECODE_ERRORS, Call, Reply, term_decoder
+from actorcore.mailbox import Arrivals, DownMessage, Mailbox, Raw
+from actorcore.pids import Pid
+from actorcore.signals import Demonitor, Link, Monitor, Request, SendExit, Unlink
+from actorcore.words import ProcessSpec, TaskSpec
+
+T = TypeVar("T")
+Restart: TypeAlias = Literal["temporary", "transient", "permanent"]
+Grace: TypeAlias = Union[float, Literal["brutal_kill", "infinity"]]
+
+TIMEOUT: Reason = "timeout"
+ORDER_WAIT_S = 5.0
+"""A task whose owner does not say that it may begin ends with reason ``timeout``."""
+START_WAIT_S = 30.0
+"""For a supervisor to have started a task."""
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A task of ``owner``; ``ref`` is that of its DownMessage and its TaskReply."""
+
+    pid: Pid
+    ref: int
+    owner: Pid
+
+
+class TaskValue(msgspec.Struct, frozen=True):
+    """The task has returned ``value``."""
+
+    value: object
+
+
+class TaskExit(msgspec.Struct, frozen=True):
+    """The task has ended with ``reason`` and has no value."""
+
+    reason: Reason
+
+
+Outcome: TypeAlias = Union[TaskValue, TaskExit]
+
+
+class Inbox(Protocol):
+    """Where what tasks say arrives: see :class:`actorcore.mailbox.Mailbox`."""
+
+    def next_number(self) -> int: ...
+
+    def expect_task(self, peer: int) -> int: ...
+
+    def forget_task(self, ref: int) -> None: ...
+
+    def divert(self, ref: int, arrivals: Arrivals) -> None: ...
+
+    def restore(self, ref: int) -> None: ...
+
+
+class Question(msgspec.Struct, frozen=True):
+    """Call ``to``; sent back: the answer."""
+
+    to: Pid | str
+    body: object
+    timeout_s: float
+
+
+class BeginTask(msgspec.Struct, frozen=True):
+    """Tell the task that it may begin, and that its value is for ``ref``."""
+
+    task: Task
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Until something has arrived, or ``until_s`` (None: no bound)."""
+
+    arrivals: Arrivals
+    until_s: float | None
+
+
+Todo: TypeAlias = Union[Request, Question, BeginTask, Wait]
+Steps: TypeAlias = Generator[Todo, object, T]
+
+
+class Owner:
+    """What a process may do with tasks under ``supervisor``. ``clock``: monotonic seconds."""
+
+    def __init__(self, me: Pid, callers: Sequence[int], supervisor: Pid | str, inbox: Inbox, clock: Callable[[], float]) -> None:
+        self._me = me
+        self._callers = [me.serial, *callers]
+        self._supervisor = supervisor
+        self.inbox = inbox
+        self.clock = clock
+
+    # ---- starting ---------------------------------------------------------------------------------------------------
+
+    def start(self, spec: ProcessSpec, link: bool, shutdown_s: Grace | None) -> Steps[Task]:
+        """Elixir's ``async`` and ``async_nolink``."""
+        pid = yield from self._start(spec, True, "temporary", shutdown_s)
+        assert pid is not None  # a task has no init that could say ignore
+        task = Task(pid, self.inbox.expect_task(pid.serial), self._me)
+        try:
+            if link:
+                yield Link(pid.serial)
+            yield Monitor(task.ref, pid.serial)
+        except BaseException:
+            self.inbox.forget_task(task.ref)
+            raise
+        yield BeginTask(task)
+        return task
+
+    def start_child(self, spec: ProcessSpec, restart: Restart, shutdown_s: Grace | None) -> Steps[Pid | None]:
+        """A task that nobody waits for."""
+        return self._start(spec, False, restart, shutdown_s)
+
+    def _start(self, spec: ProcessSpec, awaited: bool, restart: Restart, shutdown_s: Grace | None) -> Steps[Pid | None]:
+        process = msgspec.structs.replace(spec, task=TaskSpec(self._callers, awaited))
+        child = {"id": "task", "process": process, "restart": restart, "shutdown_s": shutdown_s}
+        serial = yield Question(self._supervisor, ["start_child", child], spec.init_timeout_s + START_WAIT_S)
+        return Pid(self._me.instance, serial) if isinstance(serial, int) else None
+
+    # ---- waiting ----------------------------------------------------------------------------------------------------
+
+    def await_(self, task: Task, timeout_s: float | None) -> Steps[object]:
+        """The value; else the task is not monitored any more, but goes on.
+
+        :raises CallFailed: it has ended without a value.
+        :raises CallTimeout: it has not ended in time.
+        """
+        outcome = yield from self.yield_(task, timeout_s)
+        if outcome is None:  # it may come just now
+            outcome = yield from self._forget(task)
+        match outcome:
+            case TaskValue(value):
+                return value
+            case TaskExit(reason):
+                raise CallFailed(reason)
+        raise CallTimeout(f"no value within {timeout_s} s")
+
+    def yield_(self, task: Task, timeout_s: float | None) -> Steps[Outcome | None]:
+        """The outcome; None: not yet, or it has been taken already."""
+        self._check(task)
+        arrivals, outcome = Arrivals(), None
+        self.inbox.divert(task.ref, arrivals)
+        try:
+            if not arrivals.items:
+                yield Wait(arrivals, None if timeout_s is None else self.clock() + timeout_s)
+            if arrivals.items:
+                outcome = outcome_of(arrivals.items.popleft())
+        finally:
+            self.inbox.restore(task.ref)
+        if outcome is not None:
+            yield from self._forget(task)
+        return outcome
+
+    def shutdown(self, task: Task, grace: Grace) -> Steps[Outcome | None]:
+        """End it by exit signal ``shutdown``, and by ``kill`` when it takes longer than ``grace`` seconds. The outcome, if it
+        had one or ended of something else; None: it ended as it was told.
+        """
+        self._check(task)
+        is_brutal = grace == "brutal_kill"
+        until_s = None if isinstance(grace, str) else self.clock() + grace
+        # By a monitor of its own: what was told to the task's may have been taken.
+        ref, arrivals = self.inbox.next_number(), Arrivals()
+        self.inbox.divert(ref, arrivals)
+        try:
+            yield Monitor(ref, task.pid.serial)
+            yield from self.end(task, KILL if is_brutal else SHUTDOWN)
+            while not arrivals.items:
+                yield Wait(arrivals, until_s)
+                if not arrivals.items and until_s is not None and self.clock() >= until_s:
+                    until_s = None
+                    yield SendExit(task.pid.serial, KILL)
+            end = outcome_of(arrivals.items.popleft())
+        finally:
+            self.inbox.restore(ref)
+        outcome = yield from self._forget(task)
+        if isinstance(outcome, TaskValue):
+            return outcome
+        return None if end == TaskExit(KILLED if is_brutal else SHUTDOWN) else end
+
+    def _check(self, task: Task) -> None:
+        if task.owner != self._me:
+            raise RequestError("not_permitted", "a task of another process")
+
+    def end(self, task: Task, reason: Reason) -> Steps[None]:
+        """Its end is no reason for its owner to die."""
+        yield Unlink(task.pid.serial)
+        yield SendExit(task.pid.serial, reason)
+
+    def _forget(self, task: Task) -> Steps[Outcome | None]:
+        """Nothing more comes for the task; what had come and is gone now."""
+        self.inbox.forget_task(task.ref)
+        gone = Arrivals()
+        self.inbox.divert(task.ref, gone)
+        try:
+            yield Demonitor(task.ref)
+            outcome = outcome_of(gone.items[0]) if gone.items else None
+            gone.items.clear()
+        finally:
+            self.inbox.restore(task.ref)
+        return outcome
+
+
+class _Running(msgspec.Struct):
+    """One task of a stream. ``due_s``: when it is late, None: never, or it has been killed."""
+
+    task: Task
+    position: int
+    due_s: float | None
+    outcome: Outcome | None = None
+
+
+class Stream:
+    """Elixir's ``async_stream``: at most ``max_concurrency`` tasks at a time, each at most ``timeout_s`` long; ``next``
+    gives the outcomes one by one, in the order of ``specs`` (``ordered``) or of their ends.
+    """
+
+    def __init__(
+        self, owner: Owner, specs: Iterator[ProcessSpec], max_concurrency: int, timeout_s: float | None, *,
+        ordered: bool, link: bool, kill_late: bool,
+    ) -> None:  # fmt: skip
+        if max_concurrency < 1:
+            raise ValueError("max_concurrency: must be 1 or more")
+        self._owner, self._specs = owner, specs
+        self._max_concurrency, self._timeout_s = max_concurrency, timeout_s
+        self._ordered, self._link, self._kill_late = ordered, link, kill_late
+        self._arrivals = Arrivals()
+        self._running: dict[int, _Running] = {}
+        self._done: dict[int, Outcome] = {}
+        self._started = self._delivered = 0
+        self._is_exhausted = False
+
+    def next(self) -> Steps[Outcome | None]:
+        """The next outcome; None when there is no more.
+
+        :raises CallTimeout: a task was late, and late ones are not to be killed alone: :meth:`close` kills all.
+        """
+        while True:
+            self._take()
+            while not self._is_exhausted and len(self._running) < self._max_concurrency:
+                yield from self._start()
+            if self._done and (not self._ordered or self._delivered in self._done):
+                position = self._delivered if self._ordered else next(iter(self._done))
+                self._delivered += 1
+                return self._done.pop(position)
+            if not self._running:
+                return None
+            due = (one.due_s for one in self._running.values() if one.due_s is not None)
+            yield Wait(self._arrivals, min(due, default=None))
+            self._take()
+            yield from self._end_late()
+
+    def close(self) -> Steps[None]:
+        """Kill what still runs, and return when it is dead."""
+        self._is_exhausted = True
+        for one in list(self._running.values()):
+            yield from self._owner.end(one.task, KILL)
+        while self._running:
+            yield Wait(self._arrivals, None)
+            self._take()
+
+    def _start(self) -> Steps[None]:
+        spec = next(self._specs, None)
+        if spec is None:
+            self._is_exhausted = True
+            return
+        task = yield from self._owner.start(spec, self._link, None)
+        due_s = None if self._timeout_s is None else self._owner.clock() + self._timeout_s
+        self._running[task.ref] = _Running(task, self._started, due_s)
+        self._started += 1
+        self._owner.inbox.divert(task.ref, self._arrivals)
+
+    def _take(self) -> None:
+        """A task that has told its value runs until its DOWN."""
+        while self._arrivals.items:
+            item = self._arrivals.items.popleft()
+            one = self._running[ref_of(item)]
+            one.outcome = one.outcome or outcome_of(item)
+            if isinstance(item, DownMessage):
+                del self._running[item.ref]
+                self._owner.inbox.restore(item.ref)
+                self._done[one.position] = one.outcome
+
+    def _end_late(self) -> Steps[None]:
+        now = self._owner.clock()
+        for one in [one for one in self._running.values() if one.due_s is not None and one.due_s <= now]:
+            if not self._kill_late:
+                raise CallTimeout(f"a task took more than {self._timeout_s} s")
+            one.due_s, one.outcome = None, one.outcome or TaskExit(TIMEOUT)
+            yield from self._owner.end(one.task, KILL)
+
+
+def ref_of(item: Raw | DownMessage) -> int:
+    """The ref of the task that ``item`` is about."""
+    if isinstance(item, DownMessage):
+        return item.ref
+    assert isinstance(item.message, Reply), item
+    return item.message.number
+
+
+def outcome_of(item: Raw | DownMessage) -> Outcome:
+    """What was told about a task.
+
+    :raises RequestError: ``invalid_message``, its value is no plain data.
+    """
+    if isinstance(item, DownMessage):
+        return TaskExit(item.reason)
+    try:
+        return TaskValue(term_decoder.decode(item.message.body))
+    except DECODE_ERRORS:
+        raise RequestError("invalid_message", "the value of a task") from None
+
+
+# ---- the other side: the task ---------------------------------------------------------------------------------------
+
+
+def order_of(mailbox: Mailbox, owner: int, ref: int) -> int | Reason | None:
+    """What ``owner``, watched by monitor ``ref``, has said to its new task: the number that the value is for; None: nothing
+    yet. A reason to end: it is dead."""
+    for item in mailbox.items:
+        if isinstance(item, Raw) and item.frm == owner and isinstance(item.message, Call):
+            mailbox.items.remove(item)
+            return item.message.number
+        if isinstance(item, DownMessage) and item.ref == ref:
+            return {"shutdown": item.reason}
+    return None
