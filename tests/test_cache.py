@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from supervisors.session.cache import MAX_KEY_BYTES, Cache, CacheStatistics, Look, Refused
+from supervisors.session.cache import MAX_KEY_BYTES, Cache, CacheStatistics, Look, RequestError
 
 MISS, EXPIRED = Look("not_found"), Look("expired")
 
@@ -44,7 +44,7 @@ def test_a_value_of_none_is_a_hit() -> None:
 def test_acceptance_171_a_ttl_that_means_nothing_is_refused(ttl_s: float) -> None:
     cache = Cache(10, 100)
     put(cache, "k", "before")
-    with pytest.raises(Refused, match="ttl_s") as error:
+    with pytest.raises(RequestError, match="ttl_s") as error:
         put(cache, "k", "after", ttl_s=ttl_s)
     assert (error.value.code, cache.get("k", 0.0)) == ("invalid_ttl", Look("hit", "before"))
 
@@ -65,7 +65,7 @@ def test_acceptance_98_bytes_are_bounded_too() -> None:
     for key, size in (("a", 4), ("b", 4), ("c", 4)):
         put(cache, key, size=size)
     assert (found(cache, "abc"), cache.statistics(0.0).size_bytes) == ("bc", 8)
-    with pytest.raises(Refused, match="at most 10") as error:
+    with pytest.raises(RequestError, match="at most 10") as error:
         put(cache, "d", size=11)
     assert (error.value.code, found(cache, "abcd")) == ("value_too_long", "bc")
 
@@ -80,7 +80,7 @@ def test_what_has_expired_takes_no_room_of_what_has_not() -> None:
 
 @pytest.mark.parametrize("key", ["", "x" * (MAX_KEY_BYTES + 1)])
 def test_a_key_has_bounds(key: str) -> None:
-    with pytest.raises(Refused) as error:
+    with pytest.raises(RequestError) as error:
         put(Cache(10, 100), key)
     assert error.value.code == "invalid_key"
 

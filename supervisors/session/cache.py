@@ -12,6 +12,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from actorcore.errors import RequestError
+
 MAX_KEY_BYTES = 1024
 
 
@@ -31,14 +33,6 @@ class CacheStatistics(msgspec.Struct, frozen=True):
     not_found: int
     expired: int
     evicted: int
-
-
-class Refused(ValueError):
-    """It cannot be put: ``code`` is invalid_key, invalid_ttl or value_too_long."""
-
-    def __init__(self, code: str, why: str) -> None:
-        super().__init__(why)
-        self.code = code
 
 
 class _Entry(msgspec.Struct):
@@ -81,14 +75,14 @@ class Cache:
     def put(self, key: str, value: object, size_bytes: int, ttl_s: float | None, now: float) -> None:
         """Keep ``value``, of ``size_bytes`` with its key, for ``ttl_s`` (None: for ever); put again it is the newest.
 
-        :raises Refused: nothing has changed.
+        :raises RequestError: invalid_key, invalid_ttl or value_too_long; nothing has changed.
         """
         if not 0 < len(key.encode()) <= MAX_KEY_BYTES:
-            raise Refused("invalid_key", f"1 to {MAX_KEY_BYTES} bytes")
+            raise RequestError("invalid_key", f"1 to {MAX_KEY_BYTES} bytes")
         if ttl_s is not None and not 0 < ttl_s < math.inf:
-            raise Refused("invalid_ttl", "ttl_s: must be more than 0")
+            raise RequestError("invalid_ttl", "ttl_s: must be more than 0")
         if size_bytes > self._max_bytes:
-            raise Refused("value_too_long", f"{size_bytes} bytes, at most {self._max_bytes}")
+            raise RequestError("value_too_long", f"{size_bytes} bytes, at most {self._max_bytes}")
         self._expire(now)
         self._remove(key)
         self._last_number += 1

@@ -6,8 +6,12 @@ import msgspec
 
 
 class Caps(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Counts of things, and sizes in bytes. ``message_bytes`` bounds one text that is sent or one working value,
-    ``streamed_bytes`` one that is streamed, ``conversation_bytes`` all messages together."""
+    """Counts of things, and sizes in bytes.
+
+    ``message_bytes`` bounds one text that is sent, one todo, one working value, what is known about one file;
+    ``streamed_bytes`` one message that is streamed; ``tool_bytes`` the parameters and the result of one tool call;
+    ``conversation_bytes`` all messages together, ``list_bytes`` each of the other lists.
+    """
 
     messages: int = 1000
     reasoning_steps: int = 100
@@ -21,8 +25,10 @@ class Caps(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     context_messages: int = 100
     context_tokens: int = 4000
     message_bytes: int = 10_000
-    streamed_bytes: int = 1 << 20
+    streamed_bytes: int = 256 << 10
+    tool_bytes: int = 64 << 10
     conversation_bytes: int = 8 << 20
+    list_bytes: int = 1 << 20
     cache_entries: int = 1000
     cache_bytes: int = 4 << 20
 

@@ -90,7 +90,7 @@ def _items(conversation: Conversation, context: Context, part: Part, max_message
     """Name and content of each, oldest first, as many as there may be."""
     match part:
         case "conversation":
-            return [(message.role, message.content) for message in _newest(conversation.messages, max_messages)]
+            return [(message.role, message.content) for message in _newest(conversation.messages.items, max_messages)]
         case "files":
             return [(path, "") for path in _newest(context.files, max_files)]
         case "file_index":

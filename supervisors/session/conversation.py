@@ -6,12 +6,10 @@ beyond a clearing, and the oldest go first when a cap is reached.
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import msgspec
 
-from actorcore.exit_reason import Term
 from supervisors.session.caps import Caps
+from supervisors.session.kept import Kept
 from supervisors.session.records import (
     FileOperation,
     FileTouched,
@@ -33,37 +31,35 @@ from supervisors.session.records import (
     Used,
 )
 
-Item = TypeVar("Item")
-
 
 class Conversation(msgspec.Struct):
-    """``size_bytes`` is that of the texts in ``messages``. ``prompts``: newest first; all other lists: oldest first."""
+    """``last_seq``: of the last message that was ever accepted. ``prompts``: newest first; all else: oldest first."""
 
     last_seq: int = 0
-    size_bytes: int = 0
-    messages: list[Message] = []
+    messages: Kept[Message] = msgspec.field(default_factory=Kept[Message])
     todos: list[Todo] = []
-    reasoning: list[ReasoningStep] = []
-    tool_calls: list[ToolCall] = []
+    reasoning: Kept[ReasoningStep] = msgspec.field(default_factory=Kept[ReasoningStep])
+    tool_calls: Kept[ToolCall] = msgspec.field(default_factory=Kept[ToolCall])
     prompts: list[str] = []
-    file_operations: list[FileOperation] = []
+    file_operations: Kept[FileOperation] = msgspec.field(default_factory=Kept[FileOperation])
     usage: Usage = Usage()
 
     def apply(self, record: Record, caps: Caps) -> None:
         """What ``record`` says; one of no concern to a conversation changes nothing."""
         match record:
             case MessageAdded(message):
-                self._add_message(message, caps)
+                self.last_seq = message.seq
+                self.messages.add(message, caps.messages, caps.conversation_bytes)
             case MessagesCleared():
-                self.messages, self.size_bytes = [], 0
+                self.messages.clear()
             case TodosSet(todos):
                 self.todos = todos
             case ReasoningAdded(step):
-                _append(self.reasoning, step, caps.reasoning_steps)
+                self.reasoning.add(step, caps.reasoning_steps, caps.list_bytes)
             case ReasoningCleared():
-                self.reasoning = []
+                self.reasoning.clear()
             case ToolCalled(call):
-                _append(self.tool_calls, call, caps.tool_calls)
+                self.tool_calls.add(call, caps.tool_calls, caps.list_bytes)
             case ToolEnded():
                 self._end_tool(record)
             case PromptAdded(text):
@@ -72,69 +68,27 @@ class Conversation(msgspec.Struct):
             case PromptsSet(texts):
                 self.prompts = texts[: caps.prompts]
             case FileTouched(operation):
-                _append(self.file_operations, operation, caps.file_operations)
-            case Used(usage):
-                self.usage = Usage(*(a + b for a, b in zip(_numbers(self.usage), _numbers(usage), strict=True)))  # type: ignore[arg-type]
-
-    # ---- looks ------------------------------------------------------------------------------------------------------
-
-    def page(self, offset: int, limit: int | None, max_bytes: int) -> dict[str, Term]:
-        """``limit`` messages (None: all) from the ``offset``-th oldest on, fewer when their texts pass ``max_bytes``.
-
-        Always at least one, if there is one there; ``has_more`` says whether a later page would have any.
-        """
-        chosen: list[Message] = []
-        size_bytes = 0
-        for message in self.messages[offset : None if limit is None else offset + limit]:
-            size_bytes += _size(message)
-            if chosen and size_bytes > max_bytes:
-                break
-            chosen.append(message)
-        total = len(self.messages)
-        return {
-            "messages": [msgspec.to_builtins(message) for message in chosen], "total": total, "offset": offset,
-            "returned": len(chosen), "has_more": offset + len(chosen) < total,
-        }  # fmt: skip
+                self.file_operations.add(operation, caps.file_operations, caps.list_bytes)
+            case Used(more):
+                used = self.usage
+                self.usage = Usage(
+                    used.input_tokens + more.input_tokens, used.output_tokens + more.output_tokens, used.cost + more.cost
+                )  # fmt: skip
 
     def message(self, id: str) -> Message | None:
         """The message that was sent under ``id``, as long as it is remembered."""
-        return next((message for message in reversed(self.messages) if message.id == id), None)
+        return next((message for message in reversed(self.messages.items) if message.id == id), None)
 
     def tool_call(self, id: str) -> ToolCall | None:
-        return next((call for call in reversed(self.tool_calls) if call.id == id), None)
+        """The call that began under ``id``, as long as it is remembered."""
+        return next((call for call in reversed(self.tool_calls.items) if call.id == id), None)
 
     def last_operation(self, path: str, kind: str) -> FileOperation | None:
         """When ``path`` was last read or written, as far as is remembered."""
-        return next((done for done in reversed(self.file_operations) if (done.path, done.kind) == (path, kind)), None)
-
-    # ---- changes ----------------------------------------------------------------------------------------------------
-
-    def _add_message(self, message: Message, caps: Caps) -> None:
-        self.last_seq = message.seq
-        self.messages.append(message)
-        self.size_bytes += _size(message)
-        gone = max(0, len(self.messages) - caps.messages)
-        self.size_bytes -= sum(map(_size, self.messages[:gone]))
-        while self.size_bytes > caps.conversation_bytes and gone < len(self.messages) - 1:
-            self.size_bytes -= _size(self.messages[gone])
-            gone += 1
-        del self.messages[:gone]
+        return next((done for done in reversed(self.file_operations.items) if (done.path, done.kind) == (path, kind)), None)
 
     def _end_tool(self, end: ToolEnded) -> None:
-        for place, call in enumerate(self.tool_calls):
+        for place, call in enumerate(self.tool_calls.items):
             if call.id == end.id:
                 ended = msgspec.structs.replace(call, status=end.status, result=end.result, ended_at=end.at)
-                self.tool_calls[place] = ended
-
-
-def _append(kept: list[Item], item: Item, cap: int) -> None:
-    kept.append(item)
-    del kept[:-cap]
-
-
-def _size(message: Message) -> int:
-    return len(message.content.encode())
-
-
-def _numbers(usage: Usage) -> tuple[int, int, float]:
-    return usage.input_tokens, usage.output_tokens, usage.cost
+                self.tool_calls.replace(place, ended)
