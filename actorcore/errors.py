@@ -30,6 +30,7 @@ MEANINGS = {
     "mailbox_full": "the receiver does not read",
     "message_too_long": "more text than a message may have",
     "not_found": "there is nothing of that name or id",
+    "not_joined": "none of these processes is in the group",
     "not_permitted": "this may not be done, by this process or in this directory",
     "not_running": "it does not run, or is being stopped",
     "not_streaming": "no message is being streamed",

@@ -9,6 +9,7 @@ import msgspec
 from actorcore.exit_reason import Term
 from actorcore.kernel import Machines
 from supervisors.dynamic_supervisor import DynamicSupervisor
+from supervisors.groups import Groups, GroupsSpec
 from supervisors.limiter import Limiter
 from supervisors.rate_limit import Rates
 from supervisors.registry import Registry, RegistrySpec
@@ -36,6 +37,7 @@ MACHINES: Machines = {
     "supervisor": lambda args: Supervisor(_spec_of(SupervisorSpec, args)),
     "registry": lambda args: Registry(_spec_of(RegistrySpec, args)),
     "limiter": lambda args: Limiter(_spec_of(Rates, args)),
+    "groups": lambda args: Groups(_spec_of(GroupsSpec, args)),
     "dynamic_supervisor": lambda args: DynamicSupervisor(_spec_of(DynamicSpec, args)),
     "task_supervisor": lambda args: DynamicSupervisor(_spec_of(DynamicSpec, args)),
 }

@@ -22,6 +22,7 @@ from actorcore.runtime.node_requests import StartFailed
 from actorcore.runtime.process import Process, current
 from actorcore.signals import Ask
 from tests.otp.folder import Folder
+from tests.otp.groups import group_operation
 from tests.otp.scene import SPAWNS, Crash, Scene, child_of, labelled, start_of, told, why_of
 from tests.otp.tasks import TaskOperations
 
@@ -41,6 +42,7 @@ class Operations(GenServer):
         self.how = self.scene.definitions.get(definition, {})
         self.refs: dict[int, tuple[str, str]] = {}
         self.tasks = TaskOperations(self)
+        self.groups: dict[int, str] = {}
         self.serial = self.process.self_pid.serial
         self.label = self.scene.introduce(self.serial, name, os.getpid())
         outcomes = self.how.get("init", ["ok"])
@@ -80,6 +82,8 @@ class Operations(GenServer):
             case DownMessage(ref, pid, reason):
                 name, target = self.refs[ref]
                 return ["down_msg", name, target or self.scene.label(pid.serial), told(reason)]
+            case Message(_, [int(ref), str(change), str(group), list(pids)]):
+                return ["pg_event", self.groups[ref], change, group, sorted(self.scene.label(pid.serial) for pid in pids)]
             case Message(frm, body):
                 return ["msg", self.scene.label(frm.serial), body["msg"]]  # type: ignore[index]
             case TaskReply(ref, value):
@@ -121,6 +125,8 @@ class Operations(GenServer):
                 return any(existed) if op.get("info") else True
             case kind if "task" in kind:
                 return self.tasks.execute(op)
+            case kind if "pg" in op:
+                return group_operation(self, op)
             case kind if "sup" in op:
                 return self.supervise(op)
             case kind if "reg" in op:

@@ -8,7 +8,7 @@ from typing import Any
 
 VECTORS = Path(__file__).parent / "vectors"
 KINDS = {
-    "core": frozenset({"proc", "server", "sup", "dynsup", "registry", "task_sup"}),
+    "core": frozenset({"proc", "server", "sup", "dynsup", "registry", "task_sup", "pg"}),
     "processes": frozenset({"proc", "server"}),
 }
 """Of actors that are built, by mode."""

@@ -16,8 +16,10 @@ ROOT = str(Path(__file__).parents[2])
 LONGEST_S = 3600.0
 SPAWNS = frozenset({"start", "start_link", "spawn", "spawn_link", "spawn_monitor"})
 ACTORS = {"proc": "tests.otp.actors:Proc", "server": "tests.otp.actors:Server"}
-MACHINES = {"sup": "supervisor", "dynsup": "dynamic_supervisor", "registry": "registry", "task_sup": "task_supervisor"}
-SERVICES = frozenset({"registry", "task_sup"})
+MACHINES = {
+    "sup": "supervisor", "dynsup": "dynamic_supervisor", "registry": "registry", "task_sup": "task_supervisor", "pg": "groups",
+}  # fmt: skip
+SERVICES = frozenset({"registry", "task_sup", "pg"})
 """Of the runtime: they have a label, and no init event (FORMAT.md §7)."""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from actorcore import frames
 from actorcore.effects import Connect, Deliver, Effect, Fork, Kill, Report
 from actorcore.exit_reason import Reason
-from actorcore.frames import Message, Reply
+from actorcore.frames import Info, Message, Reply
 from actorcore.kernel import Kernel, Machines
 from actorcore.mailbox import Dead, DownMessage, ExitMessage, Raw, Refusal
 from actorcore.pids import Pid
@@ -43,6 +43,7 @@ from actorcore.signals import (
     Refill,
     Refused,
     Request,
+    Sent,
     TemplateTold,
     Ticked,
     Undelivered,
@@ -178,6 +179,8 @@ class VirtualProcess(Process):
             case PeerDown(peer, reason):
                 self._peers.known.discard(peer)  # type: ignore[attr-defined]
                 self.mailbox.fail_peer(peer, Dead(reason))
+            case Sent(frm, raw):
+                self.mailbox.push(Raw(frm, Info(raw)))
             case _:
                 raise AssertionError(f"not for a process: {body}")
 

@@ -67,7 +67,7 @@ class Driver(Operations):
     def __init__(self, process: VirtualProcess, its: VirtualScene) -> None:
         self.process = process
         self.scene = its
-        self.serial, self.label, self.refs = process.serial, DRIVER, {}
+        self.serial, self.label, self.refs, self.groups = process.serial, DRIVER, {}, {}
 
 
 class Announced:
