@@ -8,13 +8,13 @@ import msgspec
 
 from actorcore.errors import RequestError
 from actorcore.exit_reason import Term
-from supervisors.session import words
+from supervisors.session import requests
 from supervisors.session.cache import Cache
 from supervisors.session.caps import Caps
 from supervisors.session.checks import bounds, size_bytes_of
 from supervisors.session.context import Part, build
 from supervisors.session.memory import State
-from supervisors.session.words import CacheRequest, Look
+from supervisors.session.requests import CacheRequest, Look
 
 PARTS = ("conversation", "files", "file_index", "working_context")
 
@@ -26,42 +26,42 @@ def look(state: State, caps: Caps, request: Look) -> Term:
     """
     talk, context = state.conversation, state.context
     match request:
-        case words.GetMessages(offset, limit):
+        case requests.GetMessages(offset, limit):
             return talk.messages.page(*bounds(offset, limit))
-        case words.GetReasoning(offset, limit):
+        case requests.GetReasoning(offset, limit):
             return talk.reasoning.page(*bounds(offset, limit))
-        case words.GetToolCalls(offset, limit):
+        case requests.GetToolCalls(offset, limit):
             return talk.tool_calls.page(*bounds(offset, limit))
-        case words.GetFileOperations(offset, limit):
+        case requests.GetFileOperations(offset, limit):
             return talk.file_operations.page(*bounds(offset, limit))
-        case words.GetTodos():
+        case requests.GetTodos():
             return [cast(Term, msgspec.to_builtins(todo)) for todo in talk.todos]
-        case words.GetPrompts():
+        case requests.GetPrompts():
             return list(talk.prompts)
-        case words.LastTouched(path, kind):
+        case requests.LastTouched(path, kind):
             done = talk.last_operation(path, kind)
             return None if done is None else done.at
-        case words.GetUsage():
+        case requests.GetUsage():
             return cast(Term, msgspec.to_builtins(talk.usage))
-        case words.GetFiles():
+        case requests.GetFiles():
             return list(context.files)
-        case words.GetFileIndex(path):
+        case requests.GetFileIndex(path):
             return cast(Term, context.file_index.get(path, {}) if path else context.file_index)
-        case words.GetWorking(key):
+        case requests.GetWorking(key):
             if key not in context.working:
                 raise RequestError("not_found", "no such key")
             return context.working[key]
-        case words.GetWorkingKeys():
+        case requests.GetWorkingKeys():
             return list(context.working)
-        case words.BuildContext():
+        case requests.BuildContext():
             return _build(state, caps, request)
-        case words.GetRecord():
+        case requests.GetRecord():
             return state.session
         case _:
             assert_never(request)
 
 
-def _build(state: State, caps: Caps, request: words.BuildContext) -> Term:
+def _build(state: State, caps: Caps, request: requests.BuildContext) -> Term:
     if unknown := [part for part in request.parts if part not in PARTS]:
         raise RequestError("invalid_field", f"parts: {unknown[0][:40]} is none of {', '.join(PARTS)}")
     max_messages = caps.context_messages if request.max_messages is None else request.max_messages
@@ -78,17 +78,17 @@ def look_up(cache: Cache, request: CacheRequest, now: float) -> Term:
     :raises RequestError: the refusals that are listed at the word.
     """
     match request:
-        case words.CachePut(key, value, ttl_s):
+        case requests.CachePut(key, value, ttl_s):
             cache.put(key, value, len(key.encode()) + size_bytes_of(value), ttl_s, now)
             return True
-        case words.CacheGet(key):
+        case requests.CacheGet(key):
             found = cache.get(key, now)
             return [found.outcome, cast(Term, found.value)]
-        case words.CacheDelete(key):
+        case requests.CacheDelete(key):
             return cache.delete(key, now)
-        case words.CacheClear(prefix):
+        case requests.CacheClear(prefix):
             return cache.delete_below(prefix, now)
-        case words.GetCacheStatistics():
+        case requests.GetCacheStatistics():
             return cast(Term, msgspec.to_builtins(cache.statistics(now)))
         case _:
             assert_never(request)

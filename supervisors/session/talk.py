@@ -13,7 +13,7 @@ import msgspec
 
 from actorcore.errors import RequestError
 from actorcore.exit_reason import Term
-from supervisors.session import words
+from supervisors.session import requests
 from supervisors.session.caps import Caps
 from supervisors.session.checks import ended_status, facts_of, name_of, path_of, plain, role_of, text_of, todo_of
 from supervisors.session.memory import State
@@ -43,7 +43,7 @@ from supervisors.session.records import (
     WorkingDeleted,
     WorkingPut,
 )
-from supervisors.session.words import Change
+from supervisors.session.requests import Change
 
 MAX_RECORD_BYTES = 48 << 10
 """Of the session's own record."""
@@ -105,46 +105,46 @@ class Talk:
         """
         at, talk, caps = moment.at, self.state.conversation, self.caps
         match request:
-            case words.SendMessage():
+            case requests.SendMessage():
                 return self._send(request, moment)
-            case words.ClearMessages():
+            case requests.ClearMessages():
                 return Accepted(True, [MessagesCleared(at)])
-            case words.StartStreaming(role, id):
+            case requests.StartStreaming(role, id):
                 self.streaming = Streaming(name_of(id or moment.new_id(), "id"), role_of(role))
                 return Accepted(self.streaming.id)
-            case words.EndStreaming(usage):
+            case requests.EndStreaming(usage):
                 return self._end_streaming(usage, moment)
-            case words.SetTodos(todos):
+            case requests.SetTodos(todos):
                 if len(todos) > caps.todos:
                     raise RequestError("value_too_long", f"at most {caps.todos} todos")
                 return Accepted(True, [TodosSet([todo_of(todo, caps.message_bytes) for todo in todos], at)])
-            case words.AddReasoning(text):
+            case requests.AddReasoning(text):
                 return Accepted(True, [ReasoningAdded(ReasoningStep(text_of(text, caps.message_bytes), at))])
-            case words.ClearReasoning():
+            case requests.ClearReasoning():
                 return Accepted(True, [ReasoningCleared(at)])
-            case words.BeginTool(name, parameters, id):
+            case requests.BeginTool(name, parameters, id):
                 if talk.tool_call(id) is not None:
                     raise RequestError("already_exists", "id")
                 id = name_of(id or moment.new_id(), "id")
                 return Accepted(id, [ToolCalled(ToolCall(id, name_of(name, "name"), facts_of(parameters, caps.tool_bytes), at))])
-            case words.EndTool(id, status, result):
+            case requests.EndTool(id, status, result):
                 if talk.tool_call(id) is None:
                     raise RequestError("not_found", "no such tool call")
                 return Accepted(True, [ToolEnded(id, ended_status(status), plain(result, caps.tool_bytes), at)])
-            case words.AddPrompt(text):
+            case requests.AddPrompt(text):
                 is_news = bool(text.strip()) and text not in talk.prompts[:1]
                 return Accepted(True, [PromptAdded(text_of(text, caps.message_bytes), at)] if is_news else [])
-            case words.SetPrompts(texts):
+            case requests.SetPrompts(texts):
                 return Accepted(True, [PromptsSet([text_of(text, caps.message_bytes) for text in texts[: caps.prompts]], at)])
-            case words.TouchFile(path, kind):
+            case requests.TouchFile(path, kind):
                 if kind not in ("read", "write"):
                     raise RequestError("invalid_field", "kind: read or write")
                 return Accepted(True, [FileTouched(FileOperation(path_of(path), "read" if kind == "read" else "write", at))])
-            case words.AddUsage(input_tokens, output_tokens, cost):
+            case requests.AddUsage(input_tokens, output_tokens, cost):
                 if min(input_tokens, output_tokens) < 0 or not 0 <= cost < float("inf"):
                     raise RequestError("invalid_field", "nobody can use less than nothing")
                 return Accepted(True, [Used(Usage(input_tokens, output_tokens, cost), at)])
-            case words.ChangeSession(session):
+            case requests.ChangeSession(session):
                 return Accepted(True, [SessionChanged(facts_of(session, MAX_RECORD_BYTES), at)])
             case _:
                 return self._decide_context(request, at)
@@ -152,23 +152,23 @@ class Talk:
     def _decide_context(self, request: Change, at: float) -> Accepted:
         context, max_bytes = self.state.context, self.caps.message_bytes
         match request:
-            case words.AddFile(path):
+            case requests.AddFile(path):
                 return Accepted(True, [] if path in context.files else [FileAdded(path_of(path), at)])
-            case words.RemoveFile(path):
+            case requests.RemoveFile(path):
                 is_known = path in context.files or path in context.file_index
                 return Accepted(is_known, [FileRemoved(path, at)] if is_known else [])
-            case words.IndexFile(path, facts):
+            case requests.IndexFile(path, facts):
                 facts_of({**context.file_index.get(path, {}), **facts}, max_bytes)
                 return Accepted(True, [FileIndexed(path_of(path), cast(dict[str, Term], facts), at)])
-            case words.PutWorking(key, value):
+            case requests.PutWorking(key, value):
                 return Accepted(True, [WorkingPut(name_of(key, "key"), plain(value, max_bytes), at)])
-            case words.DeleteWorking(key):
+            case requests.DeleteWorking(key):
                 is_known = key in context.working
                 return Accepted(is_known, [WorkingDeleted(key, at)] if is_known else [])
             case _:
                 raise AssertionError(f"unknown word {request!r}")
 
-    def _send(self, request: words.SendMessage, moment: Moment) -> Accepted:
+    def _send(self, request: requests.SendMessage, moment: Moment) -> Accepted:
         role, content = role_of(request.role), text_of(request.content, self.caps.message_bytes)
         if request.id and (known := self.state.conversation.message(request.id)) is not None:
             return Accepted(_receipt(known))
