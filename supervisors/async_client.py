@@ -84,6 +84,10 @@ class AsyncClient:
         timeout_s = spec.init_timeout_s + DEFAULT_TIMEOUT_S
         return await self._driver.run(steps.spawn(self._core, spec, link, wait_init), timeout_s)
 
+    async def spawn_monitor(self, spec: ProcessSpec, wait_init: bool = True) -> tuple[Pid, Ref]:
+        timeout_s = spec.init_timeout_s + DEFAULT_TIMEOUT_S
+        return await self._driver.run(steps.spawn_monitor(self._core, spec, wait_init), timeout_s)
+
     async def call(self, to: Target, request: object, timeout_s: float = DEFAULT_TIMEOUT_S) -> Term:
         return await self._driver.run(steps.call(self._core, to, request), timeout_s)
 

@@ -100,6 +100,11 @@ class Client:
         """As :meth:`spawn` with the whole spec."""
         return self._driver.run(steps.spawn(self._core, spec, link, wait_init), spec.init_timeout_s + DEFAULT_TIMEOUT_S)
 
+    def spawn_monitor(self, spec: ProcessSpec, wait_init: bool = True) -> tuple[Pid, Ref]:
+        """As :meth:`spawn_spec`, with a monitor set before the process can end, as OTP's ``spawn_monitor``."""
+        timeout_s = spec.init_timeout_s + DEFAULT_TIMEOUT_S
+        return self._driver.run(steps.spawn_monitor(self._core, spec, wait_init), timeout_s)
+
     def call(self, to: Target, request: object, timeout_s: float = DEFAULT_TIMEOUT_S) -> Term:
         """Ask ``to`` (a Pid, a name, or ``system:…``) and return its answer."""
         return self._driver.run(steps.call(self._core, to, request), timeout_s)

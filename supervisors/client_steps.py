@@ -12,7 +12,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from actorcore import frames
-from actorcore.errors import CallFailed, CallTimeout, RequestError
+from actorcore.errors import ActorError, CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import NOPROC, Reason, Term
 from actorcore.frames import Call, Cast, Info, System
 from actorcore.names import decode_value, encode_value
@@ -83,17 +83,31 @@ def lookup(core: ClientCore, name: str) -> Steps[tuple[Pid, Term] | None]:
     return None
 
 
-def spawn(core: ClientCore, spec: ProcessSpec, link: bool, wait_init: bool) -> Steps[Pid]:
+def spawn(core: ClientCore, spec: ProcessSpec, link: bool, wait_init: bool, monitor: int = 0) -> Steps[Pid]:
     """Start a process; RequestError ``start_failed`` also when its init said ignore.
 
     Who has talked to the process that it spawned last will talk to this one too: it comes with its channel.
     """
-    wanted = Spawn(spec, link=link, wait_init=wait_init, introduce=core.latest_child == SPOKEN_TO)
+    wanted = Spawn(spec, link, monitor, wait_init, introduce=core.latest_child == SPOKEN_TO)
     serial = yield from request(core, wanted)
     if not isinstance(serial, int):
         raise RequestError("start_failed", "ignore")
     core.latest_child = serial
     return core.pid(serial)
+
+
+def spawn_monitor(core: ClientCore, spec: ProcessSpec, wait_init: bool) -> Steps[tuple[Pid, Ref]]:
+    """As :func:`spawn`, with a monitor that is there before the process can end; who is not started has none."""
+    ref = Ref(core.connection.next_number())
+    core.monitors[ref] = NOBODY
+    try:
+        pid = yield from spawn(core, spec, False, wait_init, ref)
+    except ActorError:
+        _forget(core, ref)  # its DOWN may have come behind the refusal
+        raise
+    if ref in core.monitors:
+        core.monitors[ref] = pid.serial
+    return pid, ref
 
 
 def call(core: ClientCore, to: Target, body: object) -> Steps[Term]:
@@ -172,11 +186,15 @@ def monitor(core: ClientCore, to: Target) -> Steps[Ref]:
 def demonitor(core: ClientCore, ref: Ref) -> Steps[bool]:
     """Remove the monitor and its DOWN if that waits in the mailbox; whether there was still one to be expected."""
     existed = yield from request(core, Demonitor(ref))
+    _forget(core, ref)
+    return existed is True
+
+
+def _forget(core: ClientCore, ref: Ref) -> None:
     core.monitors.pop(ref, None)
     for mail in list(core.mailbox):
         if isinstance(mail, DownMessage) and mail.ref == ref:
             core.mailbox.remove(mail)
-    return existed is True
 
 
 def wait_down(core: ClientCore, ref: Ref) -> Steps[DownMessage]:

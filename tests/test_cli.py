@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -9,16 +10,18 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 from actorcore.errors import CODES, MEANINGS
-from supervisors import cli
+from actorcore.pids import Pid
+from supervisors import cli, paths
 from supervisors.client import Client
+from supervisors.client_messages import InfoMessage
 from tests.daemon_fixture import ROOT, WAIT_S, Daemon, await_deaths, descendants, send_signal, still_there, watched
 from tests.test_cli_offline import Output
 
@@ -181,13 +184,15 @@ def test_a_spawn_without_a_name_gets_an_id_and_one_without_restart_a_pid(line: O
 
 
 def test_a_spawn_takes_json_arguments_and_a_folder(line: Output, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("def run(process, *args):\n    process.register(args[1]['name'])\n    process.receive()\n")
-    assert line.run("spawn", "mine:run", "1", '{"name": "from_folder"}', "--path", str(tmp_path), "--restart", "none") == 0
-    pid = line.out.strip()
+    (tmp_path / "mine.py").write_text("def run(process, *args):\n    process.send('reader', args)\n    process.receive()\n")
     with Client.connect(line.directory, WAIT_S) as client:
-        ref = client.monitor("from_folder")
+        client.register("reader")
+        assert line.run("spawn", "mine:run", "1", '{"name": "x"}', "--path", str(tmp_path), "--restart", "none") == 0
+        pid = line.out.strip()
+        ref = client.monitor(Pid.parse(pid))
+        assert client.receive(WAIT_S) == InfoMessage(Pid.parse(pid), [1, {"name": "x"}])
         assert line.run("send", pid, "1") == 0
-        assert client.wait_down(ref, WAIT_S).reason in ("normal", "noproc")
+        assert client.wait_down(ref, WAIT_S).reason == "normal"
 
 
 @pytest.mark.parametrize(("words", "reason"), [([], "killed"), (["-s", "SEGV"], {"signal": "SIGSEGV"}), (["-s", "9"], "killed")])
@@ -320,19 +325,69 @@ def test_a_daemon_in_the_foreground_says_when_it_serves_and_ends_with_ctrl_c(tmp
     assert (process.returncode, still_there(left)) == (0, [])
 
 
-@pytest.mark.timeout(150)
-def test_a_daemon_in_the_foreground_and_commands_at_once_are_one_daemon(tmp_path: Path) -> None:
-    directory = tmp_path / "run"
+Program: TypeAlias = subprocess.Popen[str]
+
+
+def at_a_lock() -> set[int]:
+    """The OS pids of all who wait for a file lock; one that is stopped does not (proc(5), ``locks``)."""
+    lines = (line.split() for line in Path("/proc/locks").read_text().splitlines())
+    return {int(words[5]) for words in lines if words[1] == "->"}
+
+
+@contextmanager
+def queued(directory: Path, count: int) -> Iterator[tuple[Program, list[Program], Callable[[list[Program]], None]]]:
+    """A start in the foreground and ``count`` others at the start lock; what opens it for all but those that it stops."""
     with ExitStack() as stack:
+        directory.mkdir(0o700)
+        lock = stack.enter_context(open(directory / paths.LOCK_NAME, "w"))
+        fcntl.flock(lock, fcntl.LOCK_EX)
         front = stack.enter_context(beside(*command(directory, "start", "--foreground", "--json")))
-        many = [stack.enter_context(beside(*command(directory, "start", "--json"))) for _ in range(5)]
-        outs = [process.communicate(timeout=2 * WAIT_S) for process in many]
-        down = subprocess.run(command(directory, "down"), capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
-        said, _ = front.communicate(timeout=2 * WAIT_S)
-        assert [(process.returncode, err) for process, (_, err) in zip(many, outs, strict=True)] == [(0, "")] * 5
-        assert (down.returncode, down.stderr) == (0, "")
-        started = [json.loads(out)["started"] for out in [*(out for out, _ in outs), *said.splitlines()]]
-        assert (started.count(True), front.returncode) in [(1, 0), (1, 100)]
+        many = [stack.enter_context(beside(*command(directory, "start", "--json"))) for _ in range(count)]
+        while not {front.pid, *(process.pid for process in many)} <= at_a_lock():
+            os.sched_yield()
+
+        def let_go_but(some: list[Program]) -> None:
+            for process in some:
+                process.send_signal(signal.SIGSTOP)
+            while {process.pid for process in some} & at_a_lock():
+                os.sched_yield()
+            lock.close()
+
+        yield front, many, let_go_but
+
+
+def take_down(directory: Path, many: list[Program]) -> list[bool]:
+    """Whether each of the commands has started the daemon, which is down then."""
+    outs = [process.communicate(timeout=2 * WAIT_S) for process in many]
+    assert [(process.returncode, err) for process, (_, err) in zip(many, outs, strict=True)] == [(0, "")] * len(many)
+    down = subprocess.run(command(directory, "down"), capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
+    assert (down.returncode, down.stderr) == (0, "")
+    return sorted(json.loads(out)["started"] for out, _ in outs)
+
+
+@pytest.mark.timeout(150)
+def test_commands_that_come_after_a_start_in_the_foreground_find_its_daemon(tmp_path: Path) -> None:
+    with queued(tmp_path / "run", 5) as (front, many, let_go_but):
+        let_go_but(many)
+        assert front.stdout is not None
+        assert json.loads(front.stdout.readline())["started"] is True
+        for process in many:
+            process.send_signal(signal.SIGCONT)
+        assert take_down(tmp_path / "run", many) == [False] * 5
+        front.communicate(timeout=2 * WAIT_S)
+        assert front.returncode == 0
+
+
+@pytest.mark.timeout(150)
+def test_a_start_in_the_foreground_that_comes_after_other_commands_is_told_that_there_is_one(tmp_path: Path) -> None:
+    with queued(tmp_path / "run", 5) as (front, many, let_go_but):
+        let_go_but([front])
+        with watched([process.pid for process in many]) as handles:
+            assert await_deaths(handles)
+        front.send_signal(signal.SIGCONT)
+        said, refusal = front.communicate(timeout=2 * WAIT_S)
+        assert (said, refusal.split(": ")[0], front.returncode) == ("", "already_exists", 100)
+        assert take_down(tmp_path / "run", many) == [False] * 4 + [True]
 
 
 @pytest.mark.parametrize("deaf", ["ready", "announced"])

@@ -222,6 +222,7 @@ class Guardian:
 
     def _on_node_death(self, death: Death) -> None:
         assert self._node is not None
+        self._listen_to(self._node)  # what it said before its end comes first
         say(f"node {self._node.os_pid} died (code {death.code}, status {death.status})")
         self._node.sock.close()
         self._node = None

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from actorcore.errors import CallFailed, RequestError
 from actorcore.faults import ACTIONS, POINTS, parse
-from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from supervisors.client import Client
 from tests.daemon_fixture import (
@@ -23,11 +24,14 @@ from tests.daemon_fixture import (
     descendants,
     descriptors_beyond,
     desk_of,
+    send_signal,
+    starttime,
     still_there,
     watched,
 )  # fmt: skip
 
 IDLE = "tests.fault.actors:Witness"
+NEWBORN = ProcessSpec(IDLE, name="newborn")
 ROLES = ("node", "zygote", "birth")
 POOL = 8
 MAX_NTH = 4
@@ -61,7 +65,19 @@ class Armed:
 
     def passed(self) -> list[str]:
         """The points that were passed since, in order."""
-        return [line.split()[0] for line in self._trace.read_text().splitlines()]
+        return [name for name, _ in self._passes()]
+
+    def await_pass(self, point: str) -> int:
+        """The OS pid of who passes ``point`` first, once it has."""
+        while True:
+            for name, os_pid in self._passes():
+                if name == point:
+                    return os_pid
+            os.sched_yield()
+
+    def _passes(self) -> list[tuple[str, int]]:
+        lines = self._trace.read_text().rpartition("\n")[0].splitlines()
+        return [(line.split()[0], int(line.split()[1])) for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +100,23 @@ def desk(armed: Armed) -> Iterator[Desk]:
         end_newborn(desk)
         assert strangers(desk) == []
         assert descriptors_beyond(desk) == before
+
+
+@contextmanager
+def beside(act: Callable[[], None]) -> Iterator[None]:
+    """``act`` runs in a thread of its own while the block waits for what comes of it."""
+    thread = threading.Thread(target=act)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def await_stop(os_pid: int) -> None:
+    """Until the process stands still by job control."""
+    while Path(f"/proc/{os_pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        os.sched_yield()
 
 
 def spawn(desk: Desk, **fields: float) -> object:
@@ -151,29 +184,65 @@ def test_a_birth_without_a_fault_passes_every_point_in_order(armed: Armed, desk:
         assert first == [name for name in POINTS if name.startswith(role) and name != "node.flushed"]
 
 
-@pytest.mark.parametrize("action", [action for action in ACTIONS if action != "stop"])
-@pytest.mark.parametrize("point", [point for point in POINTS if point.startswith(ROLES)])
-def test_B1_B2_B3_B7_a_process_struck_at_a_point_of_a_birth(armed: Armed, desk: Desk, point: str, action: str) -> None:
+STRIKES = [action for action in ACTIONS if action != "stop"]
+BEFORE_INIT = ("birth.born", "birth.begun")
+AFTER_INIT = "birth.booted"
+
+
+def await_incident(armed: Armed, desk: Desk, point: str, begun: int) -> None:
+    """Until the log tells what a strike at ``point`` has come to (I10)."""
+    while INCIDENTS.get(point, INCIDENTS[point.partition(".")[0]]) not in armed.daemon.log.read_text()[begun:]:
+        desk.client.node("status", WAIT_S)
+
+
+@pytest.mark.parametrize("action", STRIKES)
+@pytest.mark.parametrize("point", [name for name in POINTS if name.startswith(ROLES) and name not in (*BEFORE_INIT, AFTER_INIT)])
+def test_B1_B2_B7_whoever_is_struck_before_a_child_was_heard_of_or_after_the_child_is_born_once(
+    armed: Armed, desk: Desk, point: str, action: str
+) -> None:
     armed.arm(f"{point}:1:{action}")
     begun = len(armed.daemon.log.read_text())
     told = spawn(desk)
-    if point in ("birth.born", "birth.begun"):
-        assert told == ("start_failed", DEATHS[action])
-    elif point == "birth.booted":  # it was ready, and died: the answer is its Pid, and a monitor tells the rest
-        assert isinstance(told, int)
-        down = desk.client.wait_down(desk.client.monitor(Pid(desk.client.pid.instance, told)), WAIT_S)
-        assert down.reason in (AFTER_BOOT[action], "noproc")
-    else:
-        assert newborns(desk) == [(told, "running")]
-        pid = desk.client.whereis("newborn")
-        assert pid is not None
-        assert pid.serial == told
-        assert descriptors_of_newborn(desk) == OWN_DESCRIPTORS
+    assert newborns(desk) == [(told, "running")]
+    pid = desk.client.whereis("newborn")
+    assert pid is not None
+    assert pid.serial == told
+    assert descriptors_of_newborn(desk) == OWN_DESCRIPTORS
     assert point in armed.passed()
-    if point in ("birth.born", "birth.begun", "birth.booted"):
-        assert (newborns(desk), desk.client.whereis("newborn")) == ([], None)
-    while INCIDENTS.get(point, INCIDENTS[point.partition(".")[0]]) not in armed.daemon.log.read_text()[begun:]:  # I10
-        desk.client.node("status", WAIT_S)
+    await_incident(armed, desk, point, begun)
+
+
+@pytest.mark.parametrize("action", STRIKES)
+@pytest.mark.parametrize("point", BEFORE_INIT)
+def test_B3_a_child_struck_between_its_first_word_and_its_init_is_a_start_that_failed(
+    armed: Armed, desk: Desk, point: str, action: str
+) -> None:
+    armed.arm(f"{point}:1:{action}")
+    begun = len(armed.daemon.log.read_text())
+    assert spawn(desk) == ("start_failed", DEATHS[action])
+    assert point in armed.passed()
+    assert (newborns(desk), desk.client.whereis("newborn")) == ([], None)
+    await_incident(armed, desk, point, begun)
+
+
+@pytest.mark.parametrize("action", STRIKES)
+def test_B3_a_child_struck_after_its_init_was_started_and_its_monitor_tells_why_it_ended(
+    armed: Armed, desk: Desk, action: str
+) -> None:
+    armed.arm(f"{AFTER_INIT}:1:{action}")
+    begun = len(armed.daemon.log.read_text())
+    pid, ref = desk.client.spawn_monitor(NEWBORN)
+    down = desk.client.wait_down(ref, WAIT_S)
+    assert (down.pid, down.reason) == (pid, AFTER_BOOT[action])
+    assert AFTER_INIT in armed.passed()
+    assert (newborns(desk), desk.client.whereis("newborn")) == ([], None)
+    await_incident(armed, desk, AFTER_INIT, begun)
+
+
+def test_B3_of_a_start_that_failed_no_monitor_is_left_to_tell(desk: Desk) -> None:
+    with pytest.raises(RequestError, match="start_failed"):
+        desk.client.spawn_monitor(ProcessSpec("no_such_module:x"))
+    assert desk.client.node("status")["monitors"] == 0
 
 
 @pytest.mark.parametrize("nth", [1, 2, 3, 4])
@@ -201,10 +270,32 @@ def test_B1_a_child_that_stops_before_it_was_heard_of_costs_nobody_anything(arme
     assert newborns(desk) == [(told, "running")]
 
 
-def test_B1_a_child_that_stops_as_it_announces_itself_is_killed_or_times_out_and_is_gone(armed: Armed, desk: Desk) -> None:
-    armed.arm("birth.born:1:stop")
-    # The guardian kills it unless it has heard of its adoption first.
-    assert spawn(desk, init_timeout_s=0.3) in (("start_failed", "killed"), ("start_timeout", "timeout"))
+def test_B1_a_child_that_stops_before_the_guardian_has_heard_of_it_is_killed_and_its_start_failed(
+    armed: Armed, desk: Desk
+) -> None:
+    armed.arm("birth.born:1:stop", "node.born:1:stop")
+
+    def let_the_node_go_on_when_the_child_is_gone() -> None:
+        node, child = armed.await_pass("node.born"), armed.await_pass("birth.born")
+        while starttime(child):  # until the guardian has reaped it
+            os.sched_yield()
+        send_signal(node, signal.SIGCONT)
+
+    with beside(let_the_node_go_on_when_the_child_is_gone):
+        assert spawn(desk) == ("start_failed", "killed")
+    assert (newborns(desk), desk.client.whereis("newborn")) == ([], None)
+
+
+def test_B1_a_child_that_stops_when_the_guardian_has_heard_of_it_is_a_start_timeout_and_gone(armed: Armed, desk: Desk) -> None:
+    armed.arm("guardian.hold:1:stop", "birth.born:1:stop")
+
+    def let_the_guardian_go_on_when_it_will_hear_of_the_child_first() -> None:
+        await_stop(armed.await_pass("birth.born"))
+        armed.await_pass("node.adopted")
+        send_signal(desk.daemon.guardian_pid, signal.SIGCONT)
+
+    with beside(let_the_guardian_go_on_when_it_will_hear_of_the_child_first):
+        assert spawn(desk, init_timeout_s=0.3) == ("start_timeout", "timeout")
     assert (newborns(desk), desk.client.whereis("newborn")) == ([], None)
 
 
@@ -214,28 +305,47 @@ def test_B3_a_child_that_stops_before_its_init_is_a_start_timeout_and_gone(armed
     assert (newborns(desk), desk.client.whereis("newborn")) == ([], None)
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if point.startswith("guardian")])
-def test_A17_B1_the_guardian_killed_at_a_point_of_a_birth_takes_all_with_it(tmp_path: Path, point: str) -> None:
-    plan = tmp_path / "plan"
+@contextmanager
+def guarded(folder: Path) -> Iterator[Armed]:
+    """A daemon whose guardian may be killed in the block; another one can be started there afterwards."""
+    plan = folder / "plan"
     plan.write_text("")
-    with Daemon(tmp_path / "run", module="tests.fault.poolless", options=["--faults", str(plan)]) as daemon:
+    with Daemon(folder / "run", module="tests.fault.poolless", options=["--faults", str(plan)]) as daemon:
         daemon.bystanders()
         armed = Armed(daemon, plan)
-        armed.arm(f"{point}:1:kill")
         left = descendants(daemon.guardian_pid)
-        with watched(list(left)) as handles, Client.connect(daemon.directory, WAIT_S) as client:
-            try:
-                told: object = client.spawn(IDLE).instance
-            except CallFailed as error:
-                told = error.reason
-            assert told in ("noconnection", client.pid.instance)  # nobody waits for the guardian to have the pidfd
+        with watched(list(left)) as handles:
+            yield armed
             assert await_deaths(handles)
         assert daemon.process.wait() == -signal.SIGKILL
-        assert armed.passed().count(point) == 1
         armed.arm()
         daemon.start()
         with desk_of(daemon) as desk:
             assert isinstance(spawn(desk), int)
+
+
+SAID_TO_GUARDIAN = {"guardian.hold": "node.held", "guardian.adopt": "node.adopted", "guardian.adopted": "node.adopted"}
+"""The node's next point after the word that brings the guardian there."""
+
+
+@pytest.mark.parametrize("point", SAID_TO_GUARDIAN)
+def test_A17_B1_the_guardian_killed_in_a_birth_before_the_asker_was_told_takes_all_with_it(tmp_path: Path, point: str) -> None:
+    with guarded(tmp_path) as armed, Client.connect(armed.daemon.directory, WAIT_S) as client:
+        armed.arm(f"{point}:1:kill", f"{SAID_TO_GUARDIAN[point]}:1:stop")
+        with pytest.raises(CallFailed) as caught:
+            client.spawn(IDLE)
+        assert caught.value.reason == "noconnection"
+        assert armed.passed().count(point) == 1
+
+
+@pytest.mark.parametrize("point", SAID_TO_GUARDIAN)
+def test_A17_B1_the_guardian_killed_in_a_birth_of_which_the_asker_was_told_takes_all_with_it(tmp_path: Path, point: str) -> None:
+    """Nobody waits for the guardian to have the pidfd."""
+    with guarded(tmp_path) as armed, Client.connect(armed.daemon.directory, WAIT_S) as client:
+        armed.arm(f"{point}:1:stop")
+        assert client.spawn(IDLE).instance == client.pid.instance
+        await_stop(armed.await_pass(point))
+        send_signal(armed.daemon.guardian_pid, signal.SIGKILL)
 
 
 def pool_is_full(desk: Desk) -> bool:
@@ -264,18 +374,21 @@ def test_B1_B7_every_process_is_killed_at_every_pass_of_every_point_while_a_pool
             end_newborn(desk)
             struck = 0
             for point, nth in [(name, nth) for name, count in passes.items() for nth in range(1, count + 1)]:
+                case = (point, nth)
                 armed.arm(f"{point}:{nth}:kill")
-                told = spawn(desk)
+                if case == ("birth.begun", 1):
+                    assert spawn(desk) == ("start_failed", "killed")
+                else:
+                    pid, ref = desk.client.spawn_monitor(NEWBORN)
+                    if case == (AFTER_INIT, 1):
+                        assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
+                    else:
+                        assert newborns(desk) == [(pid.serial, "running")], case
+                        assert desk.client.demonitor(ref), case
                 while not pool_is_full(desk):
                     pass
                 struck += armed.passed().count(point) >= nth
                 armed.arm()
-                case = (point, nth, told)
-                if isinstance(told, int):
-                    assert newborns(desk) in ([(told, "running")], [] if point == "birth.booted" else None), case
-                else:
-                    assert (told, newborns(desk)) == (("start_failed", "killed"), []), case
-                    assert point in ("birth.born", "birth.begun"), case
                 end_newborn(desk)
                 assert strangers(desk) == [], case
             assert struck >= len(POINTS) - 3

@@ -11,7 +11,7 @@ import pytest
 
 from actorcore import frames
 from actorcore.errors import CODES, CallFailed, RequestError
-from actorcore.frames import MAX_REQUEST_BYTES, Numbered, Reply, decode_up
+from actorcore.frames import MAX_REQUEST_BYTES, Farewell, Numbered, Reply, decode_up
 from actorcore.pids import Pid
 from actorcore.signals import (
     Ask,
@@ -39,7 +39,7 @@ from supervisors.session_vocabulary import (
     StopSession,
 )
 from tests.daemon_fixture import WAIT_S, WITNESS, Desk
-from tests.fault.wire import dialled, frame_of, framed, greeted, request, whereis
+from tests.fault.wire import dialled, farewell_of, frame_of, framed, greeted, hello, request, whereis
 from tests.malformed import JUNK, REQUESTS, VALUES
 
 EMPTY_MAPS = 0xD000
@@ -163,7 +163,16 @@ def test_a_client_that_is_killed_is_told_and_its_calls_end(desk: Desk) -> None:
         desk.client.kill(victim.pid)
         with pytest.raises(CallFailed) as caught:
             victim.whereis("ada")
-    assert str(caught.value.__cause__) in ("expired: this client has ended", "expired: this client is not known any more")
+    assert str(caught.value.__cause__) == "expired: this client has ended"
+
+
+def test_a_client_that_was_killed_while_it_was_away_is_told_when_it_returns(desk: Desk) -> None:
+    with dialled(desk) as sock:
+        victim = greeted(sock)
+    desk.client.kill(Pid(victim.instance, victim.serial))
+    with dialled(desk) as sock:
+        sock.sendall(hello(serial=victim.serial, secret=victim.secret))
+        assert farewell_of(sock) == Farewell("expired", "this client is not known any more")
 
 
 # ---- S15, S16: what is told to clients and to the log -----------------------------------------------------------------
