@@ -38,12 +38,17 @@ LAYERS: dict[str, int] = {
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "child_spec restart_intensity strategy supervisor control rate_limit circuit_breaker scheduler task_pool saga "
         "session "
-        "persistence persistence.snapshot persistence.signing backoff sessions session_lives session_vocabulary "
+        "backoff sessions session_lives session_vocabulary "
         "tree_spec supervisor_words supervisor_base dynamic_supervisor machines registry groups limiter"
     ).split()), 3),
     "supervisors.session.*": 3,
     **dict.fromkeys((f"supervisors.{name}" for name in (
-        "session.server session.project_files persistence.store supervisor_process command http paths "
+        "persistence persistence.snapshot persistence.signing persistence.saved persistence.retention persistence.proof "
+        "persistence.store_words"
+    ).split()), 3),
+    "supervisors.persistence.*": 4,
+    **dict.fromkeys((f"supervisors.{name}" for name in (
+        "session.server session.project_files supervisor_process command http paths "
         "configuration client client_core client_driver client_messages client_steps client_kill launch demo_actors place "
         "async_client async_driver async_steps"
     ).split()), 4),

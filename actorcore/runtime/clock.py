@@ -16,6 +16,8 @@ monotonic_s = time.monotonic
 """Seconds of CLOCK_MONOTONIC: it neither jumps with the wall clock nor runs during suspend."""
 monotonic_ns = time.monotonic_ns
 """The same in nanoseconds."""
+wall_s = time.time
+"""UTC, seconds since 1970: to be shown and kept, never to be measured with."""
 
 
 def wall_offset_s() -> float:

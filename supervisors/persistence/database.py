@@ -1,0 +1,403 @@
+"""The database of one session: SQLite in a folder of its own, written by the session's own process and by nobody else.
+
+``<id>/`` (0700) holds ``head`` (see :mod:`supervisors.persistence.proof`), whose lock is held as long as the session lives and
+ends with its process, and ``<epoch>.db`` with its log ``-wal``: one signed snapshot and the records since. A record is
+durable when :meth:`Database.append` returns: WAL with synchronous=FULL syncs each commit.
+
+After a failure of the disk a database is not written any more, for what a failed sync has left is not known (RELIABILITY
+C6): with the next write everything moves to a new file of the next epoch, and the head, synced, says so.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+
+from actorcore.errors import RequestError
+from actorcore.exit_reason import Term
+from actorcore.faults import point
+from actorcore.runtime.clock import wall_s
+from supervisors.persistence import files, proof, snapshot as snapshots
+from supervisors.persistence.files import FileTrouble
+from supervisors.persistence.proof import HEAD_BYTES, Content, Head, Untrue
+from supervisors.persistence.signing import Keys, chain
+from supervisors.persistence.snapshot import Snapshot
+
+HEAD_NAME = "head"
+MAX_FILE_BYTES = 64 << 20
+"""Of a database or its log that is read: a session checkpoints long before."""
+_SCHEMA = (
+    "CREATE TABLE snapshot (generation INTEGER PRIMARY KEY, text BLOB NOT NULL)",
+    "CREATE TABLE records (number INTEGER PRIMARY KEY, body BLOB NOT NULL, mac BLOB NOT NULL)",
+)
+_PRAGMAS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", "trusted_schema=OFF")
+
+
+class Locked(RequestError):
+    """``running``: another process has this session."""
+
+
+class Database:
+    """``folder`` is that of session ``id``; ``keys_of`` gives its keys, asked again for each snapshot."""
+
+    def __init__(self, folder: str, id: str, keys_of: Callable[[], Keys]) -> None:
+        self._folder = folder
+        self._id = snapshots.check_id(id)
+        self._keys_of = keys_of
+        self._keys = keys_of()
+        self._head_fd = -1
+        self._connection: sqlite3.Connection | None = None
+        self._is_failed = False
+        self._content: Content
+        self._epoch = 0
+
+    # ---- opening and closing ----------------------------------------------------------------------------------------
+
+    def open(self, known_generation: int = 0) -> Content:
+        """Take the session over; what is kept of it, all of it proved. ``known_generation``: no older save is believed.
+
+        Until this returns nothing that was there is changed.
+
+        :raises RequestError: :class:`Locked`; :class:`Untrue`; as :func:`snapshots.decode`; :class:`FileTrouble`.
+        """
+        with told():
+            files.private_directory(self._folder)
+            self._head_fd = lock(self._folder, create=True)
+            try:
+                head = proof.decode_head(files.read_all(self._head_fd, HEAD_BYTES), self._keys)
+                if head is None:
+                    self._create(known_generation)
+                else:
+                    self._epoch = head.epoch
+                    self._content = self._proved(head, known_generation)
+                    self._clear(self._path(head.epoch))
+                    self._connection = connect(self._path(head.epoch))
+                self._note(is_synced=True)
+            except BaseException:
+                self._drop()
+                raise
+        point("database.opened")
+        return self._content
+
+    def _create(self, known_generation: int) -> None:
+        """Begin the session; what a creation that came to no end has left is thrown away, anything else is not."""
+        left = self._path(1)
+        if os.path.exists(left):
+            try:
+                found = read(left, self._id, self._keys)
+            except Untrue:
+                found = None
+            if found is not None and (found.snapshot.generation, found.number) != (1, 0):
+                raise Untrue("head: missing")
+        if known_generation > 1:
+            raise Untrue("head: missing")
+        first = Snapshot(self._id, 1, 0, wall_s(), {}, b"")
+        text = snapshots.encode(first, self._keys)
+        self._content = proof.prove(self._id, self._keys, [(1, text)], [])
+        self._clear("")
+        self._move(1)
+
+    def _proved(self, head: Head, known_generation: int) -> Content:
+        content = read(self._path(head.epoch), self._id, self._keys)
+        proof.check_head(head, content)
+        proof.check_generation(known_generation, content)
+        return content
+
+    def close(self) -> None:
+        """The session ends in order: it will not be resumed by itself."""
+        if self._connection is not None and not self._is_failed:
+            with told():
+                point("database.closing")
+                self._note(is_synced=True, is_running=False)
+                point("database.closed")
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._head_fd >= 0:
+            os.close(self._head_fd)  # and with it goes the lock
+            self._head_fd = -1
+
+    # ---- writing ----------------------------------------------------------------------------------------------------
+
+    @property
+    def content(self) -> Content:
+        """What is kept now."""
+        return self._content
+
+    def append(self, bodies: Sequence[bytes]) -> int:
+        """Keep these records, all or none, durably; the number of the last.
+
+        :raises FileTrouble: none of them is kept. The next call tries anew, in a new file if the disk has failed.
+        """
+        before = self._content
+        key = self._keys.by_number[before.key]
+        number, mac, rows = before.number, before.mac, []
+        for body in bodies:
+            number += 1
+            mac = chain(key, mac, number, body)
+            rows.append((number, body, mac))
+        with self._writing() as connection:
+            point("database.append")
+            connection.execute("BEGIN")
+            connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows)
+            point("database.inserted")
+            connection.execute("COMMIT")
+        point("database.appended")
+        before.records.extend((body, mac) for _, body, mac in rows)
+        self._content = msgspec.structs.replace(before, number=number, mac=mac)
+        self._note()
+        point("database.noted")
+        return number
+
+    def checkpoint(self, session: dict[str, Term], state: bytes) -> Snapshot:
+        """Keep ``state`` in the place of all records so far, durably, signed with the newest key.
+
+        :raises RequestError: ``file_too_large`` and ``json_encode_error`` before anything is touched; :class:`FileTrouble`:
+            what was kept before is still kept.
+        """
+        before, keys = self._content, self._keys_of()
+        now = Snapshot(self._id, before.snapshot.generation + 1, before.number, wall_s(), session, state)
+        text = snapshots.encode(now, keys)
+        after = proof.prove(self._id, keys, [(now.generation, text)], [])
+        with self._writing() as connection:
+            point("database.checkpoint")
+            connection.execute("BEGIN")
+            connection.execute("DELETE FROM snapshot")
+            connection.execute("DELETE FROM records")
+            connection.execute("INSERT INTO snapshot VALUES (?, ?)", (now.generation, text))
+            point("database.replaced")
+            connection.execute("COMMIT")
+        point("database.checkpointed")
+        self._content, self._keys = after, keys
+        self._note()
+        with self._afterwards():
+            assert self._connection is not None
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        point("database.truncated")
+        return now
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """The connection to write with; what fails inside is told in words, and takes nothing with it."""
+        with told():
+            self._look()
+            if self._is_failed or self._connection is None:
+                self._renew()
+            connection = self._connection
+            assert connection is not None
+            try:
+                yield connection
+            except (sqlite3.Error, OSError) as error:
+                # A full disk is found before anything is synced: that file may go on. Any other failure ends it.
+                self._is_failed |= getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_FULL
+                with self._afterwards():
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _afterwards(self) -> Iterator[None]:
+        """Around what comes after the answer is decided: a failure there is for the next write to mend."""
+        try:
+            yield
+        except (sqlite3.Error, OSError):
+            self._is_failed = True
+
+    def _look(self) -> None:
+        """That the files still have their names: what is written to one without is lost.
+
+        :raises OSError, FileTrouble: they have not; the next write makes them anew.
+        """
+        if self._is_failed:
+            return
+        try:
+            found, held = os.stat(self._file(HEAD_NAME)), os.fstat(self._head_fd)
+            is_ours = (found.st_ino, found.st_dev) == (held.st_ino, held.st_dev)
+        except OSError:
+            self._is_failed = True
+            raise
+        if not is_ours:
+            self._is_failed = True
+            raise FileTrouble("path_not_found", "replaced")
+
+    def _note(self, is_synced: bool = False, is_running: bool = True) -> None:
+        """Write the head. Not synced, it may fail: then it is only behind."""
+        content = self._content
+        head = Head(self._epoch, content.snapshot.generation, content.number, content.mac, is_running)
+        data = proof.encode_head(head, self._keys)
+        if is_synced:
+            os.pwrite(self._head_fd, data, 0)
+            point("database.head")
+            os.fsync(self._head_fd)
+        else:
+            with self._afterwards():
+                os.pwrite(self._head_fd, data, 0)
+
+    # ---- a new file ---------------------------------------------------------------------------------------------------
+
+    def _renew(self) -> None:
+        """Move to a file of the next epoch, in a new folder if need be, and forget the one that failed."""
+        files.private_directory(os.path.dirname(self._folder))
+        files.private_directory(self._folder)
+        head_fd = lock(self._folder, create=True) if self._is_head_gone() else self._head_fd
+        if head_fd != self._head_fd:
+            os.close(self._head_fd)
+            self._head_fd = head_fd
+        self._move(self._epoch + 1)
+        self._note(is_synced=True)
+        self._clear(self._path(self._epoch))
+        self._is_failed = False
+
+    def _is_head_gone(self) -> bool:
+        try:
+            found, held = os.stat(self._file(HEAD_NAME)), os.fstat(self._head_fd)
+        except FileNotFoundError:
+            return True
+        return (found.st_ino, found.st_dev) != (held.st_ino, held.st_dev)
+
+    def _move(self, epoch: int) -> None:
+        """Write all that is kept into a new database; the old one stays as it is until the head names the new one."""
+        path, content = self._path(epoch), self._content
+        for name in (path, f"{path}-wal"):
+            files.discard(name)
+        os.close(files.open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+        point("database.created")
+        connection = connect(path)
+        try:
+            number = content.snapshot.number
+            connection.execute("BEGIN")
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            connection.execute("INSERT INTO snapshot VALUES (?, ?)", (content.snapshot.generation, content.text))
+            rows = [(number + at, body, mac) for at, (body, mac) in enumerate(content.records, 1)]
+            connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows)
+            connection.execute("COMMIT")
+            point("database.filled")
+            files.sync_directory(self._folder)
+        except BaseException:
+            connection.close()
+            raise
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._epoch = connection, epoch
+
+    def _clear(self, kept: str) -> None:
+        """Remove databases of other epochs than that at ``kept``."""
+        for name in os.listdir(self._folder):
+            path = self._file(name)
+            if name.endswith((".db", ".db-wal", files.TEMPORARY)) and path not in (kept, f"{kept}-wal"):
+                os.unlink(path)
+
+    def _path(self, epoch: int) -> str:
+        return self._file(f"{epoch}.db")
+
+    def _file(self, name: str) -> str:
+        return f"{self._folder}/{name}"
+
+
+# ---- what needs no Database -------------------------------------------------------------------------------------------
+
+
+def lock(folder: str, create: bool = False) -> int:
+    """The head of ``folder``, locked: the lock ends with the descriptor or with the process that has it (fcntl(2)).
+
+    :raises Locked: another process has it.
+    :raises OSError, FileTrouble: it cannot be had.
+    """
+    fd = files.open_private(f"{folder}/{HEAD_NAME}", os.O_RDWR | (os.O_CREAT if create else 0))
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise Locked("running", "another process has this session") from None
+        raise
+    return fd
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """A writer of the database at ``path``, the only one of its process."""
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=16)
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def read(path: str, id: str, keys: Keys) -> Content:
+    """What the database at ``path`` proves to hold. Not a byte of it is changed; its folder must be locked.
+
+    :raises RequestError: as :func:`proof.prove`; ``file_too_large``; ``not_found``.
+    :raises OSError: it cannot be read.
+    """
+    for name in (path, f"{path}-wal"):
+        try:
+            fd = files.open_private(name, os.O_RDONLY)
+        except FileNotFoundError:
+            if name == path:
+                raise Untrue("database: missing") from None
+            continue
+        try:
+            if (size := os.fstat(fd).st_size) > MAX_FILE_BYTES:
+                raise FileTrouble("file_too_large", f"{size} bytes, at most {MAX_FILE_BYTES}")
+        finally:
+            os.close(fd)
+    # unix-none: SQLite's own locks want a descriptor to write with; the lock of the head keeps everybody else out.
+    connection = sqlite3.connect(f"file:{_quoted(path)}?mode=ro&vfs=unix-none", uri=True, isolation_level=None)
+    try:
+        for pragma in ("locking_mode=EXCLUSIVE", "trusted_schema=OFF", "cell_size_check=ON", "temp_store=MEMORY"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        if connection.execute("SELECT sql FROM sqlite_master ORDER BY rowid").fetchall() != [(text,) for text in _SCHEMA]:
+            raise Untrue("database: schema")
+        texts = connection.execute("SELECT generation, text FROM snapshot").fetchall()
+        records = connection.execute("SELECT number, body, mac FROM records ORDER BY number").fetchall()
+    except (sqlite3.DatabaseError, sqlite3.DataError, OverflowError) as error:
+        if _number_of(error) is None:
+            raise Untrue("database: malformed") from None
+        raise
+    finally:
+        connection.close()
+    if not all(isinstance(value, bytes) for row in (*texts, *records) for value in row[1:]):
+        raise Untrue("database: types")
+    return proof.prove(id, keys, texts, records)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Failures of the system and of SQLite leave as :class:`FileTrouble`."""
+    try:
+        yield
+    except OSError as error:
+        raise FileTrouble.of(error) from None
+    except sqlite3.Error as error:
+        number = _number_of(error)
+        raise FileTrouble.of(OSError(errno.EIO if number is None else number, "")) from None
+
+
+_NUMBERS = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO, sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_CANTOPEN: errno.EMFILE, sqlite3.SQLITE_NOMEM: errno.ENOMEM, sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_BUSY: errno.EIO, sqlite3.SQLITE_INTERRUPT: errno.EIO,
+}  # fmt: skip
+"""SQLite keeps errno to itself; what it could not open we have just opened, but for descriptors."""
+
+
+def _number_of(error: Exception) -> int | None:
+    """The errno behind an error of SQLite; None: the database itself is at fault."""
+    return _NUMBERS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+
+
+def _quoted(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
