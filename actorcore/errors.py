@@ -56,6 +56,7 @@ MEANINGS = {
     "resource_exhausted": "the machine or a limit leaves nothing for this: descriptors, processes, memory, sessions",
     "restarting": "it is being restarted",
     "running": "it runs",
+    "secret_unusable": "the machine's secret is missing or damaged: nothing is saved or read with another",
     "session_gave_up": "it was restarted too often",
     "session_limit_reached": "there are as many sessions as there may be; the detail says how many",
     "shutting_down": "the daemon ends; nothing is started any more",

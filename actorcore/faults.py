@@ -31,7 +31,39 @@ POINTS = {
     "guardian.adopt": "the guardian is about to open a pidfd",
     "guardian.adopted": "the guardian has the pidfd, the node has not",
 }
-"""Every point and what is so at it."""
+"""Every point of the daemon and what is so at it."""
+FILE_POINTS = {
+    "database.opened": "a session has its database for itself",
+    "database.append": "records are about to be written",
+    "database.inserted": "they are in SQLite's cache",
+    "database.appended": "they are durable, the head does not say so",
+    "database.noted": "the head says so, nobody was told",
+    "database.checkpoint": "a snapshot is about to be written",
+    "database.replaced": "it is in SQLite's cache, in the place of all before",
+    "database.checkpointed": "it is durable, the head does not say so",
+    "database.folded": "the log has been folded into the database",
+    "database.created": "the file of a new epoch is there, and empty",
+    "database.filled": "everything is in it, and the old one still counts",
+    "database.head": "the head is written, not synced",
+    "database.closing": "all is said, the session still counts as running",
+    "database.closed": "it does not any more",
+    "secret.opened": "a key ring is about to be written to a file without a name that counts",
+    "secret.written": "it is written, not synced",
+    "secret.synced": "it is synced, and does not count yet",
+    "secret.renamed": "it counts, until the power fails",
+    "secret.durable": "it counts",
+    "index.opened": "the list of saves is about to be written to a file without a name that counts",
+    "index.written": "it is written, not synced",
+    "index.synced": "it is synced, and does not count yet",
+    "index.renamed": "it counts, until the power fails",
+    "index.durable": "it counts",
+    "export.opened": "a snapshot is about to be written to a file without a name that counts",
+    "export.written": "it is written, not synced",
+    "export.synced": "it is synced, and does not count yet",
+    "export.renamed": "it counts, until the power fails",
+    "export.durable": "it counts",
+}
+"""The same where files are written: by sessions, and by who keeps them (supervisors.persistence)."""
 
 hook: Callable[[str], None] | None = None
 plan = ""
@@ -53,7 +85,7 @@ def parse(text: str) -> list[tuple[str, int, str]]:
     for line in text.split():
         name, _, rest = line.partition(":")
         nth, _, action = rest.partition(":")
-        if name not in POINTS or not nth.isdecimal() or action not in ACTIONS:
+        if (name not in POINTS and name not in FILE_POINTS) or not nth.isdecimal() or action not in ACTIONS:
             raise ValueError(f"not point:nth:action: {line[:80]!r}")
         found.append((name, int(nth), action))
     return found

@@ -10,8 +10,6 @@ C6): with the next write everything moves to a new file of the next epoch, and t
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -24,23 +22,11 @@ from actorcore.exit_reason import Term
 from actorcore.faults import point
 from actorcore.runtime.clock import wall_s
 from supervisors.persistence import files, proof, snapshot as snapshots
+from supervisors.persistence.database_files import HEAD_NAME, SCHEMA, connect, lock, read, told
 from supervisors.persistence.files import FileTrouble
 from supervisors.persistence.proof import HEAD_BYTES, Content, Head, Untrue
 from supervisors.persistence.signing import Keys, chain
 from supervisors.persistence.snapshot import Snapshot
-
-HEAD_NAME = "head"
-MAX_FILE_BYTES = 64 << 20
-"""Of a database or its log that is read: a session checkpoints long before."""
-_SCHEMA = (
-    "CREATE TABLE snapshot (generation INTEGER PRIMARY KEY, text BLOB NOT NULL)",
-    "CREATE TABLE records (number INTEGER PRIMARY KEY, body BLOB NOT NULL, mac BLOB NOT NULL)",
-)
-_PRAGMAS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", "trusted_schema=OFF")
-
-
-class Locked(RequestError):
-    """``running``: another process has this session."""
 
 
 class Database:
@@ -95,13 +81,37 @@ class Database:
                 found = None
             if found is not None and (found.snapshot.generation, found.number) != (1, 0):
                 raise Untrue("head: missing")
-        if known_generation > 1:
+        if known_generation:
             raise Untrue("head: missing")
-        first = Snapshot(self._id, 1, 0, wall_s(), {}, b"")
-        text = snapshots.encode(first, self._keys)
-        self._content = proof.prove(self._id, self._keys, [(1, text)], [])
+        self._found(Snapshot(self._id, 1, 0, wall_s(), {}, b"", []))
+
+    def _found(self, first: Snapshot) -> None:
+        """Make the first file, with ``first`` and the records after it."""
+        text = snapshots.encode(msgspec.structs.replace(first, records=[]), self._keys)
+        content = proof.prove(self._id, self._keys, [(first.generation, text)], [])
+        key, mac = self._keys.by_number[content.key], content.mac
+        for number, body in enumerate(first.records, first.number + 1):
+            mac = chain(key, mac, number, body)
+            content.records.append((body, mac))
+        self._content = msgspec.structs.replace(content, number=first.number + len(first.records), mac=mac)
         self._clear("")
         self._move(1)
+
+    def install(self, first: Snapshot) -> None:
+        """Make the session from a snapshot that came from elsewhere; it is not running.
+
+        :raises RequestError: ``already_exists``; :class:`Locked`; :class:`FileTrouble`.
+        """
+        with told():
+            files.private_directory(self._folder)
+            self._head_fd = lock(self._folder, create=True)
+            try:
+                if proof.decode_head(files.read_all(self._head_fd, HEAD_BYTES), self._keys) is not None:
+                    raise RequestError("already_exists", "a saved session has this id")
+                self._found(first)
+                self._note(is_synced=True, is_running=False)
+            finally:
+                self._drop()
 
     def _proved(self, head: Head, known_generation: int) -> Content:
         content = read(self._path(head.epoch), self._id, self._keys)
@@ -165,7 +175,7 @@ class Database:
             what was kept before is still kept.
         """
         before, keys = self._content, self._keys_of()
-        now = Snapshot(self._id, before.snapshot.generation + 1, before.number, wall_s(), session, state)
+        now = Snapshot(self._id, before.snapshot.generation + 1, before.number, wall_s(), session, state, [])
         text = snapshots.encode(now, keys)
         after = proof.prove(self._id, keys, [(now.generation, text)], [])
         with self._writing() as connection:
@@ -181,8 +191,8 @@ class Database:
         self._note()
         with self._afterwards():
             assert self._connection is not None
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        point("database.truncated")
+            self._connection.execute("PRAGMA wal_checkpoint").fetchall()
+        point("database.folded")
         return now
 
     @contextmanager
@@ -275,7 +285,7 @@ class Database:
         try:
             number = content.snapshot.number
             connection.execute("BEGIN")
-            for statement in _SCHEMA:
+            for statement in SCHEMA:
                 connection.execute(statement)
             connection.execute("INSERT INTO snapshot VALUES (?, ?)", (content.snapshot.generation, content.text))
             rows = [(number + at, body, mac) for at, (body, mac) in enumerate(content.records, 1)]
@@ -302,102 +312,3 @@ class Database:
 
     def _file(self, name: str) -> str:
         return f"{self._folder}/{name}"
-
-
-# ---- what needs no Database -------------------------------------------------------------------------------------------
-
-
-def lock(folder: str, create: bool = False) -> int:
-    """The head of ``folder``, locked: the lock ends with the descriptor or with the process that has it (fcntl(2)).
-
-    :raises Locked: another process has it.
-    :raises OSError, FileTrouble: it cannot be had.
-    """
-    fd = files.open_private(f"{folder}/{HEAD_NAME}", os.O_RDWR | (os.O_CREAT if create else 0))
-    try:
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            raise Locked("running", "another process has this session") from None
-        raise
-    return fd
-
-
-def connect(path: str) -> sqlite3.Connection:
-    """A writer of the database at ``path``, the only one of its process."""
-    connection = sqlite3.connect(path, isolation_level=None, cached_statements=16)
-    try:
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def read(path: str, id: str, keys: Keys) -> Content:
-    """What the database at ``path`` proves to hold. Not a byte of it is changed; its folder must be locked.
-
-    :raises RequestError: as :func:`proof.prove`; ``file_too_large``; ``not_found``.
-    :raises OSError: it cannot be read.
-    """
-    for name in (path, f"{path}-wal"):
-        try:
-            fd = files.open_private(name, os.O_RDONLY)
-        except FileNotFoundError:
-            if name == path:
-                raise Untrue("database: missing") from None
-            continue
-        try:
-            if (size := os.fstat(fd).st_size) > MAX_FILE_BYTES:
-                raise FileTrouble("file_too_large", f"{size} bytes, at most {MAX_FILE_BYTES}")
-        finally:
-            os.close(fd)
-    # unix-none: SQLite's own locks want a descriptor to write with; the lock of the head keeps everybody else out.
-    connection = sqlite3.connect(f"file:{_quoted(path)}?mode=ro&vfs=unix-none", uri=True, isolation_level=None)
-    try:
-        for pragma in ("locking_mode=EXCLUSIVE", "trusted_schema=OFF", "cell_size_check=ON", "temp_store=MEMORY"):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        if connection.execute("SELECT sql FROM sqlite_master ORDER BY rowid").fetchall() != [(text,) for text in _SCHEMA]:
-            raise Untrue("database: schema")
-        texts = connection.execute("SELECT generation, text FROM snapshot").fetchall()
-        records = connection.execute("SELECT number, body, mac FROM records ORDER BY number").fetchall()
-    except (sqlite3.DatabaseError, sqlite3.DataError, OverflowError) as error:
-        if _number_of(error) is None:
-            raise Untrue("database: malformed") from None
-        raise
-    finally:
-        connection.close()
-    if not all(isinstance(value, bytes) for row in (*texts, *records) for value in row[1:]):
-        raise Untrue("database: types")
-    return proof.prove(id, keys, texts, records)
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Failures of the system and of SQLite leave as :class:`FileTrouble`."""
-    try:
-        yield
-    except OSError as error:
-        raise FileTrouble.of(error) from None
-    except sqlite3.Error as error:
-        number = _number_of(error)
-        raise FileTrouble.of(OSError(errno.EIO if number is None else number, "")) from None
-
-
-_NUMBERS = {
-    sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO, sqlite3.SQLITE_READONLY: errno.EROFS,
-    sqlite3.SQLITE_CANTOPEN: errno.EMFILE, sqlite3.SQLITE_NOMEM: errno.ENOMEM, sqlite3.SQLITE_PERM: errno.EACCES,
-    sqlite3.SQLITE_BUSY: errno.EIO, sqlite3.SQLITE_INTERRUPT: errno.EIO,
-}  # fmt: skip
-"""SQLite keeps errno to itself; what it could not open we have just opened, but for descriptors."""
-
-
-def _number_of(error: Exception) -> int | None:
-    """The errno behind an error of SQLite; None: the database itself is at fault."""
-    return _NUMBERS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
-
-
-def _quoted(path: str) -> str:
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

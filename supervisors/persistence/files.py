@@ -164,8 +164,8 @@ def sweep(directory: str) -> int:
     """Remove what writers that died have left half written in ``directory``, if it is ours; how many; raises OSError."""
     swept = 0
     for entry in list(os.scandir(directory)):
-        if entry.name.endswith(TEMPORARY) and entry.is_file(follow_symlinks=False):
-            if entry.stat(follow_symlinks=False).st_uid == os.geteuid():
-                os.unlink(entry.path)
-                swept += 1
+        is_file = entry.name.endswith(TEMPORARY) and entry.is_file(follow_symlinks=False)
+        if is_file and entry.stat(follow_symlinks=False).st_uid == os.geteuid():
+            os.unlink(entry.path)
+            swept += 1
     return swept

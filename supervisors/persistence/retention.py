@@ -40,13 +40,11 @@ class Cleanup(msgspec.Struct, frozen=True):
     errors: dict[str, str] = {}
 
 
-def admit(id: str, saved: Sequence[SavedSession], count: int, live: Collection[str], limits: Limits) -> Admission:
-    """Whether session ``id`` may be saved, where ``count`` are there already, the unreadable ones included.
+def admit(saved: Sequence[SavedSession], count: int, live: Collection[str], limits: Limits) -> Admission:
+    """Whether a new session may be saved, where ``count`` are there already, the unreadable ones included.
 
     :raises RequestError: ``session_limit_reached``.
     """
-    if any(other.id == id for other in saved):
-        return Admission(is_warning=_is_near(count, limits))
     if count < limits.max_saved:
         return Admission(is_warning=_is_near(count + 1, limits))
     idle = [other for other in saved if other.id not in live]

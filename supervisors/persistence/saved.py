@@ -24,17 +24,19 @@ class SavedSession(msgspec.Struct, frozen=True):
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """``sessions`` newest first; ``bad``: how many more there are that cannot be read or believed."""
+    """``sessions`` newest first; ``bad``: those that cannot be read or believed, each with the code that says why."""
 
     sessions: list[SavedSession]
-    bad: int = 0
+    bad: dict[str, str] = {}
 
 
-def line_of(session: dict[str, Term], generation: int, saved_at: float, is_running: bool, size_bytes: int) -> SavedSession:
-    """The line of the session whose own record is ``session``."""
-    created_at = session.get("created_at")
+def line_of(
+    id: str, session: dict[str, Term], generation: int, saved_at: float, is_running: bool, size_bytes: int = 0
+) -> SavedSession:
+    """The line of session ``id``, whose own record is ``session``; a field that is not as it should be is empty."""
+    project, created_at = session.get("project"), session.get("created_at")
     return SavedSession(
-        str(session.get("id", "")), str(session.get("name", "")), str(session.get("project_path", "")), generation, saved_at,
+        id, str(session.get("name", "")), str(project.get("path", "")) if isinstance(project, dict) else "", generation, saved_at,
         float(created_at) if isinstance(created_at, int | float) else saved_at, is_running, size_bytes,
     )  # fmt: skip
 

@@ -102,6 +102,11 @@ def sign_head(key: bytes, fields: bytes) -> bytes:
     return _mac(key, b"head", fields)
 
 
+def sign_index(secret: bytes, data: bytes) -> bytes:
+    """Of the store's list of what was saved."""
+    return _mac(secret, b"index", data)
+
+
 def is_same(one: bytes, other: bytes) -> bool:
     """Whether two signatures are equal, in a time that does not tell where they differ."""
     return compare_digest(one, other)

@@ -35,7 +35,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     """``generation`` rises by one per snapshot of a session; ``number`` is that of the last record that it stands for.
 
     ``session`` is the session's own record as a map, ``content`` the state of its server (opaque here), ``saved_at`` is in
-    seconds since 1970 UTC.
+    seconds since 1970 UTC. ``records`` have been made since, where the snapshot goes somewhere without its database.
     """
 
     id: str
@@ -44,6 +44,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     saved_at: float
     session: dict[str, Term]
     content: bytes
+    records: list[bytes]
 
 
 class InvalidSnapshot(RequestError):

@@ -1,0 +1,129 @@
+"""The files of a session's database: their lock, their one writer, and how they are read without being changed."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from actorcore.errors import RequestError
+from supervisors.persistence import files, proof
+from supervisors.persistence.files import FileTrouble
+from supervisors.persistence.proof import Content, Untrue
+from supervisors.persistence.signing import Keys
+
+HEAD_NAME = "head"
+MAX_FILE_BYTES = 64 << 20
+"""Of a database or its log that is read: a session checkpoints long before."""
+SCHEMA = (
+    "CREATE TABLE snapshot (generation INTEGER PRIMARY KEY, text BLOB NOT NULL)",
+    "CREATE TABLE records (number INTEGER PRIMARY KEY, body BLOB NOT NULL, mac BLOB NOT NULL)",
+)
+_PRAGMAS = (
+    "locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=256", "temp_store=MEMORY",
+    "trusted_schema=OFF",
+)  # fmt: skip
+"""A short log is soon written over in place, and a sync of a file that does not grow costs a third."""
+
+
+class Locked(RequestError):
+    """``running``: another process has this session."""
+
+
+def lock(folder: str, create: bool = False) -> int:
+    """The head of ``folder``, locked: the lock ends with the descriptor or with the process that has it (fcntl(2)).
+
+    :raises Locked: another process has it.
+    :raises OSError, FileTrouble: it cannot be had.
+    """
+    fd = files.open_private(f"{folder}/{HEAD_NAME}", os.O_RDWR | (os.O_CREAT if create else 0))
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise Locked("running", "another process has this session") from None
+        raise
+    return fd
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """A writer of the database at ``path``, the only one of its process."""
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=16)
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def read(path: str, id: str, keys: Keys) -> Content:
+    """What the database at ``path`` proves to hold. Not a byte of it is changed; its folder must be locked.
+
+    :raises RequestError: as :func:`proof.prove`; ``file_too_large``; ``not_found``.
+    :raises OSError: it cannot be read.
+    """
+    for name in (path, f"{path}-wal"):
+        try:
+            fd = files.open_private(name, os.O_RDONLY)
+        except FileNotFoundError:
+            if name == path:
+                raise Untrue("database: missing") from None
+            continue
+        try:
+            if (size := os.fstat(fd).st_size) > MAX_FILE_BYTES:
+                raise FileTrouble("file_too_large", f"{size} bytes, at most {MAX_FILE_BYTES}")
+        finally:
+            os.close(fd)
+    # unix-none: SQLite's own locks want a descriptor to write with; the lock of the head keeps everybody else out.
+    connection = sqlite3.connect(f"file:{_quoted(path)}?mode=ro&vfs=unix-none", uri=True, isolation_level=None)
+    try:
+        for pragma in ("locking_mode=EXCLUSIVE", "trusted_schema=OFF", "cell_size_check=ON", "temp_store=MEMORY"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        if connection.execute("SELECT sql FROM sqlite_master ORDER BY rowid").fetchall() != [(text,) for text in SCHEMA]:
+            raise Untrue("database: schema")
+        texts = connection.execute("SELECT generation, text FROM snapshot").fetchall()
+        records = connection.execute("SELECT number, body, mac FROM records ORDER BY number").fetchall()
+    except (sqlite3.DatabaseError, sqlite3.DataError, OverflowError) as error:
+        if _number_of(error) is None:
+            raise Untrue("database: malformed") from None
+        raise
+    finally:
+        connection.close()
+    if not all(isinstance(value, bytes) for row in (*texts, *records) for value in row[1:]):
+        raise Untrue("database: types")
+    return proof.prove(id, keys, texts, records)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Failures of the system and of SQLite leave as :class:`FileTrouble`."""
+    try:
+        yield
+    except OSError as error:
+        raise FileTrouble.of(error) from None
+    except sqlite3.Error as error:
+        number = _number_of(error)
+        raise FileTrouble.of(OSError(errno.EIO if number is None else number, "")) from None
+
+
+_NUMBERS = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO, sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_CANTOPEN: errno.EMFILE, sqlite3.SQLITE_NOMEM: errno.ENOMEM, sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_BUSY: errno.EIO, sqlite3.SQLITE_INTERRUPT: errno.EIO,
+}  # fmt: skip
+"""SQLite keeps errno to itself; what it could not open we have just opened, but for descriptors."""
+
+
+def _number_of(error: Exception) -> int | None:
+    """The errno behind an error of SQLite; None: the database itself is at fault."""
+    return _NUMBERS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+
+
+def _quoted(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -1,0 +1,80 @@
+"""The durable journal: the Journal of a session (:mod:`supervisors.session.journal`) in its database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from actorcore.errors import RequestError
+from actorcore.exit_reason import Term
+from actorcore.frames import DECODE_ERRORS
+from supervisors.persistence.database import Database
+from supervisors.persistence.proof import Content, Untrue
+from supervisors.session.journal import JournalError, Kept
+from supervisors.session.records import Record, SessionChanged, decode_record, encode_record
+
+
+class DurableJournal:
+    """``known_generation`` is that of the newest save that the store knows of; ``on_saved`` is told of each later one."""
+
+    def __init__(
+        self, database: Database, known_generation: int = 0,
+        on_saved: Callable[[int, dict[str, Term]], None] = lambda generation, session: None,
+    ) -> None:  # fmt: skip
+        self._database = database
+        self._known_generation = known_generation
+        self._on_saved = on_saved
+        self._session: dict[str, Term] = {}
+
+    def load(self) -> Kept:
+        """As :class:`supervisors.session.journal.Journal`: the session is this process's until it closes or ends."""
+        content = self._database.open(self._known_generation)
+        try:
+            records = records_of(content)
+        except BaseException:
+            self._database.close()
+            raise
+        self._session = session_of(content, records)
+        self._on_saved(content.snapshot.generation, self._session)
+        return Kept(content.snapshot.content or None, records)
+
+    def append(self, records: Sequence[Record]) -> None:
+        with _journal_errors():
+            self._database.append([encode_record(record) for record in records])
+        for record in records:
+            if isinstance(record, SessionChanged):
+                self._session = record.session
+
+    def checkpoint(self, state: bytes) -> None:
+        with _journal_errors():
+            snapshot = self._database.checkpoint(self._session, state)
+        self._on_saved(snapshot.generation, self._session)
+
+    def close(self) -> None:
+        with _journal_errors():
+            self._database.close()
+
+
+def records_of(content: Content) -> list[Record]:
+    """The records after the snapshot.
+
+    :raises Untrue: what was signed is none; only other code than this can have done that.
+    """
+    try:
+        return [decode_record(body) for body, _ in content.records]
+    except DECODE_ERRORS:
+        raise Untrue("records: of another version") from None
+
+
+def session_of(content: Content, records: Sequence[Record]) -> dict[str, Term]:
+    """The session's own record as it was last."""
+    changed = [record.session for record in records if isinstance(record, SessionChanged)]
+    return changed[-1] if changed else content.snapshot.session
+
+
+@contextmanager
+def _journal_errors() -> Iterator[None]:
+    try:
+        yield
+    except RequestError as error:
+        raise JournalError(error.code, error.detail) from None

@@ -1,0 +1,309 @@
+"""The vault: all saved sessions of a state directory, for the one process that holds the machine's secret.
+
+::
+
+    <state>/keys         the secrets                       0600
+            index        what is known of the newest saves 0600
+            sessions/    one folder per session            0700
+
+A session that lives is known by the lock of its head: its database is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from actorcore.errors import RequestError
+from actorcore.exit_reason import Term
+from actorcore.runtime.clock import wall_s
+from supervisors.persistence import database_files, files, proof, retention, secrets, snapshot as snapshots
+from supervisors.persistence.database import Database
+from supervisors.persistence.database_files import HEAD_NAME, Locked, told
+from supervisors.persistence.files import FileTrouble
+from supervisors.persistence.index import Index
+from supervisors.persistence.journal import records_of, session_of
+from supervisors.persistence.proof import HEAD_BYTES, Content, Head
+from supervisors.persistence.retention import Cleanup, Limits
+from supervisors.persistence.saved import Saved, SavedSession, line_of, newest_first
+from supervisors.persistence.signing import Keys, Ring
+from supervisors.persistence.snapshot import SESSION_ID, Snapshot
+from supervisors.persistence.store_words import Grant
+
+SESSIONS_NAME = "sessions"
+DEFAULT_LIMITS = Limits()
+UNBORN_S = 300.0
+"""So long a new session may take from its grant to its first save; then its folder is taken for that of a failed start."""
+DELETED = ".deleted"
+"""Ends the name of a folder that is being removed: it is no session any more."""
+
+
+class Vault:
+    """Of the state directory ``state``. Errors are RequestErrors with a code; no detail names a path or an id."""
+
+    def __init__(self, state: str, limits: Limits = DEFAULT_LIMITS, chance: Callable[[int], bytes] = os.urandom) -> None:
+        self._state = state
+        self._sessions = f"{state}/{SESSIONS_NAME}"
+        self._limits = limits
+        self._chance = chance
+        self._ring: Ring | None = None
+        self._index = Index(state)
+
+    def prepare(self) -> None:
+        """Make the directories and remove what those before have left half done; what cannot be is told when it is needed."""
+        with told():
+            files.private_directory(self._state)
+            files.private_directory(self._sessions)
+            files.sweep(self._state)
+            for entry in list(os.scandir(self._sessions)):
+                if entry.name.endswith(DELETED):
+                    shutil.rmtree(entry.path)
+
+    def ring(self) -> Ring:
+        """The machine's secrets, read once.
+
+        :raises RequestError: ``secret_unusable``, tried again with the next call.
+        """
+        if self._ring is None:
+            files.private_directory(self._state)
+            self._ring = secrets.ring_of(self._state, lambda: bool(self._ids()), self._chance)
+            self._index.load(self._ring)
+        return self._ring
+
+    def rotate(self) -> int:
+        """Sign with a new secret from now on; its number."""
+        self.ring()
+        self._ring = secrets.rotate(self._state, self._chance)
+        return max(self._ring.secrets)
+
+    # ---- for the sessions themselves --------------------------------------------------------------------------------
+
+    def grant(self, id: str) -> Grant:
+        """What the process of session ``id`` needs to keep it.
+
+        :raises RequestError: ``session_limit_reached``, ``secret_unusable``, …
+        """
+        snapshots.check_id(id)
+        keys = self.ring().keys_of(id)
+        is_warning = False
+        if not os.path.exists(self._folder(id)):
+            is_warning = self._admit()
+            files.private_directory(self._sessions)
+            files.private_directory(self._folder(id))  # from now on it counts
+        known = self._index.lines.get(id)
+        return Grant(self._folder(id), dict(keys.by_number), known.generation if known else 0, is_warning)
+
+    def _admit(self) -> bool:
+        """Whether there is little room for a new one; makes room if it may."""
+        count = len(self._ids())
+        if count >= self._limits.max_saved:
+            count -= self._forget_unborn()
+        is_full = count >= self._limits.max_saved
+        saved = self.survey().sessions if is_full and self._limits.auto_clean else []
+        live = [line.id for line in saved if line.is_running and self._is_live(line.id)]
+        admission = retention.admit(saved, count, live, self._limits)
+        if admission.evicted:
+            self.delete(admission.evicted)
+        return admission.is_warning
+
+    def _forget_unborn(self) -> int:
+        """Remove the folders of starts that have failed; how many. What was saved in them is nothing."""
+        forgotten = 0
+        for id in self._ids():
+            folder = self._folder(id)
+            with told():
+                if set(os.listdir(folder)) <= {HEAD_NAME} and os.lstat(folder).st_mtime < wall_s() - UNBORN_S:
+                    head = os.path.getsize(f"{folder}/{HEAD_NAME}") if os.path.exists(f"{folder}/{HEAD_NAME}") else 0
+                    forgotten += not head and not self._is_live(id) and self.delete(id)
+        return forgotten
+
+    def note(self, id: str, generation: int, session: dict[str, Term]) -> None:
+        """Snapshot ``generation`` of session ``id`` is durable: no older one is believed any more."""
+        known = self._index.lines.get(id)
+        if known is None or generation >= known.generation:
+            self._index.lines[id] = line_of(id, session, generation, wall_s(), True)
+            self._write_index()
+
+    # ---- looking ----------------------------------------------------------------------------------------------------
+
+    def survey(self) -> Saved:
+        """All that is saved, newest first."""
+        ring = self.ring()
+        sessions, bad = [], {}
+        for id in self._ids():
+            try:
+                line = self._line(id, ring.keys_of(id))
+            except RequestError as error:
+                bad[id] = error.code
+            else:
+                sessions += [line] if line is not None else []
+        return Saved(newest_first(sessions), bad)
+
+    def live(self) -> list[str]:
+        """The ids of those that a process has."""
+        return [id for id in self._ids() if self._is_live(id)]
+
+    def get(self, id: str) -> tuple[dict[str, Term], Content]:
+        """The record of session ``id`` and all that is kept of it.
+
+        :raises RequestError: ``not_found``, ``running``, and whatever keeps it from being believed.
+        """
+        with self._locked(id) as (head, keys):
+            content = self._proved(id, head, keys)
+            return session_of(content, records_of(content)), content
+
+    def export(self, id: str) -> bytes:
+        """Its signed text."""
+        session, content = self.get(id)
+        bodies = [body for body, _ in content.records]
+        now = content.snapshot
+        whole = Snapshot(id, now.generation, now.number, now.saved_at, session, now.content, bodies)
+        return snapshots.encode(whole, self.ring().keys_of(id))
+
+    # ---- changing ---------------------------------------------------------------------------------------------------
+
+    def import_(self, data: bytes, unsigned: bool = False) -> str:
+        """Save what a signed text says; its id.
+
+        :raises RequestError: as :func:`snapshots.decode`; ``already_exists``; ``session_limit_reached``.
+        """
+        id = snapshots.id_of(data)
+        keys = self.ring().keys_of(id)
+        snapshot = snapshots.decode_unsigned(data) if unsigned else snapshots.decode(data, id, keys)
+        if os.path.exists(self._folder(id)):
+            raise RequestError("already_exists", "a saved session has this id")
+        self._admit()
+        Database(self._folder(id), id, lambda: keys).install(snapshot)
+        self._index.lines[id] = line_of(id, snapshot.session, snapshot.generation, snapshot.saved_at, False)
+        self._write_index()
+        return id
+
+    def delete(self, id: str) -> bool:
+        """Whether it was there.
+
+        :raises RequestError: ``running``, ``invalid_id``, or why it cannot be removed.
+        """
+        folder = self._folder(snapshots.check_id(id))
+        with told():
+            try:
+                handle = database_files.lock(folder, create=True)
+            except FileNotFoundError:
+                return False
+            try:
+                shutil.rmtree(f"{folder}{DELETED}", ignore_errors=True)
+                # In one step: at no moment there is half a session.
+                os.rename(folder, f"{folder}{DELETED}")
+                files.sync_directory(self._sessions)
+            finally:
+                os.close(handle)
+            shutil.rmtree(f"{folder}{DELETED}")
+        if self._index.lines.pop(id, None) is not None:
+            self._write_index()
+        return True
+
+    def clear(self) -> Cleanup:
+        """Delete all that do not live, whatever is in them."""
+        ids = self._ids()
+        return self._delete_all(ids, len(ids), {})
+
+    def clean_up(self, days: object, now: float) -> Cleanup:
+        """Delete those saved more than ``days`` before ``now`` (wall clock, seconds) that do not live."""
+        saved = self.survey()
+        live = [line.id for line in saved.sessions if line.is_running and self._is_live(line.id)]
+        old = retention.outdated(saved.sessions, days, live, now)
+        return self._delete_all(old, len(saved.sessions), saved.bad)
+
+    def _delete_all(self, ids: list[str], total: int, bad: dict[str, str]) -> Cleanup:
+        deleted, errors, live = 0, dict(bad), 0
+        for id in ids:
+            try:
+                deleted += self.delete(id)
+            except Locked:
+                live += 1
+            except RequestError as error:
+                errors[id] = error.code
+        return Cleanup(deleted, total - len(ids) + live, len(errors), errors)
+
+    # ---- one session ------------------------------------------------------------------------------------------------
+
+    def _ids(self) -> list[str]:
+        """Whoever has a folder.
+
+        :raises FileTrouble: the directory cannot be read.
+        """
+        with told():
+            try:
+                return sorted(name for name in os.listdir(self._sessions) if SESSION_ID.fullmatch(name))
+            except FileNotFoundError:
+                return []
+
+    def _folder(self, id: str) -> str:
+        return f"{self._sessions}/{id}"
+
+    def _is_live(self, id: str) -> bool:
+        try:
+            os.close(database_files.lock(self._folder(id)))
+        except Locked:
+            return True
+        except (OSError, RequestError):
+            return False
+        return False
+
+    @contextmanager
+    def _locked(self, id: str) -> Iterator[tuple[Head, Keys]]:
+        """The head of a session that does not live, which cannot begin to meanwhile."""
+        folder = self._folder(snapshots.check_id(id))
+        keys = self.ring().keys_of(id)
+        with told():
+            try:
+                handle = database_files.lock(folder)
+            except FileNotFoundError:
+                raise RequestError("not_found", "no saved session has this id") from None
+            try:
+                head = proof.decode_head(files.read_all(handle, HEAD_BYTES), keys)
+                if head is None:
+                    raise RequestError("not_found", "no saved session has this id")
+                yield head, keys
+            finally:
+                os.close(handle)
+
+    def _proved(self, id: str, head: Head, keys: Keys) -> Content:
+        content = database_files.read(f"{self._folder(id)}/{head.epoch}.db", id, keys)
+        proof.check_head(head, content)
+        known = self._index.lines.get(id)
+        proof.check_generation(known.generation if known else 0, content)
+        return content
+
+    def _line(self, id: str, keys: Keys) -> SavedSession | None:
+        """Its line; None: it is not saved, or not yet."""
+        try:
+            with self._locked(id) as (head, _):
+                content = self._proved(id, head, keys)
+        except Locked:
+            return self._index.lines.get(id)
+        except RequestError as error:
+            if error.code == "not_found":
+                return None
+            raise
+        session = session_of(content, records_of(content))
+        size = _size_bytes(self._folder(id))
+        return line_of(id, session, content.snapshot.generation, content.snapshot.saved_at, head.is_running, size)
+
+    def _write_index(self) -> None:
+        """A failure is no failure of what is being told: the index is then behind, and written with the next change."""
+        try:
+            self._index.write(self.ring())
+        except (OSError, FileTrouble) as error:
+            self.trouble = FileTrouble.of(error).code if isinstance(error, OSError) else error.code
+        else:
+            self.trouble = ""
+
+    trouble = ""
+    """Why the index could not be written last; empty when it could."""
+
+
+def _size_bytes(folder: str) -> int:
+    return sum(os.lstat(f"{folder}/{name}").st_size for name in os.listdir(folder))
+
