@@ -67,10 +67,16 @@ def open_private(path: str, flags: int) -> int:
     :raises OSError: it cannot be opened.
     :raises FileTrouble: it is something else.
     """
-    fd = os.open(path, flags | _SAFELY, MODE)
     try:
+        fd = os.open(path, flags | _SAFELY | (os.O_EXCL if flags & os.O_CREAT else 0), MODE)
+        is_new = bool(flags & os.O_CREAT)
+    except FileExistsError:
         if flags & os.O_EXCL:
-            os.fchmod(fd, MODE)
+            raise
+        fd, is_new = os.open(path, flags & ~os.O_CREAT | _SAFELY), False
+    try:
+        if is_new:
+            os.fchmod(fd, MODE)  # a umask may have taken more away
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
             raise FileTrouble("path_permission_denied", "not a plain file")
