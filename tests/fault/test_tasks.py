@@ -1,0 +1,244 @@
+"""Tasks on a real daemon: a process each, owned by processes that block and by such with a loop, under real SIGKILL."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from actorcore.errors import RequestError
+from actorcore.pids import Pid
+from actorcore.signals import ProcessSpec
+from actorcore.words import RESIDENT, TaskSpec
+from tests.daemon_fixture import ROOT, WAIT_S, Desk, send_signal
+
+HERE = "tests.fault.task_actors"
+OWNERS = ("Owner", "AsyncOwner")
+
+
+class Stage:
+    """A task supervisor and an owner under it."""
+
+    def __init__(self, desk: Desk, kind: str, **flags: Any) -> None:
+        self.client = desk.client
+        self.desk = desk
+        self.supervisor = self.client.spawn_spec(ProcessSpec("task_supervisor", [flags], template=RESIDENT))
+        spec = ProcessSpec(f"{HERE}:{kind}", [self.supervisor], path=str(ROOT))  # type: ignore[list-item]
+        self.owner = self.client.spawn_spec(spec)
+
+    def do(self, *words: Any) -> Any:
+        return self.client.call(self.owner, list(words), WAIT_S)
+
+    def count(self) -> Any:
+        return self.client.call(self.supervisor, ["count_children"])
+
+    def settled(self) -> Any:
+        """As :meth:`count`, when every task that has told its value is dead."""
+        for serial in [row["serial"] for row in self.client.processes() if row["parent"] == self.supervisor.serial]:
+            self.await_end(serial)  # type: ignore[arg-type]
+        return self.count()
+
+    def pid(self, serial: int) -> Pid:
+        return Pid(self.client.pid.instance, serial)
+
+    def os_pid(self, serial: int) -> int:
+        (os_pid,) = [row["os_pid"] for row in self.client.processes() if row["serial"] == serial]
+        assert isinstance(os_pid, int)
+        return os_pid
+
+    def await_end(self, serial: int) -> Any:
+        return self.client.wait_down(self.client.monitor(self.pid(serial)), WAIT_S).reason
+
+    def mail(self, count: int) -> Any:
+        """What came to the owner, as soon as it is so much."""
+        while len(mail := self.do("mail")) < count:
+            pass
+        return mail
+
+    def close(self) -> None:
+        if self.client.call(self.supervisor, ["count_children"])["active"]:  # type: ignore[call-overload, index]
+            self.client.kill(self.owner)
+        self.client.stop(self.supervisor, timeout_s=WAIT_S)
+        self.client.kill(self.owner)
+
+
+NONE_ACTIVE = {"specs": 0, "active": 0, "supervisors": 0, "workers": 0}
+
+
+@pytest.fixture(params=OWNERS)
+def stage(desk: Desk, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    stage = Stage(desk, request.param)
+    yield stage
+    stage.close()
+
+
+@pytest.mark.parametrize("start", ["square", "slow_square"])
+def test_acceptance_176_a_task_is_awaited_by_its_caller_and_then_none_is_active(stage: Stage, start: str) -> None:
+    assert stage.do("run_linked", f"{HERE}:{start}", 7) == 49
+    assert (stage.settled(), stage.do("mail")) == (NONE_ACTIVE, [])
+
+
+def test_acceptance_176_the_death_of_its_caller_cancels_a_task(stage: Stage) -> None:
+    _, serial = stage.do("async", f"{HERE}:stand_still")
+    ref = stage.client.monitor(stage.pid(serial))
+    send_signal(stage.os_pid(stage.owner.serial), signal.SIGKILL)
+    assert stage.client.wait_down(ref, WAIT_S).reason == "killed"
+    assert stage.count() == NONE_ACTIVE
+
+
+def test_acceptance_176_a_task_of_its_own_goes_on_when_its_caller_dies(stage: Stage) -> None:
+    _, serial = stage.do("async_nolink", f"{HERE}:when_told")
+    stage.client.kill(stage.owner, signal.SIGKILL)
+    stage.await_end(stage.owner.serial)
+    assert stage.count() == {"specs": 1, "active": 1, "supervisors": 0, "workers": 1}
+    ref = stage.client.monitor(stage.pid(serial))
+    stage.client.send(stage.pid(serial), "go on")
+    assert stage.client.wait_down(ref, WAIT_S).reason == "normal"
+
+
+def test_a_linked_task_that_is_killed_takes_its_caller_with_it(stage: Stage) -> None:
+    _, serial = stage.do("async", f"{HERE}:stand_still")
+    ref = stage.client.monitor(stage.owner)
+    send_signal(stage.os_pid(serial), signal.SIGKILL)
+    assert stage.client.wait_down(ref, WAIT_S).reason == "killed"
+
+
+def test_an_unlinked_task_that_is_killed_is_an_error_of_its_await(stage: Stage, tmp_path: Path) -> None:
+    assert stage.do("run", f"{HERE}:as_item_says", ["die"], str(tmp_path / "log")) == {"failed": "killed"}
+    assert stage.do("mail") == []
+
+
+def test_a_value_that_nobody_awaits_is_a_message_and_comes_before_its_down(stage: Stage) -> None:
+    ref, _ = stage.do("async_nolink", f"{HERE}:square", 3)
+    assert stage.mail(2) == [["value", ref, 9], ["down", ref, "normal"]]
+
+
+def test_a_value_that_is_late_is_dropped(stage: Stage) -> None:
+    ref, serial = stage.do("async_nolink", f"{HERE}:when_told")
+    assert stage.do("yield", ref, 0.0) is None
+    assert stage.do("await", ref, 0.0) == "timeout"
+    down = stage.client.monitor(stage.pid(serial))
+    stage.client.send(stage.pid(serial), "late")
+    assert stage.client.wait_down(down, WAIT_S).reason == "normal"
+    assert stage.do("mail") == []
+
+
+def test_an_outcome_is_given_once(stage: Stage) -> None:
+    ref, _ = stage.do("async_nolink", f"{HERE}:when_told")
+    assert stage.do("tell", ref, "it") == [{"ok": "it"}, None]
+
+
+def test_a_task_that_is_shut_down_is_dead_and_leaves_nothing(stage: Stage) -> None:
+    ref, serial = stage.do("async", f"{HERE}:stand_still")
+    assert stage.do("shutdown", ref, "brutal_kill") is None
+    assert (stage.await_end(serial), stage.do("mail")) == ("noproc", [])
+
+
+def test_a_value_that_is_no_plain_data_is_its_task_s_error(stage: Stage) -> None:
+    error = {"type": "NotImplementedError", "text": "object is not plain data"}
+    assert stage.do("run", f"{HERE}:strange") == {"failed": {"error": error}}
+
+
+def test_a_task_that_cannot_be_found_is_not_started(stage: Stage) -> None:
+    ref = stage.client.monitor(stage.owner)
+    with pytest.raises(Exception, match="callee is dead"):
+        stage.do("async", f"{HERE}:nothing")
+    reason: Any = stage.client.wait_down(ref, WAIT_S).reason
+    assert reason["error"]["type"] == "StartFailed"
+    assert stage.count() == NONE_ACTIVE
+
+
+def test_a_task_knows_on_whose_behalf_it_runs(stage: Stage) -> None:
+    *callers, last = stage.do("run_linked", f"{HERE}:whose_inner", stage.supervisor.serial)
+    assert (len(callers), last) == (1, stage.owner.serial)
+
+
+def test_a_value_comes_over_the_death_of_the_node(stage: Stage) -> None:
+    ref, _ = stage.do("async", f"{HERE}:when_told")
+    send_signal(stage.desk.node_os_pid(), signal.SIGKILL)
+    assert stage.do("tell", ref, "still here") == [{"ok": "still here"}, None]
+    assert (stage.settled(), stage.do("mail")) == (NONE_ACTIVE, [])
+
+
+def test_a_task_whose_caller_dies_before_it_may_begin_ends_without_having_begun(desk: Desk, tmp_path: Path) -> None:
+    supervisor = desk.client.spawn_spec(ProcessSpec("task_supervisor", template=RESIDENT))
+    caller = desk.client.spawn("tests.fault.actors:idle")
+    log = tmp_path / "log"
+    task = TaskSpec([caller.serial], is_awaited=True)
+    process = ProcessSpec(f"{HERE}:as_item_says", [["square", 2], str(log)], path=str(ROOT), task=task)
+    child = {"id": "task", "process": msgspec.to_builtins(process), "restart": "temporary"}
+    serial = desk.client.call(supervisor, ["start_child", child])
+    assert isinstance(serial, int)
+    ref = desk.client.monitor(Pid(desk.client.pid.instance, serial))
+    desk.client.kill(caller, signal.SIGKILL)
+    assert desk.client.wait_down(ref, WAIT_S).reason == {"shutdown": "killed"}
+    assert not log.exists()
+    desk.client.stop(supervisor, timeout_s=WAIT_S)
+
+
+def test_a_task_that_nobody_awaits_cannot_be_awaited(desk: Desk) -> None:
+    with pytest.raises(RequestError, match="task: awaited by nobody"):
+        desk.client.spawn_spec(ProcessSpec(f"{HERE}:square", [2], task=TaskSpec(is_awaited=True)))
+
+
+# ---- streams --------------------------------------------------------------------------------------------------------
+
+
+def most_at_once(log: Path) -> int:
+    """By the lines of ``as_item_says``."""
+    most = running = 0
+    for line in log.read_text().split():
+        running += 1 if line == "+" else -1
+        most = max(most, running)
+    return most
+
+
+def test_acceptance_175_a_batch_keeps_order_and_runs_no_more_than_it_may(stage: Stage, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    items = [["square", number] for number in range(20)]
+    outcomes = stage.do("stream", f"{HERE}:as_item_says", items, [str(log)], {"max_concurrency": 3})
+    assert outcomes == [{"ok": number * number} for number in range(20)]
+    assert most_at_once(log) <= 3
+    assert (stage.count(), stage.do("mail")) == (NONE_ACTIVE, [])
+
+
+def test_acceptance_175_an_item_that_raises_dies_or_hangs_is_one_error(stage: Stage, tmp_path: Path) -> None:
+    items = [["square", 1], ["boom"], ["die"], ["hang"], ["square", 2]]
+    options = {"max_concurrency": 5, "link": False, "timeout_s": 3.0, "on_timeout": "kill_task"}
+    outcomes = stage.do("stream", f"{HERE}:as_item_says", items, [str(tmp_path / "log")], options)
+    error = {"error": {"type": "ValueError", "text": "boom"}}
+    assert outcomes == [{"ok": 1}, {"exit": error}, {"exit": "killed"}, {"exit": "timeout"}, {"ok": 4}]
+    assert stage.count() == NONE_ACTIVE
+
+
+def test_acceptance_175_who_finishes_first_comes_first_if_no_order_is_asked(stage: Stage, tmp_path: Path) -> None:
+    items = [["hang"], ["square", 1], ["square", 2]]
+    options = {"max_concurrency": 2, "link": False, "timeout_s": 3.0, "on_timeout": "kill_task", "ordered": False}
+    outcomes = stage.do("stream", f"{HERE}:as_item_says", items, [str(tmp_path / "log")], options)
+    assert outcomes == [{"ok": 1}, {"ok": 4}, {"exit": "timeout"}]
+
+
+def test_a_stream_that_is_left_or_late_leaves_no_task(stage: Stage, tmp_path: Path) -> None:
+    items, log = [["square", 5], ["hang"], ["hang"]], str(tmp_path / "log")
+    assert stage.do("first", f"{HERE}:as_item_says", items, [log]) == {"ok": 25}
+    assert (stage.count(), stage.do("mail")) == (NONE_ACTIVE, [])
+    late = stage.do("stream", f"{HERE}:as_item_says", items, [log], {"timeout_s": 1.0})
+    assert (late, stage.count(), stage.do("mail")) == ("timeout", NONE_ACTIVE, [])
+
+
+def test_acceptance_178_a_daemon_that_ends_takes_its_tasks_with_it(own: Any) -> None:
+    """The fixture looks whether a process is left."""
+    client = own.client()
+    supervisor = client.spawn_spec(ProcessSpec("task_supervisor", template=RESIDENT))
+    owner = client.spawn_spec(ProcessSpec(f"{HERE}:Owner", [supervisor], path=str(ROOT), trap_exit=True))
+    _, serial = client.call(owner, ["async", f"{HERE}:stand_still"], WAIT_S)
+    (os_pid,) = [row["os_pid"] for row in client.processes() if row["serial"] == serial]
+    client.close()
+    own.stop()
+    with pytest.raises(ProcessLookupError):
+        os.pidfd_open(os_pid)
