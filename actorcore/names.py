@@ -25,7 +25,7 @@ NO_VALUES: Mapping[str, Term] = MappingProxyType({})
 
 
 def key_error(name: str, resident: bool = False) -> str | None:
-    """The code that refuses ``name``, or None. Only residents have names that begin with ``system:``."""
+    """The code that refuses ``name``, or None. Only residents, and whom the node's own start, may have ``system:…``."""
     plain = name.removeprefix(RESERVED_PREFIX)
     if plain != name and not resident:
         return "reserved_key"

@@ -113,7 +113,11 @@ def spawn_monitor(core: ClientCore, spec: ProcessSpec, wait_init: bool) -> Steps
 def call(core: ClientCore, to: Target, body: object) -> Steps[Term]:
     """A call over the direct channel; a resident has none and is asked through the node."""
     if isinstance(to, str) and to.startswith(RESIDENT_PREFIX):
-        return (yield from ask(core, to, body))
+        try:
+            return (yield from ask(core, to, body))
+        except RequestError as error:  # a service has such a name too, and is a process
+            if error.code != "unsupported" or core.residents.pop(to, None) is None:
+                raise
     raw = msgspec.Raw(frames.encode(body))
     channel = yield from _channel(core, to)
     number = core.await_next(channel.peer)

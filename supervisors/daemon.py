@@ -42,6 +42,7 @@ def main() -> int:
     try:
         directory = paths.prepare_directory(Path(arguments.dir).absolute())
         configuration = read_configuration(configuration_file(arguments.config))
+        os.environ[paths.STATE_VARIABLE] = str(paths.state_directory(directory))  # for the store, which makes it
     except InvalidConfiguration as error:
         print(f"invalid_config: {error}", file=sys.stderr)
         return paths.EXIT_INVALID_CONFIGURATION

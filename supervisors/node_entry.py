@@ -8,6 +8,7 @@ from actorcore.kernel import Kernel
 from actorcore.runtime.node import Node
 from supervisors.limiter import Limiter
 from supervisors.machines import MACHINES
+from supervisors.services import Services
 from supervisors.sessions import Sessions
 
 
@@ -18,4 +19,4 @@ def node_main(control: socket.socket, ledger: memoryview, registry: memoryview, 
 
 def kernel(instance: int) -> Kernel:
     """The kernel of this daemon, fresh: its residents, and those that may be spawned."""
-    return Kernel(instance, {"sessions": Sessions(), "limiter": Limiter()}, MACHINES)
+    return Kernel(instance, {"sessions": Sessions(), "limiter": Limiter(), "services": Services()}, MACHINES)

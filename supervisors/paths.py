@@ -17,6 +17,7 @@ from pathlib import Path
 from actorcore.errors import RequestError
 
 DIRECTORY_VARIABLE = "ACTORCORE_DIR"
+STATE_VARIABLE = "ACTORCORE_STATE"
 SOCKET_NAME = "actorcore.sock"
 LOCK_NAME = "start.lock"
 LOG_NAME = "daemon.log"
@@ -41,6 +42,24 @@ def default_directory(environment: Mapping[str, str] = os.environ) -> Path:
     import platformdirs  # 20 ms that most callers need not spend
 
     return platformdirs.user_state_path("actorcore", appauthor=False) / "run"
+
+
+def state_directory(directory: Path, environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the daemon with the runtime directory ``directory`` keeps what outlives it. Touches nothing.
+
+    ``$ACTORCORE_STATE``, else ``state`` in ``directory``; but below ``$XDG_RUNTIME_DIR``, which ends with the login, this
+    user's state directory.
+
+    :raises RequestError: ``invalid_spec``, the variable names no absolute path.
+    """
+    if chosen := environment.get(STATE_VARIABLE):
+        return _absolute(STATE_VARIABLE, chosen)
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    if not runtime or not directory.is_relative_to(runtime):
+        return directory / "state"
+    import platformdirs
+
+    return platformdirs.user_state_path("actorcore", appauthor=False)
 
 
 def prepare_directory(directory: Path) -> Path:

@@ -39,7 +39,7 @@ LAYERS: dict[str, int] = {
         "child_spec restart_intensity strategy supervisor control rate_limit circuit_breaker scheduler task_pool saga "
         "session "
         "backoff sessions session_lives session_vocabulary "
-        "tree_spec supervisor_words supervisor_base dynamic_supervisor machines registry groups limiter"
+        "tree_spec supervisor_words supervisor_base dynamic_supervisor machines services registry groups limiter"
     ).split()), 3),
     "supervisors.session.*": 3,
     **dict.fromkeys((f"supervisors.{name}" for name in (

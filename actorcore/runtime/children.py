@@ -20,7 +20,8 @@ NEWBORN_COMM = "actor-zygote"
 SWEEP_S = 0.05
 """For so long a sweep may keep the guardian from everything else."""
 
-ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV",
+               "ACTORCORE_STATE")  # fmt: skip
 """The variables that a session gets; everything else stays out (LD_PRELOAD, tokens)."""
 
 

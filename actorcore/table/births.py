@@ -5,7 +5,7 @@ from __future__ import annotations
 from actorcore import process_spec
 from actorcore.effects import Fork, Kill
 from actorcore.exit_reason import KILLED, Reason, Term
-from actorcore.names import key_error
+from actorcore.names import RESERVED_PREFIX, key_error
 from actorcore.signals import AUTO, LEAN, NOBODY, Begin, ForkFailed, ProcessSpec, Refill, Spawn, TemplateTold
 from actorcore.table import deaths, hangs
 from actorcore.table.channels import become_writable
@@ -163,7 +163,8 @@ def overdue(turn: Turn, entry: Entry) -> None:
 
 
 def _name_error(turn: Turn, name: str, parent: int) -> Reason | None:
-    code = key_error(name) or turn.state.names.error_of(name, NOBODY, parent)
+    is_ours = turn.state.names.held.get(parent, "").startswith(RESERVED_PREFIX)
+    code = key_error(name, is_ours) or turn.state.names.error_of(name, NOBODY, parent)
     if code == "already_registered":
         return {code: turn.state.names.holder_of(name)}
     return {code: name} if code in ("invalid_key", "reserved_key") else code

@@ -30,13 +30,13 @@ from supervisors.persistence.snapshot import Snapshot
 
 
 class Database:
-    """``folder`` is that of session ``id``; ``keys_of`` gives its keys, asked again for each snapshot."""
+    """``folder`` is that of session ``id``, with ``keys``; ``newer_keys`` is asked before each snapshot."""
 
-    def __init__(self, folder: str, id: str, keys_of: Callable[[], Keys]) -> None:
+    def __init__(self, folder: str, id: str, keys: Keys, newer_keys: Callable[[], Keys] | None = None) -> None:
         self._folder = folder
         self._id = snapshots.check_id(id)
-        self._keys_of = keys_of
-        self._keys = keys_of()
+        self._keys = keys
+        self._newer_keys = newer_keys or (lambda: keys)
         self._head_fd = -1
         self._connection: sqlite3.Connection | None = None
         self._is_failed = False
@@ -174,7 +174,7 @@ class Database:
         :raises RequestError: ``file_too_large`` and ``json_encode_error`` before anything is touched; :class:`FileTrouble`:
             what was kept before is still kept.
         """
-        before, keys = self._content, self._keys_of()
+        before, keys = self._content, self._newer_keys()
         now = Snapshot(self._id, before.snapshot.generation + 1, before.number, wall_s(), session, state, [])
         text = snapshots.encode(now, keys)
         after = proof.prove(self._id, keys, [(now.generation, text)], [])

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from actorcore.errors import RequestError
+import msgspec
+
+from actorcore.errors import ActorError, RequestError
 from actorcore.exit_reason import Term
 from actorcore.frames import DECODE_ERRORS
+from actorcore.process_face import ProcessFace
+from actorcore.runtime.complain import complain
 from supervisors.persistence.database import Database
 from supervisors.persistence.proof import Content, Untrue
+from supervisors.persistence.signing import Keys
+from supervisors.persistence.store_words import SERVICES, STORE, Grant, OpenSession, SessionSaved
 from supervisors.session.journal import JournalError, Kept
 from supervisors.session.records import Record, SessionChanged, decode_record, encode_record
+
+STORE_WAIT_S = 10.0
 
 
 class DurableJournal:
@@ -44,6 +52,7 @@ class DurableJournal:
         for record in records:
             if isinstance(record, SessionChanged):
                 self._session = record.session
+                self._on_saved(self._database.content.snapshot.generation, self._session)
 
     def checkpoint(self, state: bytes) -> None:
         with _journal_errors():
@@ -78,3 +87,36 @@ def _journal_errors() -> Iterator[None]:
         yield
     except RequestError as error:
         raise JournalError(error.code, error.detail) from None
+
+
+# ---- in the session's own process -------------------------------------------------------------------------------------
+
+
+def open_journal(process: ProcessFace, id: str) -> DurableJournal:
+    """The journal of session ``id``, for the process that bears this name; nothing is read before ``load``.
+
+    :raises RequestError: the store refuses (``session_limit_reached``, ``secret_unusable``, ``not_permitted``, …).
+    :raises CallFailed, CallTimeout: there is no store.
+    """
+    process.call(SERVICES, ["ensure", "store"], STORE_WAIT_S)
+    first = _grant(process, id)
+    latest = [first]
+
+    def keys() -> Keys:
+        try:  # there may be newer ones, and this is no reason to fail
+            latest[0] = _grant(process, id)
+        except ActorError as error:
+            complain(f"the store does not answer: {error}")
+        return Keys(latest[0].keys)
+
+    def tell(generation: int, session: dict[str, Term]) -> None:
+        try:
+            process.cast(STORE, SessionSaved(id, generation, session))
+        except ActorError as error:
+            complain(f"the store is not told of a save: {error}")
+
+    return DurableJournal(Database(first.folder, id, Keys(first.keys), keys), first.generation, tell)
+
+
+def _grant(process: ProcessFace, id: str) -> Grant:
+    return msgspec.convert(process.call(STORE, OpenSession(id), STORE_WAIT_S), Grant)

@@ -8,6 +8,8 @@ import msgspec
 
 from actorcore.exit_reason import Term
 
+SERVICES = "system:services"
+"""Who starts it: ask ``["ensure", "store"]`` first."""
 STORE = "system:store"
 MAX_PAGE_ROWS = 500
 
@@ -57,6 +59,8 @@ class ListResumable(_StoreRequest, frozen=True, tag="resumable"):
     """
 
     running: bool = False
+    after: int = 0
+    limit: int = MAX_PAGE_ROWS
 
 
 class FindByProject(_StoreRequest, frozen=True, tag="find"):

@@ -175,7 +175,7 @@ class Vault:
         if os.path.exists(self._folder(id)):
             raise RequestError("already_exists", "a saved session has this id")
         self._admit()
-        Database(self._folder(id), id, lambda: keys).install(snapshot)
+        Database(self._folder(id), id, keys).install(snapshot)
         self._index.lines[id] = line_of(id, snapshot.session, snapshot.generation, snapshot.saved_at, False)
         self._write_index()
         return id

@@ -1,0 +1,168 @@
+"""The store: the one process that holds the machine's secret, and keeper of all saved sessions that do not live.
+
+It gives a session's process its own keys and nobody else; what that process then does with its database, nobody else does.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import assert_never
+
+import msgspec
+
+from actorcore.errors import RequestError
+from actorcore.exit_reason import Term
+from actorcore.gen_server import GenServer, NoReply, Ok, Reply, Result
+from actorcore.mailbox import From
+from actorcore.runtime import syscalls
+from actorcore.runtime.clock import monotonic_s, wall_s
+from actorcore.runtime.complain import complain
+from actorcore.runtime.process import Process
+from actorcore.signals import Processes
+from supervisors.paths import STATE_VARIABLE
+from supervisors.persistence import saved as lists
+from supervisors.persistence.retention import Limits
+from supervisors.persistence.saved import SavedSession
+from supervisors.persistence.store_words import (
+    MAX_PAGE_ROWS,
+    CleanUp,
+    ClearSaved,
+    DeleteSaved,
+    Export,
+    FindByProject,
+    GetSaved,
+    Import,
+    ListResumable,
+    ListSaved,
+    OpenSession,
+    Rotate,
+    SessionSaved,
+    StoreRequest,
+)
+from supervisors.persistence.vault import Vault
+
+CLEAN_UP_S = 3600.0
+"""Between two clean-ups by age; the first comes when the store starts."""
+
+
+class Store(GenServer):
+    """Of the state directory in ``$ACTORCORE_STATE``; its argument is a map of :class:`Limits`."""
+
+    calls = StoreRequest
+    casts = SessionSaved
+
+    def init(self, *args: object) -> Ok:
+        # No other process of this user may look into this one: what it holds opens every save.
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        self._limits = msgspec.convert(args[0] if args else {}, Limits)
+        self._vault = Vault(os.environ[STATE_VARIABLE], self._limits)
+        self._due_s = monotonic_s()
+        try:
+            self._vault.prepare()
+        except RequestError as error:  # whoever wants something will be told; it may be mended meanwhile
+            complain(f"the store cannot be prepared: {error}")
+        return Ok(timeout_s=0.0)
+
+    def handle_call(self, request: object, frm: From) -> Result:
+        try:
+            answer = self._serve(request, frm)  # type: ignore[arg-type]  # what is not declared does not come here
+        except RequestError as error:
+            complain(f"{type(request).__name__} refused: {error}")
+            self.process.reply_error(frm, error.code, error.detail)
+            return NoReply(self._patience_s())
+        return Reply(answer, self._patience_s())
+
+    def handle_cast(self, request: object) -> Result:
+        assert isinstance(request, SessionSaved)
+        try:
+            self._vault.note(request.id, request.generation, request.session)
+        except RequestError as error:
+            complain(f"a save cannot be noted: {error}")
+        return NoReply(self._patience_s())
+
+    def handle_info(self, info: object) -> Result:
+        """The inactivity timeout: the time of a clean-up has come (acceptance 141)."""
+        if monotonic_s() >= self._due_s:
+            self._due_s = monotonic_s() + CLEAN_UP_S
+            try:
+                done = self._vault.clean_up(self._limits.max_age_days, wall_s())
+            except RequestError as error:
+                complain(f"the clean-up by age fails: {error}")
+            else:
+                if done.deleted or done.failed:
+                    complain(f"clean-up by age: {done.deleted} deleted, {done.skipped} stay, {done.failed} failed")
+        return NoReply(self._patience_s())
+
+    def _patience_s(self) -> float:
+        return max(0.0, self._due_s - monotonic_s())
+
+    # ---- requests ---------------------------------------------------------------------------------------------------
+
+    def _serve(self, request: StoreRequest, frm: From) -> object:
+        vault = self._vault
+        match request:
+            case OpenSession(id):
+                self._check_asker(id, frm)
+                return vault.grant(id)
+            case ListSaved(after, limit):
+                saved = vault.survey()
+                return _page(saved.sessions, len(saved.bad), after, limit)
+            case ListResumable():
+                return self._resumable(request)
+            case FindByProject(path):
+                return lists.by_project_path(vault.survey().sessions, path)
+            case GetSaved(id):
+                session, content = vault.get(id)
+                return {"session": session, "generation": content.snapshot.generation, "saved_at": content.snapshot.saved_at}
+            case DeleteSaved(id):
+                return vault.delete(id)
+            case ClearSaved():
+                return vault.clear()
+            case CleanUp(days):
+                return vault.clean_up(days, wall_s())
+            case Export(id):
+                return vault.export(id)
+            case Import(data, unsigned):
+                return vault.import_(data, unsigned)
+            case Rotate():
+                return {"key": vault.rotate()}
+            case _:
+                assert_never(request)
+
+    def _resumable(self, request: ListResumable) -> dict[str, object]:
+        saved = self._vault.survey()
+        live = set(self._vault.live())
+        paths = {line.project_path for line in saved.sessions if line.id in live}
+        found = lists.resumable(saved.sessions, live, paths)
+        wanted = [line for line in found if line.is_running or not request.running]
+        return _page(wanted, len(saved.bad), request.after, request.limit)
+
+    def _check_asker(self, id: str, frm: From) -> None:
+        """That it is the process of session ``id``: one with that name, started by the node's own supervisor of sessions.
+
+        :raises RequestError: ``not_permitted``.
+        """
+        assert isinstance(self.process, Process)
+        row = _row(self.process.request(Processes(frm.pid.serial - 1, 1)), frm.pid.serial)
+        parent = row.get("parent", 0)
+        above = _row(self.process.request(Processes(parent - 1, 1)), parent) if isinstance(parent, int) and parent else {}
+        if row.get("name") != id or above.get("kind") != "resident":
+            raise RequestError("not_permitted", "only the session's own process")
+
+
+def _row(rows: Term, serial: int) -> dict[str, Term]:
+    row = rows[0] if isinstance(rows, list) and rows else {}
+    return row if isinstance(row, dict) and row.get("serial") == serial else {}
+
+
+def _page(sessions: list[SavedSession], bad: int, after: int, limit: int) -> dict[str, object]:
+    """A page of a list.
+
+    :raises RequestError: ``invalid_field``.
+    """
+    if after < 0 or not 1 <= limit <= MAX_PAGE_ROWS:
+        raise RequestError("invalid_field", f"after: from 0; limit: 1 to {MAX_PAGE_ROWS}")
+    end = after + limit
+    return {"sessions": sessions[after:end], "bad": bad, "next": end if end < len(sessions) else None}
+
+
