@@ -112,3 +112,21 @@ def read_signals(descriptor: int) -> list[int]:
         size = len(data)
         found += [struct.unpack_from("=I", data, at)[0] for at in range(0, size, SIGINFO_BYTES)]
     return found
+
+
+RESOLVE_NO_MAGICLINKS: Final = 0x02
+RESOLVE_BENEATH: Final = 0x08
+_NR_OPENAT2: Final = 437
+_OPEN_HOW_BYTES: Final = 24
+_openat2 = ctypes.CDLL(None, use_errno=True).syscall
+_openat2.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
+_openat2.restype = ctypes.c_long
+
+
+def openat2(folder: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
+    """openat2(2): a descriptor of ``path``, looked up from the descriptor ``folder`` as ``resolve`` allows; raises OSError.
+
+    ``path`` is without NUL. Close-on-exec.
+    """
+    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)
+    return _checked(int(_openat2(_NR_OPENAT2, folder, os.fsencode(path), how, _OPEN_HOW_BYTES)))

@@ -1,0 +1,295 @@
+"""The process of a session: it remembers, keeps what it remembers in its journal, and answers what it is asked.
+
+Use it as it is, or derive from it: ``handle_message`` is called for each message of a user, ``tools`` are what ``use_tool``
+can call, ``handle_own`` answers requests of one's own, ``opened`` runs when everything is remembered again. What one's own code
+says, it says by ``tell``: kept, counted and told to watchers as what comes from outside.
+
+A change is written to the journal before anybody is told that it was accepted; what cannot be written is refused with the
+reason, has not happened, and the session goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, cast
+
+import msgspec
+
+from actorcore.errors import RequestError
+from actorcore.exit_reason import Reason, Term, bounded_text
+from actorcore.frames import DECODE_ERRORS, encoder
+from actorcore.gen_server import Continue, GenServer, Info, NoReply, Ok, Reply, Stop
+from actorcore.mailbox import From, Message as MailMessage
+from actorcore.runtime import clock
+from actorcore.runtime.complain import complain
+from actorcore.runtime.process import Process
+from actorcore.signals import Ask
+from supervisors.session import requests
+from supervisors.session.cache import Cache
+from supervisors.session.caps import Caps, trouble_with
+from supervisors.session.journal import Journal, JournalError, MemoryJournal
+from supervisors.session.looks import look, look_up
+from supervisors.session.memory import State, decode_state, encode_state
+from supervisors.session.news import News, cut, news_of
+from supervisors.session.project_files import Folder, ProjectFiles
+from supervisors.session.records import Message, MessageAdded, Record
+from supervisors.session.talk import Accepted, Moment, Talk
+
+MANAGER = "system:manager"
+CHECKPOINT_RECORDS = 1000
+"""So many records after a checkpoint the next one is made."""
+NEWS_BYTES = 24 << 10
+"""Of events that are told at once."""
+Tool = Callable[..., Term]
+_PUBLISH = object()
+_CHANGES = requests.Change.__args__  # type: ignore[attr-defined]
+_CACHE = requests.CacheRequest.__args__  # type: ignore[attr-defined]
+_FILES = requests.FileRequest.__args__  # type: ignore[attr-defined]
+_LOOKS = requests.Look.__args__  # type: ignore[attr-defined]
+
+
+class SessionServer(GenServer):
+    """``args``: the session's record (:mod:`supervisors.session.record`) as a map."""
+
+    calls: ClassVar[object] = requests.SessionRequest
+    casts: ClassVar[object] = requests.StreamChunk
+    tools: ClassVar[Mapping[str, Tool]] = {}
+    process: Process
+
+    # ---- for one's own ----------------------------------------------------------------------------------------------
+
+    def opened(self, is_restored: bool) -> None:
+        """The session remembers everything; ``is_restored``: there was something to remember. The starter still waits."""
+
+    def handle_message(self, message: Message) -> None:
+        """A user's message was accepted and acknowledged. Whoever asks meanwhile waits."""
+
+    def handle_own(self, request: object, frm: From) -> Reply | NoReply | Stop:
+        """A request that is none of a session's; ``calls`` says which there are."""
+        raise NotImplementedError("handle_own")
+
+    def journal_of(self, record: dict[str, Term]) -> Journal:
+        """Where the session with this record is kept."""
+        return MemoryJournal()
+
+    def tell(self, request: requests.Change) -> Term:
+        """Change the session as a request from outside would; the answer.
+
+        :raises RequestError: as for that request.
+        """
+        return self._change(request).answer
+
+    def use_tool(self, name: str, **parameters: Term) -> Term:
+        """Call a tool of ``tools`` with the session and these parameters; the call and what comes of it are remembered.
+
+        :raises RequestError: there is none (``not_found``); what the tool raises is kept, and raised here.
+        """
+        if name not in self.tools:
+            raise RequestError("not_found", "no such tool")
+        id = cast(str, self.tell(requests.BeginTool(name, cast(dict[str, object], parameters))))
+        try:
+            result = self.tools[name](self, **parameters)
+            self.tell(requests.EndTool(id, "ok", result))
+        except Exception as error:
+            self.tell(requests.EndTool(id, "error", bounded_text(f"{type(error).__name__}: {error}", 1000)))
+            raise
+        return result
+
+    # ---- callbacks --------------------------------------------------------------------------------------------------
+
+    def init(self, record: dict[str, Term]) -> Ok | Stop:  # type: ignore[override]
+        """Be the session again: its folder is the one that was checked, and all that was kept is remembered."""
+        caps = msgspec.convert(record.get("limits") or {}, Caps)
+        if (trouble := trouble_with(caps)) is not None:
+            return Stop({"invalid_spec": f"limits.{trouble}"})
+        try:
+            self.files = _files_of(record)
+            self.journal = self.journal_of(record)
+            kept = self.journal.load()
+            state = None if kept.state is None else decode_state(kept.state)
+        except DECODE_ERRORS:
+            return Stop("unsupported_version")
+        except RequestError as error:
+            return Stop(error.code)
+        self.id = str(record["id"])
+        self.durability = record.get("durability", "message")
+        self.talk = Talk(caps, state)
+        self.talk.apply(kept.records)
+        self.cache = Cache(caps.cache_entries, caps.cache_bytes)
+        self._unsaved = len(kept.records)
+        self._news: list[News] = []
+        self._is_watched = True
+        is_restored = bool(kept.records) or state is not None
+        if _updated_at(record) >= _updated_at(self.state.session) and record != self.state.session:
+            self._keep([self._record_of(record)])
+        self.opened(is_restored)
+        return Ok(then=Continue(_PUBLISH))
+
+    def handle_call(self, request: object, frm: From) -> Reply | NoReply | Stop:
+        """Answer, or refuse with the code of what is wrong."""
+        try:
+            if isinstance(request, _CHANGES):
+                accepted = self._change(request)
+                return Reply(accepted.answer, then=Continue(_question_in(accepted) or _PUBLISH))
+            if isinstance(request, _LOOKS):
+                return Reply(look(self.state, self.talk.caps, request))
+            if isinstance(request, _CACHE):
+                return Reply(look_up(self.cache, request, clock.monotonic_s()))
+            if isinstance(request, _FILES):
+                return Reply(self._file(request))
+            if isinstance(request, requests.Save):
+                self._checkpoint()
+                return Reply(True, then=Continue(_PUBLISH))
+            return self.handle_own(request, frm)
+        except RequestError as error:
+            self.process.reply_error(frm, error.code, error.detail)
+            return NoReply(then=Continue(_PUBLISH))
+
+    def handle_cast(self, request: object) -> NoReply:
+        """A piece of what is streamed."""
+        assert isinstance(request, requests.StreamChunk)
+        if self.talk.streaming is not None:
+            self.talk.chunk(request.text)
+            self._news.append(("llm_stream_chunk", {"content": cut(request.text)}))
+        return NoReply(then=Continue(_PUBLISH))
+
+    def handle_continue(self, term: object) -> NoReply | None:
+        """After the answer: one's own code for a user's message, then the news."""
+        if isinstance(term, Message):
+            self.handle_message(term)
+            return NoReply(then=Continue(_PUBLISH))
+        if self._news and not (self.process.mailbox.items and len(self._news) < 64):
+            self._publish()
+        return None
+
+    def handle_info(self, info: Info) -> NoReply | None:
+        """The manager tells a new record."""
+        if isinstance(info, MailMessage) and isinstance(info.body, dict) and isinstance(record := info.body.get("record"), dict):
+            try:
+                self._keep([self._record_of(record)])
+            except RequestError as error:
+                complain(f"the session's new record is not kept: {error}")
+        return NoReply(then=Continue(_PUBLISH)) if self._news else None
+
+    def terminate(self, reason: Reason) -> None:
+        """Save, and let go of the journal in order."""
+        try:
+            self._checkpoint()
+        except JournalError as error:
+            complain(f"the session is not saved at its end: {error}")
+        with contextlib.suppress(JournalError):
+            self.journal.close()
+        self._publish()
+        self.files.close()
+
+    # ---- inside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """All that is remembered."""
+        return self.talk.state
+
+    def _change(self, request: requests.Change) -> Accepted:
+        accepted = self.talk.decide(request, self._moment())
+        self._keep(accepted.records)
+        return accepted
+
+    def _moment(self) -> Moment:
+        return Moment(clock.wall_s(), _new_id)
+
+    def _keep(self, records: list[Record]) -> None:
+        """Kept first, then true.
+
+        :raises JournalError: it is not kept, and so not true.
+        """
+        if not records:
+            return
+        if self.durability == "message":
+            self.journal.append(records)
+        self.talk.apply(records)
+        self._unsaved += len(records)
+        self._news += [news for record in records if (news := news_of(record, self.state)) is not None]
+        if self._unsaved >= CHECKPOINT_RECORDS:
+            with contextlib.suppress(JournalError):  # told to the watchers; the records are kept as they are
+                self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        began_at = clock.monotonic_s()
+        try:
+            self.journal.checkpoint(encode_state(self.state))
+        except JournalError as error:
+            self._news.append(("save_failed", {"code": error.code}))
+            raise
+        self._unsaved = 0
+        count = len(self.state.conversation.messages.items)
+        self._news.append(("session_saved", {"messages": count, "duration_s": clock.monotonic_s() - began_at}))
+
+    def _record_of(self, record: dict[str, Term]) -> Record:
+        (changed,) = self.talk.decide(requests.ChangeSession(cast(dict[str, object], record)), self._moment()).records
+        return changed
+
+    def _file(self, request: requests.FileRequest) -> Term:
+        match request:
+            case requests.ReadFile(path, offset, limit):
+                return cast(Term, self.files.read(path, offset, limit))
+            case requests.WriteFile(path, content):
+                self.files.write(path, content.encode(), _new_id())
+                return True
+            case requests.ListFolder(path):
+                return self.files.entries(path)
+
+    def _publish(self) -> None:
+        """Tell the manager what is new, which tells the watchers. A session that it does not know has none."""
+        while self._news:
+            batch, size_bytes = 0, 0
+            while batch < len(self._news) and size_bytes < NEWS_BYTES:
+                size_bytes += len(encoder.encode(self._news[batch]))
+                batch += 1
+            events, self._news = self._news[:batch], self._news[batch:]
+            manager = self.process.whereis(MANAGER) if self._is_watched else None
+            if manager is None:
+                continue
+            try:
+                self.process.request(Ask(manager.serial, msgspec.Raw(encoder.encode(["publish", self.id, events]))))
+            except RequestError as error:
+                self._is_watched = error.code not in ("not_found", "not_permitted")
+                complain(f"{len(events)} events are not told: {error}")
+
+
+def _files_of(record: dict[str, Term]) -> ProjectFiles:
+    """The project's folder.
+
+    :raises RequestError: it is not there (``project_path_not_found``, …), or not what it was (``project_path_changed``).
+    """
+    project: Any = record["project"]
+    try:
+        files = ProjectFiles(project["path"])
+    except RequestError as error:
+        raise RequestError(f"project_{error.code}" if f"project_{error.code}" in _PROJECT_CODES else error.code) from None
+    then = Folder(project["dev"], project["inode"], project["uid"], project["gid"], project["mode"] & 0o7777)
+    if files.folder() != then:
+        files.close()
+        raise RequestError("project_path_changed")
+    return files
+
+
+_PROJECT_CODES = ("project_path_not_found", "project_path_not_directory")
+
+
+def _question_in(accepted: Accepted) -> Message | None:
+    """The user's message that was accepted now, if it was one."""
+    for record in accepted.records:
+        if isinstance(record, MessageAdded) and record.message.role == "user":
+            return record.message
+    return None
+
+
+def _updated_at(record: dict[str, Term]) -> float:
+    at = record.get("updated_at")
+    return at if isinstance(at, (int, float)) else 0.0
+
+
+def _new_id() -> str:
+    return os.urandom(16).hex()
