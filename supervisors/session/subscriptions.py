@@ -1,0 +1,129 @@
+"""Who is told of which events: a bounded history, and for each subscriber how far it has come in it.
+
+Nobody has a queue of his own: a subscriber is sent at most WINDOW events that it has not seen yet, then the others wait in
+the history, which is the same for all. What leaves the history before a slow subscriber has got it is counted for him and
+told in its place (``events_dropped``). So a dead or slow subscriber costs a few words and delays nobody.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Literal
+
+import msgspec
+
+from actorcore.exit_reason import Term
+from actorcore.frames import encoder
+from supervisors.session.events import LIFECYCLE, Event
+
+HISTORY_EVENTS = 1024
+HISTORY_BYTES = 1 << 20
+WINDOW = 128
+MAX_SUBSCRIPTIONS = 1024
+
+
+class Told(msgspec.Struct, frozen=True):
+    """An event in the history; ``body`` is its map as msgpack."""
+
+    number: int
+    session: str
+    type: str
+    body: bytes
+
+
+class Subscription(msgspec.Struct):
+    """``ref`` is its number, ``to`` who is told. ``session``: of which one, empty: the lifecycle of all; ``types``: these only.
+
+    ``cursor``: the event up to which it has been looked after. ``sent`` and ``seen`` count what it was sent, and has seen of
+    that. ``dropped``: what it has missed since it was told last. ``gap``: the ``after`` that is not in the history any more.
+    ``over``: it has come to the last event of its session.
+    """
+
+    ref: int
+    to: int
+    session: str
+    types: list[str]
+    cursor: int
+    sent: int = 0
+    seen: int = 0
+    dropped: int = 0
+    gap: int | None = None
+    over: bool = False
+
+    def pass_by(self, told: Told) -> None:
+        """It has been looked after as far as ``told``."""
+        self.cursor = told.number
+        if self.session and told.session == self.session:
+            self.over = told.type == "session_terminated"
+
+    def wants(self, told: Told) -> bool:
+        if self.types and told.type not in self.types:
+            return False
+        return told.session == self.session if self.session else bool(self.types) or told.type in LIFECYCLE
+
+
+class Subscriptions(msgspec.Struct):
+    """All of them, by ref; ``number``: the last event's, ``first``: that of the oldest in ``history``."""
+
+    number: int = 0
+    refs: int = 0
+    size_bytes: int = 0
+    history: deque[Told] = msgspec.field(default_factory=deque)
+    by_ref: dict[int, Subscription] = {}
+
+    @property
+    def first(self) -> int:
+        return self.number - len(self.history) + 1
+
+    def publish(self, event: Event) -> None:
+        """Into the history; ``event`` has the next number. What it pushes out is lost to whoever has not got it."""
+        told = Told(event.number, event.session, event.type, encoder.encode(event))
+        self.number = event.number
+        self.history.append(told)
+        self.size_bytes += len(told.body)
+        while len(self.history) > HISTORY_EVENTS or self.size_bytes > HISTORY_BYTES:
+            lost = self.history.popleft()
+            self.size_bytes -= len(lost.body)
+            for one in self.by_ref.values():
+                if one.cursor < lost.number:
+                    one.pass_by(lost)
+                    one.dropped += one.wants(lost)
+
+    def add(self, to: int, session: str, types: list[str], after: int | None) -> Subscription:
+        """A new one, which gets what comes from now on; with ``after`` also the events behind that number."""
+        self.refs += 1
+        one = Subscription(self.refs, to, session, types, self.number)
+        if after is not None:
+            # A number that has not been given yet was another daemon's.
+            one.gap = after if after < self.first - 1 or after > self.number else None
+            one.cursor = self.first - 1 if one.gap is not None else after
+        self.by_ref[one.ref] = one
+        return one
+
+    def due(self, one: Subscription) -> list[bytes]:
+        """What is to be sent to ``one`` now, each as the body of a message."""
+        bodies: list[bytes] = []
+        if one.gap is not None:
+            bodies.append(self._mark(one, "events_gap", {"after": one.gap, "oldest": self.first}))
+            one.gap = None
+        at = one.cursor - self.first + 1
+        while one.sent + len(bodies) - one.seen < WINDOW:
+            if one.dropped:
+                bodies.append(self._mark(one, "events_dropped", {"count": one.dropped}))
+                one.dropped = 0
+            elif at < len(self.history):
+                told, at = self.history[at], at + 1
+                one.pass_by(told)
+                if one.wants(told):
+                    bodies.append(_body(one, told.body))
+            else:
+                break
+        one.sent += len(bodies)
+        return bodies
+
+    def _mark(self, one: Subscription, type_: Literal["events_dropped", "events_gap"], data: dict[str, Term]) -> bytes:
+        return _body(one, encoder.encode(Event(one.cursor, 0, one.session, type_, 0.0, data)))
+
+
+def _body(one: Subscription, event: bytes) -> bytes:
+    return encoder.encode({"subscription": one.ref, "event": msgspec.Raw(event)})
