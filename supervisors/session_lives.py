@@ -6,13 +6,16 @@ arrives under another serial or number belongs to the past and changes nothing.
 
 from __future__ import annotations
 
+import msgspec
+
 from actorcore.exit_reason import KILL, KILLED, NORMAL, SHUTDOWN, Reason, Term, is_abnormal
-from actorcore.residents import AnswerTo, CancelAlarm, Do, Order, SetAlarm, Tell
+from actorcore.frames import encoder
+from actorcore.residents import AnswerTo, CancelAlarm, Do, Order, Send, SetAlarm, Tell
 from actorcore.signals import Release, Request, SendExit, Spawn, Started
 from supervisors.backoff import delay_s
 from supervisors.child_spec import ChildSpec, is_restarted
 from supervisors.restart_intensity import add_restart
-from supervisors.session_vocabulary import Asker, Closing, Memory, Session, State, short_reason
+from supervisors.session_vocabulary import Asker, Closing, Memory, Session, SessionTold, State, short_reason
 
 SHORTAGE = "resource_exhausted"
 """The key of the reason of a start that failed for want of processes, memory or descriptors."""
@@ -45,9 +48,9 @@ class SessionLives:
 
     # ---- what askers want -------------------------------------------------------------------------------------------
 
-    def start(self, asker: Asker, spec: ChildSpec) -> None:
+    def start(self, asker: Asker, spec: ChildSpec, watcher: int = 0) -> None:
         self._last_start += 1
-        session = Session(number=self._last_start, spec=spec, starters=[asker])
+        session = Session(number=self._last_start, spec=spec, starters=[asker], watcher=watcher)
         self.sessions[spec.id] = session
         if spec.process.name is not None:
             self.names[spec.process.name] = spec.id
@@ -202,6 +205,7 @@ class SessionLives:
         session.restarts += 1
         session.state, session.ready_at = "restarting", None
         wait_s = delay_s(session.streak, spec.backoff_initial_s, spec.backoff_step_s, spec.backoff_max_s)
+        self._tell_watcher("session_restarting", session, serial, {"in_s": wait_s})
         if wait_s > 0:
             self._set_alarm(session, wait_s)
         else:
@@ -244,6 +248,8 @@ class SessionLives:
         session.state = "stopped"
         if session.was_ready:
             self._tell("session_stopped", session, session.last_serial, reason=session.reason)
+        else:
+            self._tell_watcher("session_stopped", session, session.last_serial, {"reason": session.reason})
         self._answer(session.stoppers[:1], session.row())
         self._answer(session.stoppers[1:], error=("not_found", session.spec.id))
         self._answer(session.starters, error=("start_failed" if self.closing is None else "shutting_down", SHUTDOWN))
@@ -267,6 +273,12 @@ class SessionLives:
 
     def _tell(self, kind: str, session: Session, serial: int, **detail: Term) -> None:
         self.orders.append(Tell(kind, serial, {"id": session.spec.id, **detail}))
+        self._tell_watcher(kind, session, serial, detail)
+
+    def _tell_watcher(self, kind: str, session: Session, serial: int, detail: dict[str, Term]) -> None:
+        if session.watcher:
+            told = SessionTold(kind, session.spec.id, serial, detail)
+            self.orders.append(Send(session.watcher, msgspec.Raw(encoder.encode(told))))
 
     def _answer(self, askers: list[Asker], value: Term = None, error: tuple[str, Term] | None = None) -> None:
         self.orders.extend(AnswerTo(frm, number, value, error) for frm, number in askers)

@@ -21,10 +21,30 @@ MAX_REASON_BYTES = 2048
 
 
 class StartSession(Word, frozen=True, tag="start_session"):
-    """Answered with the session's row when it is ready, with None when its init said ignore.
+    """Answered with the session's row when it is ready, with None when its init said ignore. With ``watch`` the asker is
+    sent a SessionTold of everything that becomes of it.
 
     Errors: invalid_spec, shutting_down, resource_exhausted, already_exists (id), already_registered (name),
     start_failed with the reason: then nothing of it is left.
+    """
+
+    spec: ChildSpec
+    watch: bool = False
+
+
+class WatchSession(Word, frozen=True, tag="watch_session"):
+    """The asker is sent a SessionTold of everything that becomes of it, in place of who was. Answer: its row.
+
+    Error: not_found.
+    """
+
+    id: str
+
+
+class ReplaceSpec(Word, frozen=True, tag="replace_spec"):
+    """From its next start on the session of that id has this spec, under the name that it has. Answer: its row.
+
+    Errors: not_found, invalid_spec.
     """
 
     spec: ChildSpec
@@ -87,8 +107,9 @@ class Shutdown(Word, frozen=True, tag="shutdown"):
 
 
 SessionRequest: TypeAlias = Union[
-    StartSession, StopSession, RestartSession, RemoveSession, GetSession, ListSessions, CountSessions, Shutdown
-]
+    StartSession, StopSession, RestartSession, RemoveSession, GetSession, ListSessions, CountSessions, Shutdown,
+    WatchSession, ReplaceSpec,
+]  # fmt: skip
 Refusal: TypeAlias = tuple[str, Term]
 """(code, detail) of an error answer."""
 
@@ -102,6 +123,15 @@ def decode_request(body: msgspec.Raw) -> SessionRequest | Refusal:
     except DECODE_ERRORS as error:
         return ("invalid_message", bounded_text(str(error), 200))
     return request
+
+
+class SessionTold(Word, frozen=True, tag="session_told"):
+    """To who watches session ``id``: its telemetry as it is reported, and ``session_restarting`` (``in_s``: the back-off)."""
+
+    kind: str
+    id: str
+    serial: int
+    detail: dict[str, Term]
 
 
 # ---- memory ---------------------------------------------------------------------------------------------------------
@@ -123,7 +153,7 @@ class Session(msgspec.Struct):
     ``spawn``: the Do whose Started is awaited. ``alarm``: the key of its timer, which ends a back-off or a grace time.
     ``times``: see restart_intensity; ``streak``: restarts since it was last up for a whole period. ``ready_at``: since
     when its process is ready. ``was_ready``: it has been announced. ``comes_back``: a stop is the first half of a restart.
-    ``shortages``: how often in a row there was no process for a restart.
+    ``shortages``: how often in a row there was no process for a restart. ``watcher``: who is told what becomes of it.
     """
 
     number: int
@@ -144,6 +174,7 @@ class Session(msgspec.Struct):
     shortages: int = 0
     starters: list[Asker] = []
     stoppers: list[Asker] = []
+    watcher: int = 0
 
     def row(self) -> dict[str, Term]:
         """What is told about it."""

@@ -47,12 +47,14 @@ from supervisors.session_vocabulary import (
     Memory,
     Refusal,
     RemoveSession,
+    ReplaceSpec,
     RestartSession,
     Session,
     SessionRequest,
     Shutdown,
     StartSession,
     StopSession,
+    WatchSession,
     decode_request,
     page,
 )
@@ -122,7 +124,9 @@ class Sessions:
     def _serve(self, asker: Asker, request: SessionRequest) -> Refusal | None:
         match request:
             case StartSession():
-                return self._start(asker, request.spec)
+                return self._start(asker, request)
+            case ReplaceSpec(spec):
+                return validate(spec) or self._replace(asker, spec)
             case ListSessions():
                 return self._list(asker, request)
             case CountSessions():
@@ -130,7 +134,7 @@ class Sessions:
                 return None
             case Shutdown():
                 return self._shutdown(asker, request.grace_s)
-            case StopSession() | RestartSession() | RemoveSession() | GetSession():
+            case StopSession() | RestartSession() | RemoveSession() | GetSession() | WatchSession():
                 session = self._lives.sessions.get(request.id)
                 if session is None:
                     return ("not_found", bounded_text(request.id, 64))
@@ -139,7 +143,7 @@ class Sessions:
                 assert_never(request)
 
     def _serve_one(
-        self, asker: Asker, request: StopSession | RestartSession | RemoveSession | GetSession, session: Session
+        self, asker: Asker, request: StopSession | RestartSession | RemoveSession | GetSession | WatchSession, session: Session
     ) -> Refusal | None:
         match request:
             case StopSession():
@@ -153,11 +157,25 @@ class Sessions:
             case GetSession():
                 self._answer(asker, session.row())
                 return None
+            case WatchSession():
+                session.watcher = asker[0]
+                self._answer(asker, session.row())
+                return None
             case _:
                 assert_never(request)
 
-    def _start(self, asker: Asker, spec: ChildSpec) -> Refusal | None:
-        lives, name = self._lives, spec.process.name
+    def _replace(self, asker: Asker, spec: ChildSpec) -> Refusal | None:
+        session = self._lives.sessions.get(spec.id)
+        if session is None:
+            return ("not_found", spec.id)
+        process = msgspec.structs.replace(spec.process, name=session.spec.process.name)
+        session.spec = msgspec.structs.replace(spec, process=process)
+        self._answer(asker, session.row())
+        return None
+
+    def _start(self, asker: Asker, request: StartSession) -> Refusal | None:
+        lives, spec = self._lives, request.spec
+        name = spec.process.name
         if lives.closing is not None:
             return ("shutting_down", "no session is started any more")
         if (trouble := validate(spec)) is not None:
@@ -168,7 +186,7 @@ class Sessions:
             return ("already_exists", spec.id)
         if name is not None and name in lives.names:
             return ("already_registered", bounded_text(name, 80))
-        lives.start(asker, spec)
+        lives.start(asker, spec, asker[0] if request.watch else 0)
         return None
 
     def _restart(self, asker: Asker, session: Session) -> Refusal | None:

@@ -1,0 +1,294 @@
+"""The course of sessions: what is asked of their supervisor, what it tells, the status that follows and the events of it.
+
+Pure; what is to be done is appended to ``orders``. The supervisor (``system:sessions``) owns the processes: it restarts, gives
+up, kills after the grace time. Here are the sessions as people know them; both live in the same node and see the same
+events in the same order, so neither ever knows less than the other.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
+from actorcore.frames import encoder
+from actorcore.residents import AnswerTo, CancelAlarm, Consult, Do, Order, Send, SetAlarm
+from actorcore.signals import Answer, Demonitor, Monitor
+from supervisors import session_vocabulary as supervisor
+from supervisors.session.events import Event
+from supervisors.session.record import SessionRecord, child_spec, to_map
+from supervisors.session.state import WITH_PROCESS, Happening, next_status
+from supervisors.session.words import Asker, Errand, Memory, Slot
+
+SUPERVISOR = "sessions"
+LOOKS_PER_TIMEOUT = 4
+"""How exactly idleness is known: to a quarter of the timeout."""
+CLOCK_STEP_S = 1e-6
+"""Between two times that are given to sessions, however the wall clock is set."""
+
+
+class Lifecycle:
+    """All sessions by id, in the order of their creation."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.now = 0.0
+        self.orders: list[Order] = []
+        self.memory = memory
+        self.slots = {slot.record.id: slot for slot in memory.sessions}
+        self._is_news = False
+
+    def remembered(self) -> Memory:
+        """Everything that the next incarnation of this object needs."""
+        self.memory.sessions = list(self.slots.values())
+        return self.memory
+
+    def listed(self) -> list[Slot]:
+        """Oldest first."""
+        return sorted(self.slots.values(), key=Slot.place)
+
+    def time(self) -> float:
+        """The wall clock, and later than any time that was given to a session before."""
+        self.memory.last_at = max(self.now + self.memory.offset_s, self.memory.last_at + CLOCK_STEP_S)
+        return self.memory.last_at
+
+    # ---- what people want -------------------------------------------------------------------------------------------
+
+    def create(self, asker: Asker, record: SessionRecord) -> None:
+        self.memory.slots += 1
+        slot = Slot(self.memory.slots, record, began_at=self.now, starters=[asker])
+        self.slots[record.id] = slot
+        self.tell(slot, "session_created", name=record.name, metadata=record.metadata)
+        self._consult("start", slot, supervisor.StartSession(child_spec(record), watch=True))
+
+    def stop(self, slot: Slot) -> None:
+        """Bring it to its end, from whatever status; who waits is in its ``stoppers``."""
+        if slot.status == "terminating":
+            return
+        has_process = slot.status != "suspended" or slot.ending
+        self.advance(slot, "stop")
+        if has_process:
+            self._consult("stop", slot, supervisor.StopSession(slot.record.id))
+        else:
+            self._end(slot)
+
+    def suspend(self, slot: Slot) -> bool:
+        """Let go of its process; False: that cannot be now."""
+        if not self.advance(slot, "suspend"):
+            return False
+        slot.ending = True
+        self._consult("stop", slot, supervisor.StopSession(slot.record.id))
+        return True
+
+    def wake(self, slot: Slot) -> bool:
+        """A process for it, as soon as the one before is gone; False: that cannot be now."""
+        if slot.ending:
+            return True  # the one that waits in ``starters`` wakes it then
+        if not self.advance(slot, "wake"):
+            return False
+        slot.began_at, slot.stale = self.now, False
+        self._consult("wake", slot, supervisor.StartSession(child_spec(slot.record), watch=True))
+        return True
+
+    def restart(self, slot: Slot) -> bool:
+        """Another process for it; one that is on its way is joined. False: that cannot be now."""
+        if slot.status != "restarting" and not self.advance(slot, "retry"):
+            return False
+        slot.began_at = self.now
+        self._consult("restart", slot, supervisor.RestartSession(slot.record.id))
+        return True
+
+    def replace(self, slot: Slot, record: SessionRecord, fields: list[str]) -> None:
+        """The session has another record: its process is told, the next ones begin with it."""
+        slot.record = msgspec.structs.replace(record, updated_at=self.time())
+        self.tell(slot, "session_updated", fields=list(fields))
+        if slot.status != "suspended":
+            self._consult("none", slot, supervisor.ReplaceSpec(child_spec(slot.record)))
+        if slot.status in WITH_PROCESS:
+            self._send_record(slot)
+        else:
+            slot.stale = True
+
+    # ---- what the supervisor says -----------------------------------------------------------------------------------
+
+    def on_told(self, told: supervisor.SessionTold) -> None:
+        slot = self.slots.get(told.id)
+        if slot is None:
+            return
+        match told.kind:
+            case "session_started":
+                self._on_ready(slot, told.serial)
+            case "session_restarted":
+                old = slot.serial or None
+                slot.restarts = int(str(told.detail["count"]))
+                self._on_ready(slot, told.serial)
+                self.tell(slot, "session_restarted", old_pid=told.detail["old"] or old, new_pid=told.serial,
+                          restart_count=slot.restarts, duration_s=self.now - slot.began_at)  # fmt: skip
+            case "session_crashed":
+                self._on_crash(slot, told.serial, _reason(told.detail))
+            case "session_restarting":
+                self.advance(slot, "retry")
+            case "session_gave_up":
+                self.advance(slot, "give_up")
+                self.tell(slot, "session_gave_up", reason=slot.reason, restart_count=slot.restarts)
+            case "session_hung":
+                self.advance(slot, "hang")
+                self.tell(slot, "session_hung", why=told.detail["why"])
+            case "session_recovered":
+                self.advance(slot, "recover")
+                self.tell(slot, "session_recovered")
+            case "session_stopped":
+                slot.reason = _reason(told.detail)
+                self._on_gone(slot)
+            case _:
+                raise AssertionError(f"unknown news {told.kind}")
+
+    def on_answer(self, answer: Answer) -> None:
+        """To something that was asked of the supervisor, or to an order that nobody waits for."""
+        errand, id = self.memory.errands.pop(answer.number, ("none", ""))
+        slot = self.slots.get(id)
+        if slot is None:
+            return
+        failed = answer.error if answer.error is not None or answer.value is not None else ("start_failed", "ignore")
+        match errand:
+            case "start" if failed is not None and slot.status == "initializing":
+                self._on_not_started(slot, failed)
+            case "wake" if failed is not None and slot.status == "restarting":
+                self.advance(slot, "suspend")
+                self._answer(slot.starters, error=failed)
+            case "restart" if answer.error is not None:
+                self._answer(slot.starters, error=answer.error)
+            case "stop" if slot.status in ("terminating", "suspended"):  # of a process that the supervisor has not, or no more
+                self._on_gone(slot)
+            case "watch" if answer.error is not None:
+                slot.reason = NOPROC
+                self._on_gone(slot)
+            case _:
+                pass
+
+    def on_reborn(self) -> None:
+        """The manager was killed: nobody waits for it any more, and it hears of nothing unless it asks again."""
+        self.memory.errands.clear()
+        for slot in self.slots.values():
+            slot.starters, slot.stoppers = [], []
+            if slot.status != "suspended" or slot.ending:
+                self._consult("watch", slot, supervisor.WatchSession(slot.record.id))
+        for one in self.memory.subscriptions.by_ref.values():
+            self.do(Monitor(one.ref, one.to))
+
+    def _on_ready(self, slot: Slot, serial: int) -> None:
+        slot.serial, slot.ready_at, slot.reason, slot.handled = serial, self.now, None, -1
+        self.advance(slot, "ready", self.now - slot.began_at)
+        if slot.stale:
+            self._send_record(slot)
+        self._look_later(slot)
+        self._answer(slot.starters, slot.row())
+
+    def _on_crash(self, slot: Slot, serial: int, reason: Reason) -> None:
+        slot.reason = reason
+        self.advance(slot, "crash")
+        self.tell(slot, "session_crashed", reason=reason, pid=serial or None, duration_s=self._uptime(slot),
+                  restart_count=slot.restarts)  # fmt: skip
+        slot.serial, slot.ready_at, slot.began_at = 0, None, self.now
+
+    def _on_not_started(self, slot: Slot, error: tuple[str, Term]) -> None:
+        code, detail = error
+        slot.reason = detail if code == "start_failed" and isinstance(detail, (str, dict)) else {code: detail}
+        self.advance(slot, "crash")
+        known = {"already_exists": "session_exists", "resource_exhausted": "session_limit_reached"}
+        starters, slot.starters = slot.starters, []
+        self._end(slot)
+        self._answer(starters, error=(known.get(code, code), detail))
+
+    def _on_gone(self, slot: Slot) -> None:
+        """Its process is no more, and none will follow by itself."""
+        if slot.status == "suspended":
+            if slot.ending:
+                slot.ending, slot.serial = False, 0
+                self._answer(slot.stoppers, slot.row())
+                if slot.starters:
+                    self.wake(slot)
+            return
+        if slot.status not in ("terminating", "failed"):  # it has ended by itself
+            self.advance(slot, "stop")
+        self._end(slot)
+
+    def _end(self, slot: Slot) -> None:
+        self.advance(slot, "gone")
+        self.tell(slot, "session_terminated", reason=NORMAL if slot.reason is None else slot.reason,
+                  restart_count=slot.restarts, duration_s=self._uptime(slot))  # fmt: skip
+        self.orders.append(CancelAlarm(slot.record.id))
+        del self.slots[slot.record.id]
+        row = {**slot.row(), "serial": 0}
+        self._answer(slot.stoppers[:1], row)
+        self._answer(slot.stoppers[1:], error=("not_found", None))
+        self._answer(slot.starters, error=("start_failed", slot.reason))
+
+    # ---- idleness ---------------------------------------------------------------------------------------------------
+
+    def _look_later(self, slot: Slot) -> None:
+        if slot.record.policy.idle_timeout_s:
+            at = self.now + slot.record.policy.idle_timeout_s / LOOKS_PER_TIMEOUT
+            self.orders.append(SetAlarm(slot.record.id, at))
+
+    # ---- steps ------------------------------------------------------------------------------------------------------
+
+    def advance(self, slot: Slot, happening: Happening, duration_s: float | None = None) -> bool:
+        """Change its status by the table and tell of it; False: nothing has changed."""
+        status = next_status(slot.status, happening)
+        if status is None:
+            return False
+        previous, slot.status = slot.status, status
+        if status != previous:
+            took: dict[str, Term] = {} if duration_s is None else {"duration_s": duration_s}
+            self.tell(slot, "session_status", status=status, previous_status=previous, **took)
+        return True
+
+    def tell(self, slot: Slot, type_: str, **data: Term) -> int:
+        """An event of the session; its number."""
+        slot.seq += 1
+        number = self.memory.subscriptions.number + 1
+        at = self.now + self.memory.offset_s
+        self.memory.subscriptions.publish(Event(number, slot.seq, slot.record.id, type_, at, data))
+        self.memory.counters[type_] = self.memory.counters.get(type_, 0) + 1
+        self._is_news = True
+        return number
+
+    def spread(self) -> None:
+        """Send every subscriber what is due to him, after everything else has been decided."""
+        if not self._is_news:
+            return
+        self._is_news = False
+        subscriptions = self.memory.subscriptions
+        for one in list(subscriptions.by_ref.values()):
+            self.orders += [Send(one.to, msgspec.Raw(body)) for body in subscriptions.due(one)]
+            if one.over and one.cursor == subscriptions.number:
+                del subscriptions.by_ref[one.ref]
+                self.do(Demonitor(one.ref))
+
+    def hurry(self) -> None:
+        """There may be something due to somebody."""
+        self._is_news = True
+
+    def do(self, request: Monitor | Demonitor) -> None:
+        self.memory.orders += 1
+        self.orders.append(Do(self.memory.orders, request))
+
+    def _consult(self, errand: Errand, slot: Slot, body: supervisor.SessionRequest) -> None:
+        self.memory.orders += 1
+        self.memory.errands[self.memory.orders] = (errand, slot.record.id)
+        self.orders.append(Consult(self.memory.orders, SUPERVISOR, msgspec.Raw(encoder.encode(body))))
+
+    def _send_record(self, slot: Slot) -> None:
+        slot.stale = False
+        self.orders.append(Send(slot.serial, msgspec.Raw(encoder.encode({"record": to_map(slot.record)}))))
+
+    def _uptime(self, slot: Slot) -> float:
+        return 0.0 if slot.ready_at is None else self.now - slot.ready_at
+
+    def _answer(self, askers: list[Asker], value: Term = None, error: tuple[str, Term] | None = None) -> None:
+        self.orders.extend(AnswerTo(frm, number, value, error) for frm, number in askers)
+        askers.clear()
+
+
+def _reason(detail: dict[str, Term]) -> Reason:
+    reason = detail.get("reason")
+    return reason if isinstance(reason, (str, dict)) else NORMAL

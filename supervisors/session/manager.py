@@ -1,0 +1,328 @@
+"""``manager``: the resident that owns all sessions: who is there, under which name, in which folder, in which state.
+
+One owner of every check-then-act: the limit, the ids and the folders are checked and taken in one step, so of a hundred who
+want the last place one gets it. It never waits and runs nobody's code; processes are the affair of ``system:sessions``, which
+it asks. All it knows is in its snapshot, so it survives the death of the node, and its own, with the same ids, pids and states.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias, Union, assert_never
+
+import msgspec
+
+from actorcore.exit_reason import Term
+from actorcore.frames import decode_ext, encoder
+from actorcore.residents import AnswerTo, Leave, Order
+from actorcore.signals import (
+    NOBODY,
+    Alarm,
+    Answer,
+    Asking,
+    Begin,
+    Channel,
+    ClockSet,
+    Delivery,
+    Demonitor,
+    Down,
+    Exit,
+    Hung,
+    Monitor,
+    PeerDown,
+    Reborn,
+    Sent,
+    Started,
+)
+from supervisors.session import events
+from supervisors.session.config import config_troubles, merged
+from supervisors.session.lifecycle import Lifecycle
+from supervisors.session.record import SessionRecord, from_map, name_trouble, trouble_with
+from supervisors.session.settings import SessionSettings
+from supervisors.session.state import STATUSES
+from supervisors.session.subscriptions import MAX_SUBSCRIPTIONS
+from supervisors.session.targets import Ambiguous, Named, resolve
+from supervisors.session.words import (
+    MAX_PAGE_ROWS,
+    Asker,
+    CountSessions,
+    CreateSession,
+    FindSession,
+    GetCounters,
+    GetDefault,
+    GetSession,
+    ListIds,
+    ListPids,
+    ListSessions,
+    ManagerRequest,
+    Memory,
+    Publish,
+    Refusal,
+    RenameSession,
+    ResolveTarget,
+    RestartSession,
+    Seen,
+    SetDefault,
+    Slot,
+    StopSession,
+    Subscribe,
+    SuspendSession,
+    Unsubscribe,
+    UpdateSession,
+    WakeSession,
+    decode_request,
+    page,
+)
+from supervisors.session_vocabulary import SessionTold
+
+NEEDS = ("sessions",)
+"""The residents without which there are no sessions."""
+
+_decoder = msgspec.msgpack.Decoder(Memory, ext_hook=decode_ext)
+_told_decoder = msgspec.msgpack.Decoder(SessionTold, ext_hook=decode_ext)
+OfOne: TypeAlias = Union[
+    StopSession, RestartSession, SuspendSession, WakeSession, GetSession, RenameSession, UpdateSession, SetDefault
+]  # fmt: skip
+
+
+class Manager:
+    """The resident."""
+
+    def __init__(self, settings: SessionSettings | None = None) -> None:
+        self._settings = settings or SessionSettings()
+        self._life = Lifecycle(Memory())
+
+    def handle(self, body: Delivery, now: float) -> list[Order]:
+        """React to one delivery at monotonic time ``now`` (seconds)."""
+        life = self._life
+        life.now, life.orders = now, []
+        match body:
+            case Asking():
+                self._on_asking(body)
+            case Answer():
+                life.on_answer(body)
+            case Sent():
+                life.on_told(_told_decoder.decode(body.body))
+            case ClockSet(offset_s):
+                life.memory.offset_s = offset_s
+            case Down(refs):
+                for ref in refs:
+                    life.memory.subscriptions.by_ref.pop(ref, None)
+            case Exit(frm) if frm == NOBODY:  # the daemon ends; the supervisor of the sessions ends them
+                life.memory.leaving = True
+            case Reborn():
+                life.on_reborn()
+            case Alarm() | Exit() | Started() | Hung() | Channel() | PeerDown() | Begin():
+                pass  # it has no process, no link and no channel
+            case _:
+                assert_never(body)
+        life.spread()
+        if life.memory.leaving and all(slot.status == "suspended" and not slot.ending for slot in life.slots.values()):
+            life.memory.leaving = False
+            life.orders.append(Leave("shutdown"))
+        return life.orders
+
+    def snapshot(self) -> bytes:
+        """The whole state; equal states give equal bytes."""
+        return encoder.encode(self._life.remembered())
+
+    def restore(self, state: bytes) -> None:
+        """Become what :meth:`snapshot` described; the settings stay."""
+        self._life = Lifecycle(_decoder.decode(state))
+
+    # ---- requests: what is returned is the answer, a tuple is a refusal, Later is answered when it has come to pass ------
+
+    def _on_asking(self, asking: Asking) -> None:
+        asker = (asking.frm, asking.number)
+        request = decode_request(asking.body)
+        answer = request if isinstance(request, tuple) else self._serve(asker, request)
+        if isinstance(answer, tuple):
+            self._life.orders.append(AnswerTo(*asker, error=answer))
+        elif not isinstance(answer, Later):
+            self._life.orders.append(AnswerTo(*asker, answer))
+
+    def _serve(self, asker: Asker, request: ManagerRequest) -> Term | Refusal | Later:
+        match request:
+            case CreateSession(draft):
+                return self._create(asker, draft)
+            case FindSession() | ResolveTarget() | GetDefault():
+                return self._find(request)
+            case ListSessions():
+                return self._list(request)
+            case ListIds():
+                return [slot.record.id for slot in self._life.listed()]
+            case ListPids():
+                return [slot.serial for slot in self._life.listed() if slot.row()["serial"]]
+            case CountSessions():
+                return self._count()
+            case GetCounters(reset):
+                return self._counters(reset)
+            case Subscribe():
+                return self._subscribe(asker[0], request)
+            case Seen() | Unsubscribe():
+                return self._on_subscription(asker[0], request)
+            case Publish():
+                return self._publish(asker[0], request)
+            case SetDefault(""):
+                self._life.memory.default = ""
+                return True
+            case _:
+                slot = self._life.slots.get(request.id)
+                return ("not_found", None) if slot is None else self._serve_one(asker, request, slot)
+
+    def _serve_one(self, asker: Asker, request: OfOne, slot: Slot) -> Term | Refusal | Later:
+        life = self._life
+        match request:
+            case GetSession():
+                return slot.row()
+            case RenameSession(_, name):
+                return name_trouble(name) or self._replace(slot, msgspec.structs.replace(slot.record, name=name), ["name"])
+            case UpdateSession():
+                return self._update(slot, request)
+            case SetDefault():
+                life.memory.default = slot.record.id
+                return slot.row()
+            case StopSession():
+                slot.stoppers.append(asker)
+                life.stop(slot)
+                return Later()
+            case SuspendSession():
+                slot.stoppers.append(asker)
+                return Later() if life.suspend(slot) else _impossible(slot, slot.stoppers)
+            case WakeSession() | RestartSession():
+                if life.memory.leaving:
+                    return ("shutting_down", None)
+                slot.starters.append(asker)
+                done = life.wake(slot) if isinstance(request, WakeSession) else life.restart(slot)
+                return Later() if done else _impossible(slot, slot.starters)
+            case _:
+                assert_never(request)
+
+    def _create(self, asker: Asker, draft: dict[str, Term]) -> Refusal | Later:
+        at = self._life.time()
+        record = from_map({"created_at": at, **draft, "updated_at": at})
+        if isinstance(record, tuple):
+            return record
+        if self._settings.is_forbidden(record.project.path):
+            return ("not_permitted", "a system directory")
+        slots = self._life.slots
+        if self._life.memory.leaving:
+            return ("shutting_down", None)
+        if len(slots) >= self._settings.max_sessions:
+            return ("session_limit_reached", f"{len(slots)}/{self._settings.max_sessions} sessions open")
+        if record.id in slots:
+            return ("session_exists", None)
+        if any(slot.record.project.is_same_folder(record.project) for slot in slots.values()):
+            return ("project_already_open", None)
+        self._life.create(asker, record)
+        return Later()
+
+    # ---- looking ----------------------------------------------------------------------------------------------------
+
+    def _find(self, request: FindSession | ResolveTarget | GetDefault) -> Term | Refusal:
+        listed = self._life.listed()
+        match request:
+            case FindSession("id", value):
+                found = self._life.slots.get(value)
+            case FindSession("path", value):
+                found = next((slot for slot in listed if slot.record.project.path == value), None)
+            case FindSession(_, value):
+                found = next((slot for slot in listed if slot.record.name == value), None)
+            case ResolveTarget(target):
+                id = resolve(target, [Named(slot.record.id, slot.record.name) for slot in listed])
+                if isinstance(id, Ambiguous):
+                    return ("ambiguous_target", list(id.names))
+                found = self._life.slots.get(id or "")
+            case GetDefault():
+                found = self._default(listed)
+                if found is None:
+                    return ("no_sessions", None)
+        return ("not_found", None) if found is None else found.row()
+
+    def _default(self, listed: list[Slot]) -> Slot | None:
+        chosen = self._life.slots.get(self._life.memory.default)
+        configured = self._settings.default
+        named = [slot for slot in listed if configured in (slot.record.id, slot.record.name)]
+        return chosen or next(iter(named or listed), None)
+
+    def _list(self, request: ListSessions) -> Term | Refusal:
+        if not 1 <= request.limit <= MAX_PAGE_ROWS:
+            return ("invalid_message", f"limit: must be 1 to {MAX_PAGE_ROWS}")
+        return page([slot for slot in self._life.listed() if slot.place() > request.after], request.limit)
+
+    def _count(self) -> Term:
+        statuses = [slot.status for slot in self._life.slots.values()]
+        counts: dict[str, Term] = {status: statuses.count(status) for status in STATUSES if status in statuses}
+        return {"total": len(statuses), "limit": self._settings.max_sessions, "status": counts}
+
+    def _counters(self, reset: bool) -> Term:
+        counters: dict[str, Term] = {**self._life.memory.counters}
+        if reset:
+            self._life.memory.counters.clear()
+        return counters
+
+    # ---- changing ---------------------------------------------------------------------------------------------------
+
+    def _update(self, slot: Slot, request: UpdateSession) -> Term | Refusal:
+        record = slot.record
+        config = merged(record.config, request.config)
+        if troubles := config_troubles(config):
+            return ("invalid_config", list(troubles))
+        changed = msgspec.structs.replace(record, config=config, metadata=merged(record.metadata, request.metadata))
+        if (trouble := trouble_with(changed)) is not None:
+            return trouble
+        return self._replace(slot, changed, [key for key in ("config", "metadata") if getattr(request, key)])
+
+    def _replace(self, slot: Slot, record: SessionRecord, fields: list[str]) -> Term:
+        self._life.replace(slot, record, fields)
+        return slot.row()
+
+    # ---- events -----------------------------------------------------------------------------------------------------
+
+    def _subscribe(self, frm: int, request: Subscribe) -> Term | Refusal:
+        subscriptions = self._life.memory.subscriptions
+        if request.session and request.session not in self._life.slots:
+            return ("not_found", None)
+        if any(type_ not in events.SCHEMAS or type_ in events.MARKS for type_ in request.types):
+            return ("unknown_event_type", None)
+        if len(subscriptions.by_ref) >= MAX_SUBSCRIPTIONS:
+            return ("resource_exhausted", f"{MAX_SUBSCRIPTIONS} subscriptions")
+        one = subscriptions.add(frm, request.session, request.types, request.after)
+        self._life.do(Monitor(one.ref, frm))
+        self._life.hurry()
+        return {"subscription": one.ref, "number": subscriptions.number}
+
+    def _on_subscription(self, frm: int, request: Seen | Unsubscribe) -> bool:
+        one = self._life.memory.subscriptions.by_ref.get(request.ref)
+        if one is None or one.to != frm:
+            return False
+        if isinstance(request, Seen):
+            one.seen = max(one.seen, min(request.count, one.sent))
+            self._life.hurry()
+        else:
+            del self._life.memory.subscriptions.by_ref[one.ref]
+            self._life.do(Demonitor(one.ref))
+        return True
+
+    def _publish(self, frm: int, request: Publish) -> Term | Refusal:
+        slot = self._life.slots.get(request.session)
+        if slot is None:
+            return ("not_found", None)
+        # Before it is ready its serial is not known here, and nobody else is asked to speak for it.
+        if slot.serial != frm and slot.status not in ("initializing", "restarting"):
+            return ("not_permitted", None)
+        for type_, data in request.events:
+            if (trouble := events.trouble_with(type_, data)) is not None:
+                return trouble
+        number = self._life.memory.subscriptions.number
+        for type_, data in request.events:
+            number = self._life.tell(slot, type_, **data)
+        return number
+
+
+class Later(msgspec.Struct, frozen=True):
+    """The answer comes when it has come to pass."""
+
+
+def _impossible(slot: Slot, waiting: list[Asker]) -> Refusal:
+    waiting.pop()
+    return ("invalid_transition", slot.status)

@@ -1,0 +1,269 @@
+"""What one can ask of ``system:manager``, and what it remembers: all of it is data, nothing here decides."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, Union
+
+import msgspec
+
+from actorcore.exit_reason import Reason, Term, bounded_text
+from actorcore.frames import DECODE_ERRORS, decode_ext, encoder
+from actorcore.words import Word
+from supervisors.session.record import SessionRecord, to_map
+from supervisors.session.state import WITH_PROCESS, Status
+from supervisors.session.subscriptions import Subscriptions
+
+MAX_PAGE_ROWS = 500
+PAGE_BYTES = 16 << 10
+"""A page ends with the row that passes this size: with the largest record it still fits into one datagram."""
+
+# ---- requests -------------------------------------------------------------------------------------------------------
+
+
+class CreateSession(Word, frozen=True, tag="create"):
+    """``draft``: a record's map without times, or with ``created_at`` for a session that was saved. Answered with its row
+    when it is active; then, and not before, it is reached under its id.
+
+    Checked in this order: the draft, the project's folder, shutting_down, session_limit_reached, session_exists (id),
+    project_already_open. A refused one starts no process. Errors of the start: start_failed with the reason, and then
+    nothing of it is left.
+    """
+
+    draft: dict[str, Term]
+
+
+class StopSession(Word, frozen=True, tag="stop"):
+    """It saves itself and ends; answered with its last row when nothing of it is left. Error: not_found.
+
+    Who asks later, while it is ending, gets not_found at that moment.
+    """
+
+    id: str
+
+
+class RestartSession(Word, frozen=True, tag="restart"):
+    """A new process under the same id, outside of the restart budget; answered with the row when it is active.
+
+    One that was given up gets a fresh budget. Errors: not_found, invalid_transition, start_failed.
+    """
+
+    id: str
+
+
+class SuspendSession(Word, frozen=True, tag="suspend"):
+    """Its process saves itself and ends; the session stays listed with its place and its path. Answer: the row, when the
+    process is gone. Errors: not_found, invalid_transition.
+    """
+
+    id: str
+
+
+class WakeSession(Word, frozen=True, tag="wake"):
+    """A process for a suspended session; answer: the row when it is active. Errors: as of RestartSession."""
+
+    id: str
+
+
+class GetSession(Word, frozen=True, tag="get"):
+    """Answer: its row. Error: not_found."""
+
+    id: str
+
+
+class FindSession(Word, frozen=True, tag="find"):
+    """Answer: the row of the session with this id, project path or exact name, the oldest of several. Error: not_found."""
+
+    by: Literal["id", "path", "name"]
+    value: str
+
+
+class ResolveTarget(Word, frozen=True, tag="resolve"):
+    """Answer: the row of whom a person means; see :mod:`supervisors.session.targets`.
+
+    Errors: not_found, ambiguous_target with the names.
+    """
+
+    target: str
+
+
+class ListSessions(Word, frozen=True, tag="list"):
+    """Answer: ``{"sessions": rows by created_at, oldest first, "next": the ``after`` of the next page or None}``."""
+
+    after: tuple[float, int] = (0.0, 0)
+    limit: int = 100
+
+
+class ListIds(Word, frozen=True, tag="ids"):
+    """Answer: every id, in the order of the list."""
+
+
+class ListPids(Word, frozen=True, tag="pids"):
+    """Answer: the serial of every session that has a process, in the order of the list."""
+
+
+class CountSessions(Word, frozen=True, tag="count"):
+    """Answer: ``{"total", "limit", "status": {status: how many}}``."""
+
+
+class RenameSession(Word, frozen=True, tag="rename"):
+    """Answer: the row. Errors: not_found, invalid_name, name_too_long."""
+
+    id: str
+    name: str
+
+
+class UpdateSession(Word, frozen=True, tag="update"):
+    """Merge these keys into its config and metadata (None takes one out); answer: the row. Its process is told.
+
+    Errors, and then nothing is changed: not_found, and everything that is wrong with the config at once.
+    """
+
+    id: str
+    config: dict[str, Term] = {}
+    metadata: dict[str, Term] = {}
+
+
+class SetDefault(Word, frozen=True, tag="set_default"):
+    """From now on that is the default session as long as it is there; an empty id: none is. Error: not_found."""
+
+    id: str
+
+
+class GetDefault(Word, frozen=True, tag="default"):
+    """Answer: the row of the default session, else of the oldest. Error: no_sessions."""
+
+
+class Subscribe(Word, frozen=True, tag="subscribe"):
+    """The asker is sent all events of ``session``, or (empty) the lifecycle of all sessions; ``types``: of these only, and
+    of all sessions. ``after``: also what came after that number, as far as the history goes (``events_gap`` says how far).
+
+    A message is ``{"subscription": ref, "event": …}``; answer: ``{"subscription": ref, "number": of the last event}``. At most
+    WINDOW events are sent ahead of Seen. Ends with the session or its subscriber. Errors: not_found, unknown_event_type,
+    resource_exhausted.
+    """
+
+    session: str = ""
+    types: list[str] = []
+    after: int | None = None
+
+
+class Seen(Word, frozen=True, tag="seen"):
+    """The subscriber has taken in so many messages of subscription ``ref``. Answer: whether there still is one."""
+
+    ref: int
+    count: int
+
+
+class Unsubscribe(Word, frozen=True, tag="unsubscribe"):
+    """Nothing of it is sent after the answer, which says whether there was one."""
+
+    ref: int
+
+
+class Publish(Word, frozen=True, tag="publish"):
+    """The asker, the process of ``session``, tells its subscribers; each is (type, data). Answer: the last number.
+
+    All or none. Errors: not_found, not_permitted, unknown_event_type, missing_required_fields, invalid_types, value_too_long.
+    """
+
+    session: str
+    events: list[tuple[str, dict[str, Term]]]
+
+
+class GetCounters(Word, frozen=True, tag="counters"):
+    """Answer: ``{event type: how many since the last reset}``; ``reset``: count from 0 from now on."""
+
+    reset: bool = False
+
+
+ManagerRequest: TypeAlias = Union[
+    CreateSession, StopSession, RestartSession, SuspendSession, WakeSession, GetSession, FindSession, ResolveTarget, ListSessions,
+    ListIds, ListPids, CountSessions, RenameSession, UpdateSession, SetDefault, GetDefault, Subscribe, Seen, Unsubscribe,
+    Publish, GetCounters,
+]  # fmt: skip
+Refusal: TypeAlias = tuple[str, Term]
+
+_decoder = msgspec.msgpack.Decoder(ManagerRequest, ext_hook=decode_ext)
+
+
+def decode_request(body: msgspec.Raw) -> ManagerRequest | Refusal:
+    """The request in ``body``, or ``("invalid_message", why)``."""
+    try:
+        request: ManagerRequest = _decoder.decode(body)
+    except DECODE_ERRORS as error:
+        return ("invalid_message", bounded_text(str(error), 200))
+    return request
+
+
+# ---- memory ---------------------------------------------------------------------------------------------------------
+
+Asker: TypeAlias = tuple[int, int]
+"""(frm, number) of an Asking that is still to be answered."""
+
+
+class Slot(msgspec.Struct):
+    """One session. ``number``: its place in the order of creation. ``serial``: its process, 0 for none; ``restarts``: how
+    often it was restarted. ``seq``: of its last event. ``began_at``, ``ready_at``: since when its process is being started,
+    and is ready (monotonic seconds). ``ending``: it is suspended and its process is on its way out. ``stale``: its process
+    began with an older record. ``handled``: messages when it was looked at last. ``starters``, ``stoppers``: who waits.
+    """
+
+    number: int
+    record: SessionRecord
+    status: Status = "initializing"
+    serial: int = 0
+    restarts: int = 0
+    reason: Reason | None = None
+    seq: int = 0
+    began_at: float = 0.0
+    ready_at: float | None = None
+    ending: bool = False
+    stale: bool = False
+    handled: int = -1
+    looked_at: float = 0.0
+    starters: list[Asker] = []
+    stoppers: list[Asker] = []
+
+    def row(self) -> dict[str, Term]:
+        """What is told about it: the record's fields and how it is."""
+        has_process = self.status in WITH_PROCESS or self.status == "terminating"
+        return {
+            **to_map(self.record), "status": self.status, "serial": self.serial if has_process else 0,
+            "restarts": self.restarts, "reason": self.reason,
+        }  # fmt: skip
+
+    def place(self) -> tuple[float, int]:
+        """Its place in the list."""
+        return self.record.created_at, self.number
+
+
+Errand: TypeAlias = Literal["start", "wake", "stop", "restart", "watch", "none"]
+
+
+class Memory(msgspec.Struct):
+    """The whole state of the resident. ``orders``, ``slots``: the last numbers used; ``errands``: what was asked of others,
+    by number, and for whom. ``offset_s``: of the wall clock. ``last_at``: the last time that was given to a session.
+    """
+
+    orders: int = 0
+    slots: int = 0
+    sessions: list[Slot] = []
+    errands: dict[int, tuple[Errand, str]] = {}
+    subscriptions: Subscriptions = msgspec.field(default_factory=Subscriptions)
+    counters: dict[str, int] = {}
+    default: str = ""
+    offset_s: float = 0.0
+    last_at: float = 0.0
+    leaving: bool = False
+
+
+def page(slots: list[Slot], limit: int) -> dict[str, Term]:
+    """The answer to ListSessions: the first of ``slots`` as far as ``limit`` and size allow."""
+    rows: list[Term] = []
+    size_bytes = 0
+    for slot in slots:
+        if len(rows) == limit or size_bytes > PAGE_BYTES:
+            return {"sessions": rows, "next": list(slots[len(rows) - 1].place())}
+        rows.append(slot.row())
+        size_bytes += len(encoder.encode(rows[-1]))
+    return {"sessions": rows, "next": None}
