@@ -73,6 +73,13 @@ class Look(Word, frozen=True, tag="look"):
     pages: dict[int, int]
 
 
+class Inspect(Word, frozen=True, tag="inspect"):
+    """Read the status pages of these processes (serial → page) for resident ``by`` and say Inspected."""
+
+    by: int
+    pages: dict[int, int]
+
+
 class Report(Word, frozen=True, tag="report"):
     """Telemetry: something worth a line in the log; ``kind`` names it."""
 
@@ -88,4 +95,4 @@ class Operate(Word, frozen=True, tag="operate"):
     number: int = 0
 
 
-Effect: TypeAlias = Union[Deliver, Fork, Kill, Connect, Publish, PublishMany, Retract, Forget, Look, Report, Operate]
+Effect: TypeAlias = Union[Deliver, Fork, Kill, Connect, Publish, PublishMany, Retract, Forget, Look, Inspect, Report, Operate]

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from actorcore import migrations
-from actorcore.effects import Deliver, Effect, Forget, Operate, Publish, Report
+from actorcore.effects import Deliver, Effect, Forget, Inspect, Operate, Publish, Report
 from actorcore.exit_reason import NORMAL, Reason, Term
 from actorcore.migrations import KernelState
 from actorcore.node_desk import NodeDesk
@@ -23,6 +23,7 @@ from actorcore.residents import (
     CancelAlarm,
     Consult,
     Do,
+    Glance,
     Leave,
     Order,
     Ready,
@@ -43,6 +44,7 @@ from actorcore.signals import (
     Delivery,
     Event,
     Exit,
+    Inspected,
     LogDropped,
     Reborn,
     Refused,
@@ -98,6 +100,9 @@ class Kernel:
                 return []
             case ShutdownAsked():
                 return self._shut_down()
+            case Inspected(by):
+                self._inbox.append(Deliver(by, 0, event))
+                return []
             case ClockSet():
                 self._inbox.extend(Deliver(serial, 0, event) for serial in self._serials.values())
                 return []
@@ -225,6 +230,9 @@ class Kernel:
                 return self._sorted(self.table.handle(Asked(serial, number, Ask(self._serials.get(name, NOBODY), body)), now))
             case Send(to, body):
                 return self._sorted(self.table.send(serial, to, body))
+            case Glance(whose):
+                row = self.table.row(whose)
+                return [] if row is None or row.page < 0 else [Inspect(serial, {whose: row.page})]
             case AnswerTo(frm, number, value, error):
                 return self._sorted(self.table.answer(frm, number, value, error))
             case SetAlarm(key, at):

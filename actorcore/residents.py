@@ -36,6 +36,12 @@ class Send(Word, frozen=True, tag="send"):
     body: msgspec.Raw
 
 
+class Glance(Word, frozen=True, tag="glance"):
+    """Look at the status page of process ``serial``: Inspected follows, unless it is dead."""
+
+    serial: int
+
+
 class AnswerTo(Word, frozen=True, tag="answer_to"):
     """Answer the Asking (``frm``, ``number``): ``value``, or ``error`` = (code, detail)."""
 
@@ -80,7 +86,7 @@ class Refuse(Word, frozen=True, tag="refuse"):
     reason: Reason | None
 
 
-Order: TypeAlias = Union[Do, Consult, Send, AnswerTo, SetAlarm, CancelAlarm, Tell, Leave, Ready, Refuse]
+Order: TypeAlias = Union[Do, Consult, Send, Glance, AnswerTo, SetAlarm, CancelAlarm, Tell, Leave, Ready, Refuse]
 
 
 class Resident(Protocol):

@@ -151,8 +151,16 @@ class Reborn(Word, frozen=True, tag="reborn"):
     before: int
 
 
+class Inspected(Word, frozen=True, tag="inspected"):
+    """To the resident ``by`` that wanted to know: since when (seconds, 0.0: idle) each serial is busy with its message, and
+    how many it has handled, by its own status page."""
+
+    by: int
+    seen: dict[int, tuple[float, int]]
+
+
 Delivery: TypeAlias = Union[
-    Answer, Down, Exit, Channel, PeerDown, Begin, Asking, Alarm, Started, Hung, Sent, ClockSet, Reborn
+    Answer, Down, Exit, Channel, PeerDown, Begin, Asking, Alarm, Started, Hung, Sent, ClockSet, Reborn, Inspected
 ]  # fmt: skip
 
 # ---- events: requests with their sender, and facts ------------------------------------------------------------------
@@ -313,5 +321,5 @@ class Ticked(Word, frozen=True, tag="ticked"):
 Event: TypeAlias = Union[
     Asked, Born, Booted, Refused, ForkFailed, Exited, Stopped, Continued, Looked, ClientAttached, ClientDetached,
     Received, Undelivered, Writable, Refill, Violated, TookOver, ReloadEnded, ShutdownAsked, Ticked, NotConnected,
-    LogDropped, TemplateTold, ClockSet,
+    LogDropped, TemplateTold, ClockSet, Inspected,
 ]  # fmt: skip

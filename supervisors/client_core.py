@@ -32,6 +32,7 @@ from actorcore.signals import (
     Down,
     Exit,
     Hung,
+    Inspected,
     Introduce,
     PeerDown,
     Reborn,
@@ -213,7 +214,7 @@ class ClientCore(Peers):
                 self.on_peer_down(peer_down)
             case Sent(frm, body):
                 self._take_info(frm, body, False)
-            case Begin() | Asking() | Alarm() | Started() | Hung() | ClockSet() | Reborn():
+            case Begin() | Asking() | Alarm() | Started() | Hung() | ClockSet() | Reborn() | Inspected():
                 self.give_up(RequestError("protocol_error", "a delivery that is not for clients"))
             case _:
                 assert_never(arrival.body)

@@ -7,6 +7,9 @@
     [templates.data]             # a template of one's own
     preload = ["numpy", "pandas"]
     pool = 4
+    [sessions]
+    max_sessions = 10
+    forbidden_directories = ["/etc", "/srv"]
 
 It is the file of ``--config``, else of ``$ACTORCORE_CONFIG``, else ``actorcore/config.toml`` in the user's configuration
 directory, if there is one.
@@ -19,17 +22,20 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from actorcore.runtime.zygotes import BUILT_IN, Template
 from actorcore.signals import AUTO
+from supervisors.session.settings import SessionSettings, trouble_with as settings_trouble
 
 FILE_VARIABLE = "ACTORCORE_CONFIG"
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 MAX_POOL = 1000
 MAX_TEMPLATES = 32
+Said = TypeVar("Said", bound=msgspec.Struct)
 
 
 class InvalidConfiguration(Exception):
@@ -37,9 +43,10 @@ class InvalidConfiguration(Exception):
 
 
 class Configuration(msgspec.Struct, frozen=True):
-    """``templates``: the built-in ones first."""
+    """``templates``: the built-in ones first. ``sessions``: see :mod:`supervisors.session.settings`."""
 
     templates: tuple[Template, ...] = BUILT_IN
+    sessions: SessionSettings = SessionSettings()
 
 
 class _TemplateTable(msgspec.Struct, forbid_unknown_fields=True):
@@ -84,8 +91,8 @@ def parse(text: str) -> Configuration:
         line = re.search(r"at line (\d+)", str(error))
         raise InvalidConfiguration(f":{line[1] if line else _last_line(text)}: {error}") from None
     for key in tables:
-        if key != "templates":
-            raise _invalid(text, (key,), "unknown; known is templates")
+        if key not in ("templates", "sessions"):
+            raise _invalid(text, (key,), "unknown; known are templates, sessions")
     given = tables.get("templates", {})
     if not isinstance(given, dict):
         raise _invalid(text, ("templates",), "must be a table")
@@ -94,32 +101,45 @@ def parse(text: str) -> Configuration:
         templates[name] = _template(text, name, table, templates.get(name))
     if len(templates) > MAX_TEMPLATES:
         raise _invalid(text, ("templates",), f"{len(templates)} of them, at most {MAX_TEMPLATES}")
-    return Configuration(tuple(templates.values()))
+    return Configuration(tuple(templates.values()), _sessions(text, tables.get("sessions", {})))
+
+
+def _sessions(text: str, table: object) -> SessionSettings:
+    settings = _checked(text, ("sessions",), table, SessionSettings)
+    if (trouble := settings_trouble(settings)) is not None:
+        raise _invalid(text, ("sessions", trouble[0]), trouble[1])
+    return settings
 
 
 def _template(text: str, name: str, table: object, built_in: Template | None) -> Template:
     where = ("templates", name)
     if not NAME.fullmatch(name) or name == AUTO:
         raise _invalid(text, where, f"must match {NAME.pattern} and not be {AUTO}")
-    if not isinstance(table, dict):
-        raise _invalid(text, where, "must be a table")
-    for key in table:
-        if key not in _TemplateTable.__struct_fields__:
-            raise _invalid(text, (*where, key), f"unknown; known are {', '.join(_TemplateTable.__struct_fields__)}")
-    for key, value in table.items():
-        try:
-            msgspec.convert({key: value}, _TemplateTable)
-        except msgspec.ValidationError as error:
-            raise _invalid(text, (*where, key), str(error).partition(" - at")[0]) from None
-    said = msgspec.convert(table, _TemplateTable)
+    said = _checked(text, where, table, _TemplateTable)
     if not 0 <= said.pool <= MAX_POOL:
         raise _invalid(text, (*where, "pool"), f"must be 0 to {MAX_POOL}")
     for module in said.preload:
         if not MODULE.fullmatch(module):
             raise _invalid(text, (*where, "preload"), f"{module[:60]!r} is no name of a module")
-    if built_in is None or "preload" not in table:
-        return Template(name, tuple(said.preload), said.pool if built_in is None or "pool" in table else built_in.pool)
+    given = table if isinstance(table, dict) else {}
+    if built_in is None or "preload" not in given:
+        return Template(name, tuple(said.preload), said.pool if built_in is None or "pool" in given else built_in.pool)
     raise _invalid(text, (*where, "preload"), "a built-in template has none; make one of another name")
+
+
+def _checked(text: str, where: tuple[str, ...], table: object, kind: type[Said]) -> Said:
+    """``table`` as a ``kind``, each key with its own line."""
+    if not isinstance(table, dict):
+        raise _invalid(text, where, "must be a table")
+    for key in table:
+        if key not in kind.__struct_fields__:
+            raise _invalid(text, (*where, key), f"unknown; known are {', '.join(kind.__struct_fields__)}")
+    for key, value in table.items():
+        try:
+            msgspec.convert({key: value}, kind)
+        except msgspec.ValidationError as error:
+            raise _invalid(text, (*where, key), str(error).partition(" - at")[0]) from None
+    return msgspec.convert(table, kind)
 
 
 def _invalid(text: str, path: tuple[str, ...], why: str) -> InvalidConfiguration:

@@ -12,6 +12,8 @@ import socket
 import sys
 from pathlib import Path
 
+import msgspec
+
 from actorcore.errors import RequestError
 from actorcore.ledger import Ledger
 from actorcore.runtime import descriptors, fault_injection, memory
@@ -21,7 +23,7 @@ from actorcore.runtime.shared_registry import SharedRegistry
 from actorcore.runtime.status_page import PAGE_BYTES
 from supervisors import paths
 from supervisors.configuration import Configuration, InvalidConfiguration, configuration_file, read_configuration
-from supervisors.node_entry import node_main
+from supervisors.node_entry import SETTINGS_VARIABLE, node_main
 from supervisors.place import AlreadyRunning, listen, take_lock
 
 LEDGER_BYTES = 64 << 20
@@ -59,6 +61,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return EXIT_REFUSED
     logs = _fresh_logs(directory)
+    os.environ[SETTINGS_VARIABLE] = msgspec.json.encode(configuration.sessions).decode()
     _settle_in_root()
     try:
         instance = int.from_bytes(os.urandom(8), "big") >> 1

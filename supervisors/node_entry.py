@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
+import msgspec
+
 from actorcore.kernel import Kernel
+from actorcore.residents import Resident
 from actorcore.runtime.node import Node
 from supervisors.limiter import Limiter
 from supervisors.machines import MACHINES
 from supervisors.services import Services
-from supervisors.sessions import Sessions
+from supervisors.session.manager import NEEDS, Manager
+from supervisors.session.settings import SessionSettings
+from supervisors.sessions import MAX_SESSIONS, Sessions
+
+SETTINGS_VARIABLE = "ACTORCORE_NODE_SETTINGS"
+"""What the daemon has read from its configuration, for its nodes: also one that is made of the code on disk has it."""
 
 
 def node_main(control: socket.socket, ledger: memoryview, registry: memoryview, status: memoryview) -> None:
@@ -19,4 +28,16 @@ def node_main(control: socket.socket, ledger: memoryview, registry: memoryview, 
 
 def kernel(instance: int) -> Kernel:
     """The kernel of this daemon, fresh: its residents, and those that may be spawned."""
-    return Kernel(instance, {"sessions": Sessions(), "limiter": Limiter(), "services": Services()}, MACHINES)
+    settings = msgspec.json.decode(os.environ.get(SETTINGS_VARIABLE, "{}"), type=SessionSettings)
+    sessions = Sessions(MAX_SESSIONS + settings.max_sessions)  # nobody's plain processes take the place of a session
+    return kernel_of(instance, {"sessions": sessions, "limiter": Limiter(), "manager": Manager(settings), "services": Services()})
+
+
+def kernel_of(instance: int, residents: dict[str, Resident]) -> Kernel:
+    """A kernel with these residents.
+
+    :raises ValueError: a service that sessions need is not among them, and the text names it.
+    """
+    if missing := [name for name in NEEDS if name not in residents]:
+        raise ValueError(f"missing service: {', '.join(missing)}")
+    return Kernel(instance, residents, MACHINES)

@@ -30,6 +30,7 @@ from actorcore.signals import (
     Down,
     Exit,
     Hung,
+    Inspected,
     PeerDown,
     Reborn,
     Sent,
@@ -97,7 +98,7 @@ class Sessions:
                 lives.on_hung(body.serial, body.why)
             case Reborn():
                 lives.lose_all()
-            case Down() | Channel() | PeerDown() | Begin() | Sent() | ClockSet():
+            case Down() | Channel() | PeerDown() | Begin() | Sent() | ClockSet() | Inspected():
                 pass  # it monitors nobody, has no channel, and nobody tells it anything
             case _:
                 assert_never(body)

@@ -28,8 +28,8 @@ def test_a_template_is_a_name_a_list_of_modules_and_a_pool() -> None:
 @pytest.mark.parametrize(("text", "error"), [
     ("[templates.x\n", ":1: Expected ']' at the end of a table declaration (at line 1, column 13)"),
     ("\n\npool = = 3", ":3: Invalid value (at line 3, column 8)"),
-    ("a = 1\n[template.x]\n", ":1: a: unknown; known is templates"),
-    ("\n[template.x]\n", ":2: template: unknown; known is templates"),
+    ("a = 1\n[template.x]\n", ":1: a: unknown; known are templates, sessions"),
+    ("\n[template.x]\n", ":2: template: unknown; known are templates, sessions"),
     ("templates = 3", ":1: templates: must be a table"),
     ("[templates]\nx = 3", ":2: templates.x: must be a table"),
     ("[templates.x]\npool = 1\npol = 2", ":3: templates.x.pol: unknown; known are preload, pool"),

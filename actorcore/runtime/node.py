@@ -195,6 +195,8 @@ class Node:
         if self._performer.looked:
             looked, self._performer.looked = self._performer.looked, {}
             self._commit(Looked(looked))
+        while self._performer.inspected:
+            self._commit(self._performer.inspected.pop(0))
         self._performer.forks.replace_silent(now)
         self._performer.logs.look(now, self._performer.handles)
         self._listener.expire(now)

@@ -12,7 +12,21 @@ import signal
 import socket
 from collections.abc import Callable
 
-from actorcore.effects import Connect, Deliver, Effect, Forget, Fork, Kill, Look, Operate, Publish, PublishMany, Report, Retract
+from actorcore.effects import (
+    Connect,
+    Deliver,
+    Effect,
+    Forget,
+    Fork,
+    Inspect,
+    Kill,
+    Look,
+    Operate,
+    Publish,
+    PublishMany,
+    Report,
+    Retract,
+)
 from actorcore.faults import point
 from actorcore.frames import BATCH_MESSAGES, Downlink, encoder
 from actorcore.guardian_words import Adopt, Drop, Halt, Hold, Reload, ReplaceZygote, ToGuardian, encoder as words
@@ -22,7 +36,7 @@ from actorcore.runtime.fork_orders import ForkOrders
 from actorcore.runtime.listener import Listener
 from actorcore.runtime.process_logs import ProcessLogs
 from actorcore.runtime.status_page import PAGE_BYTES, read_status
-from actorcore.signals import Begin, Channel, Delivery, Event, ForkFailed, NotConnected, Undelivered
+from actorcore.signals import Begin, Channel, Delivery, Event, ForkFailed, Inspected, NotConnected, Undelivered
 
 _MAX_FRAME_BYTES = 48 << 10
 
@@ -68,6 +82,7 @@ class Performer:
         self._reports: list[Report] = []
         self._forgotten: list[int] = []
         self.looked: dict[int, float] = {}
+        self.inspected: list[Inspected] = []
 
     def perform(self, effects: list[Effect]) -> None:
         """Do all of it; frames, records of the log and goodbyes to the dead wait for :meth:`flush`."""
@@ -95,6 +110,8 @@ class Performer:
                     self._forget(serial, page)
                 case Look(pages):
                     self._look(pages)
+                case Inspect(by, pages):
+                    self.inspected.append(Inspected(by, {serial: self._seen(page) for serial, page in pages.items()}))
                 case Report():
                     self._reports.append(effect)
                 case Operate(verb, number):
@@ -262,6 +279,10 @@ class Performer:
         # Told at the end of the turn: an event handled among the effects of another would number its frames too early.
         for serial, page in pages.items():
             self.looked[serial] = read_status(self._page(page)).busy_since_ns / 1e9
+
+    def _seen(self, page: int) -> tuple[float, int]:
+        status = read_status(self._page(page))
+        return status.busy_since_ns / 1e9, status.handled
 
     def _page(self, page: int) -> memoryview:
         return self._status[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]

@@ -11,7 +11,7 @@ import msgspec
 
 from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import encoder
-from actorcore.residents import AnswerTo, CancelAlarm, Consult, Do, Order, Send, SetAlarm
+from actorcore.residents import AnswerTo, CancelAlarm, Consult, Do, Glance, Order, Send, SetAlarm
 from actorcore.signals import Answer, Demonitor, Monitor
 from supervisors import session_vocabulary as supervisor
 from supervisors.session.events import Event
@@ -175,7 +175,7 @@ class Lifecycle:
             self.do(Monitor(one.ref, one.to))
 
     def _on_ready(self, slot: Slot, serial: int) -> None:
-        slot.serial, slot.ready_at, slot.reason, slot.handled = serial, self.now, None, -1
+        slot.serial, slot.ready_at, slot.reason, slot.handled, slot.active_at = serial, self.now, None, 0, self.now
         self.advance(slot, "ready", self.now - slot.began_at)
         if slot.stale:
             self._send_record(slot)
@@ -224,9 +224,32 @@ class Lifecycle:
 
     # ---- idleness ---------------------------------------------------------------------------------------------------
 
+    def on_alarm(self, id: str) -> None:
+        """It is time to look whether the session has something to do."""
+        slot = self.slots.get(id)
+        if slot is not None and slot.status in WITH_PROCESS:
+            self.orders.append(Glance(slot.serial))
+
+    def on_inspected(self, seen: dict[int, tuple[float, int]]) -> None:
+        """Since the last look it has handled something, or is at it; or else it rests, and some time it is stopped."""
+        for slot in self.slots.values():
+            if slot.serial not in seen or slot.status not in WITH_PROCESS:
+                continue
+            busy_since, handled = seen[slot.serial]
+            if busy_since or handled != slot.handled:
+                slot.handled, slot.active_at = handled, self.now
+                self.advance(slot, "act")
+            elif self.now - slot.active_at >= slot.record.policy.idle_timeout_s:
+                self.stop(slot)
+                continue
+            else:
+                self.advance(slot, "rest")
+            self._look_later(slot)
+
     def _look_later(self, slot: Slot) -> None:
-        if slot.record.policy.idle_timeout_s:
-            at = self.now + slot.record.policy.idle_timeout_s / LOOKS_PER_TIMEOUT
+        timeout_s = slot.record.policy.idle_timeout_s
+        if timeout_s:
+            at = min(self.now + timeout_s / LOOKS_PER_TIMEOUT, slot.active_at + timeout_s)
             self.orders.append(SetAlarm(slot.record.id, at))
 
     # ---- steps ------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from actorcore.signals import (
     Down,
     Exit,
     Hung,
+    Inspected,
     Monitor,
     PeerDown,
     Reborn,
@@ -111,7 +112,11 @@ class Manager:
                 life.memory.leaving = True
             case Reborn():
                 life.on_reborn()
-            case Alarm() | Exit() | Started() | Hung() | Channel() | PeerDown() | Begin():
+            case Alarm(id):
+                life.on_alarm(id)
+            case Inspected(_, seen):
+                life.on_inspected(seen)
+            case Exit() | Started() | Hung() | Channel() | PeerDown() | Begin():
                 pass  # it has no process, no link and no channel
             case _:
                 assert_never(body)

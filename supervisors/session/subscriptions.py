@@ -7,9 +7,6 @@ told in its place (``events_dropped``). So a dead or slow subscriber costs a few
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Literal
-
 import msgspec
 
 from actorcore.exit_reason import Term
@@ -68,7 +65,7 @@ class Subscriptions(msgspec.Struct):
     number: int = 0
     refs: int = 0
     size_bytes: int = 0
-    history: deque[Told] = msgspec.field(default_factory=deque)
+    history: list[Told] = []
     by_ref: dict[int, Subscription] = {}
 
     @property
@@ -82,7 +79,7 @@ class Subscriptions(msgspec.Struct):
         self.history.append(told)
         self.size_bytes += len(told.body)
         while len(self.history) > HISTORY_EVENTS or self.size_bytes > HISTORY_BYTES:
-            lost = self.history.popleft()
+            lost = self.history.pop(0)
             self.size_bytes -= len(lost.body)
             for one in self.by_ref.values():
                 if one.cursor < lost.number:
@@ -121,7 +118,7 @@ class Subscriptions(msgspec.Struct):
         one.sent += len(bodies)
         return bodies
 
-    def _mark(self, one: Subscription, type_: Literal["events_dropped", "events_gap"], data: dict[str, Term]) -> bytes:
+    def _mark(self, one: Subscription, type_: str, data: dict[str, Term]) -> bytes:
         return _body(one, encoder.encode(Event(one.cursor, 0, one.session, type_, 0.0, data)))
 
 

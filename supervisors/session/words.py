@@ -205,7 +205,8 @@ class Slot(msgspec.Struct):
     """One session. ``number``: its place in the order of creation. ``serial``: its process, 0 for none; ``restarts``: how
     often it was restarted. ``seq``: of its last event. ``began_at``, ``ready_at``: since when its process is being started,
     and is ready (monotonic seconds). ``ending``: it is suspended and its process is on its way out. ``stale``: its process
-    began with an older record. ``handled``: messages when it was looked at last. ``starters``, ``stoppers``: who waits.
+    began with an older record. ``handled``: messages when it was looked at last; ``active_at``: the last look that found
+    something done. ``starters``, ``stoppers``: who waits.
     """
 
     number: int
@@ -219,8 +220,8 @@ class Slot(msgspec.Struct):
     ready_at: float | None = None
     ending: bool = False
     stale: bool = False
-    handled: int = -1
-    looked_at: float = 0.0
+    handled: int = 0
+    active_at: float = 0.0
     starters: list[Asker] = []
     stoppers: list[Asker] = []
 
