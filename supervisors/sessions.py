@@ -125,7 +125,7 @@ class Sessions:
     def _serve(self, asker: Asker, request: SessionRequest) -> Refusal | None:
         match request:
             case StartSession():
-                return self._start(asker, request)
+                return self._start(asker, request.spec, asker[0] if request.watch else 0)
             case ReplaceSpec(spec):
                 return validate(spec) or self._replace(asker, spec)
             case ListSessions():
@@ -174,9 +174,8 @@ class Sessions:
         self._answer(asker, session.row())
         return None
 
-    def _start(self, asker: Asker, request: StartSession) -> Refusal | None:
-        lives, spec = self._lives, request.spec
-        name = spec.process.name
+    def _start(self, asker: Asker, spec: ChildSpec, watcher: int = 0) -> Refusal | None:
+        lives, name = self._lives, spec.process.name
         if lives.closing is not None:
             return ("shutting_down", "no session is started any more")
         if (trouble := validate(spec)) is not None:
@@ -187,7 +186,7 @@ class Sessions:
             return ("already_exists", spec.id)
         if name is not None and name in lives.names:
             return ("already_registered", bounded_text(name, 80))
-        lives.start(asker, spec, asker[0] if request.watch else 0)
+        lives.start(asker, spec, watcher)
         return None
 
     def _restart(self, asker: Asker, session: Session) -> Refusal | None:
