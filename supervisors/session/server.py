@@ -26,6 +26,7 @@ from actorcore.runtime import clock
 from actorcore.runtime.complain import complain
 from actorcore.runtime.process import Process
 from actorcore.signals import Ask
+from supervisors.persistence.journal import open_journal
 from supervisors.session import requests
 from supervisors.session.cache import Cache
 from supervisors.session.caps import Caps, trouble_with
@@ -71,8 +72,13 @@ class SessionServer(GenServer):
         raise NotImplementedError("handle_own")
 
     def journal_of(self, record: dict[str, Term]) -> Journal:
-        """Where the session with this record is kept."""
-        return MemoryJournal()
+        """Where the session with this record is kept.
+
+        :raises RequestError: the store refuses it.
+        """
+        if record.get("durability") == "none":
+            return MemoryJournal()
+        return open_journal(self.process, str(record["id"]))
 
     def tell(self, request: requests.Change) -> Term:
         """Change the session as a request from outside would; the answer.
