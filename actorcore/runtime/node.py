@@ -310,7 +310,9 @@ class Node:
             return
         if row.phase == "forking":  # nobody holds the other end: the order was lost with a zygote
             self._fork_again(serial)
-        elif row.os_pid and closed_it_alive(row.os_pid):
+        elif not row.os_pid:  # its end was decided meanwhile, and nobody will be born
+            self._commit(ForkFailed(serial, "echild"))
+        elif closed_it_alive(row.os_pid):
             self._commit(Violated(serial, "control socket closed"))
 
     def _fork_again(self, serial: int) -> None:

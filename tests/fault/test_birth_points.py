@@ -265,6 +265,17 @@ def test_A14_B1_a_zygote_that_stops_at_a_point_of_a_birth_is_replaced(armed: Arm
     assert newborns(desk) == [(told, "running")]
 
 
+def test_A14_a_spawn_whose_time_is_over_before_its_zygote_was_replaced_is_answered_once_and_leaves_nothing(
+    armed: Armed, desk: Desk
+) -> None:
+    armed.arm("guardian.hold:1:stop", "zygote.ordered:1:stop")
+    assert spawn(desk, init_timeout_s=0.1) == ("start_timeout", "timeout")
+    await_stop(armed.await_pass("zygote.ordered"))
+    send_signal(desk.daemon.guardian_pid, signal.SIGCONT)
+    while desk.client.node("status")["dying"]:
+        pass
+
+
 @pytest.mark.parametrize("point", ["birth.forked", "birth.detached"])
 def test_B1_a_child_that_stops_before_it_was_heard_of_costs_nobody_anything(armed: Armed, desk: Desk, point: str) -> None:
     armed.arm(f"{point}:1:stop")
