@@ -18,12 +18,16 @@ class Deliver(Word, frozen=True, tag="deliver"):
 
 
 class Fork(Word, frozen=True, tag="fork"):
-    """Have the template's zygote fork process ``serial`` with status page ``page``; a ``blank`` one will wait for its spec."""
+    """Have the template's zygote fork process ``serial`` with status page ``page``; a ``blank`` one will wait for its spec.
+
+    ``alone``: of a zygote started for this one.
+    """
 
     serial: int
     template: str
     page: int
     blank: bool = False
+    alone: bool = False
 
 
 class Kill(Word, frozen=True, tag="kill"):

@@ -14,7 +14,7 @@ from actorcore.errors import ProtocolError
 from actorcore.frames import DECODE_ERRORS
 from actorcore.signals import ReloadEnded, Word
 
-VERSION = 2
+VERSION = 3
 """Of these words. A guardian lives as long as its sessions, so a change that it cannot follow needs a new daemon."""
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class Adopted(Word, frozen=True, tag="adopted"):
 
 
 class Unheld(Word, frozen=True, tag="unheld"):
-    """Answer to Hold: the guardian can keep no more descriptors (errno's name), so this process cannot be."""
+    """Answer to Hold and ForkAlone: what the guardian has not got for it (errno's name), so this process cannot be."""
 
     serial: int
     errno_name: str
@@ -136,6 +136,13 @@ class ReplaceZygote(Word, frozen=True, tag="replace_zygote"):
     template: str
 
 
+class ForkAlone(Word, frozen=True, tag="fork_alone"):
+    """Start a zygote of ``template`` for process ``serial`` alone: its control socket is attached, with the one order in it."""
+
+    template: str
+    serial: int
+
+
 class Reload(Word, frozen=True, tag="reload"):
     """Replace the node by one with the code that is on disk now; the last of these counts."""
 
@@ -147,7 +154,7 @@ class Halt(Word, frozen=True, tag="halt"):
 
 
 ToNode: TypeAlias = Union[Held, Zygote, Offer, Take, Adopted, Unheld, Died, Halted, Signalled, ReloadEnded, Yield]
-ToGuardian: TypeAlias = Union[Ready, Serving, Hold, Adopt, Drop, ReplaceZygote, Reload, Halt]
+ToGuardian: TypeAlias = Union[Ready, Serving, Hold, Adopt, Drop, ReplaceZygote, ForkAlone, Reload, Halt]
 
 EXIT_PRELOAD, EXIT_THREADS = 78, 79
 """Exit statuses of a zygote that cannot serve: a module of its list is not imported, or one starts threads."""

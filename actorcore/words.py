@@ -44,6 +44,9 @@ class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     no bound; of a plain function: with what lies between two receives). ``when_hung`` is ``report``: it is listed as
     ``unresponsive`` until it goes on; or ``kill``: it also dies of ``{"killed": "unresponsive"}``. ``task`` makes it a
     task (:mod:`actorcore.task`).
+
+    All processes of a template are forks of one program, so they share the seed of ``hash()`` and where things lie in
+    memory. With ``isolation`` ``exec`` the process has a program started for it alone, which takes as long as that does.
     """
 
     start: str
@@ -59,4 +62,5 @@ class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     busy_timeout_s: float | None = None
     when_hung: Literal["report", "kill"] = "report"
     may_spawn: bool = True
+    isolation: Literal["fork", "exec"] = "fork"
     task: TaskSpec | None = None

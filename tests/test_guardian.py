@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,11 @@ import msgspec
 import pytest
 
 from actorcore import guardian_words as words
+from actorcore.frames import decode_up
 from actorcore.runtime import children, sockets, syscalls
+from actorcore.signals import Born
 from tests.daemon_fixture import await_deaths, await_taken, descendants, send_signal, still_there, watched
-from tests.guardian_world import World
+from tests.guardian_world import Puppet, World
 
 
 @pytest.fixture
@@ -74,6 +77,37 @@ def test_words_about_unknown_serials_change_nothing(world: World) -> None:
     node.adopt(1, os_pid)
     about_processes = (words.Held, words.Adopted, words.Unheld, words.Died, words.Halted)
     assert [word for word in node.heard if isinstance(word, about_processes)] == []
+
+
+def fork_alone(node: Puppet, order: bytes) -> socket.socket:
+    """Have a zygote started for process 7 with this as its only order; the node's end of the process's control socket."""
+    ours, theirs = sockets.pair()
+    zygote, control = sockets.pair()
+    with theirs, zygote, control:
+        node.say(words.Hold(7), (ours.fileno(),))
+        assert sockets.send(zygote, order, (theirs.fileno(),))
+        node.say(words.ForkAlone("lean", 7), (control.fileno(),))
+    return ours
+
+
+def test_F12_a_zygote_for_one_process_forks_it_and_ends(world: World) -> None:
+    node = world.puppet().take_over()
+    spare = world.puppet()
+    control = world.keep(fork_alone(node, words.encoder.encode(words.ForkOrder(7, 7))))
+    [born] = decode_up(sockets.await_datagram(control).data)
+    assert isinstance(born, Born)
+    node.adopt(7, born.os_pid)
+    while len(world.children()) != 4:  # node, spare, the zygote of the template, and the process
+        pass
+    assert {node.os_pid, spare.os_pid, born.os_pid} < set(world.children())
+
+
+def test_F12_a_zygote_for_one_process_that_cannot_be_had_or_cannot_fork_is_told(world: World) -> None:
+    node = world.puppet().take_over()
+    node.say(words.ForkAlone("lean", 6))  # the descriptor was lost on the way
+    assert node.hear(words.Unheld) == words.Unheld(6, "emfile")
+    world.keep(fork_alone(node, b"no order"))
+    assert node.hear(words.Unheld) == words.Unheld(7, "eperm")  # Python's exit status of an exception
 
 
 @pytest.mark.parametrize("stranger", [1, 2**22 + 5])

@@ -52,6 +52,14 @@ def test_a_named_template_is_the_one_that_is_used(node: Driver) -> None:
     assert [forks(node, ProcessSpec("m:f", template=name)) for name in ("lean", "asyncio", "data")] == ["lean", "asyncio", "data"]
 
 
+def test_F12_who_has_a_program_alone_takes_no_blank(node: Driver) -> None:
+    (blank,) = [effect for effect in node.do(Refill("lean", 1)) if isinstance(effect, Fork)]
+    node.do(Born(blank.serial, 1))
+    (fork,) = [effect for effect in node.ask(node.root, Spawn(ProcessSpec("m:f", isolation="exec"))) if isinstance(effect, Fork)]
+    assert (fork.alone, fork.blank, fork.serial == blank.serial) == (True, False, False)
+    assert [effect for effect in node.ask(node.root, Spawn(ProcessSpec("m:f"))) if isinstance(effect, Fork)] == []
+
+
 def test_auto_is_lean_until_a_start_has_shown_that_it_wants_another(node: Driver) -> None:
     run(node, "m:f", "asyncio")
     assert [forks(node, ProcessSpec(start)) for start in ("m:f", "m:g")] == ["asyncio", "lean"]

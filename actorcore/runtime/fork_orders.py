@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 
 from actorcore.effects import Fork
-from actorcore.guardian_words import ForkOrder, encoder
+from actorcore.guardian_words import ForkAlone, ForkOrder, ReplaceZygote, ToGuardian, encoder
 from actorcore.runtime import sockets
 
 SILENCE_S = 2.0
@@ -15,27 +15,42 @@ SILENCE_S = 2.0
 
 
 class ForkOrders:
-    """``want`` asks the guardian for a zygote of that template: the first one, or another."""
+    """``tell`` says a word to the guardian, which has the zygotes."""
 
-    def __init__(self, want: Callable[[str], None]) -> None:
-        self._want = want
+    def __init__(self, tell: Callable[[ToGuardian, tuple[int, ...]], None]) -> None:
+        self._tell = tell
         self.zygotes: dict[str, socket.socket] = {}
         self._owed: dict[str, dict[int, float]] = {}
         self._template_of: dict[int, str] = {}
         self._heard_s: dict[str, float] = {}
 
     def order(self, fork: Fork, child_end: socket.socket, now_s: float) -> None:
-        """Order one child; without a zygote the order waits for the next one, which gets it again."""
+        """Order one child; without a zygote the order waits for the next one, which gets it again.
+
+        :raises OSError: no descriptors for the zygote of a child that has one alone.
+        """
+        if fork.alone:
+            return self._order_alone(fork, child_end)
         self._template_of[fork.serial] = fork.template
         self._owed.setdefault(fork.template, {})[fork.serial] = now_s
         zygote = self.zygotes.get(fork.template)
         if zygote is None:
             self._want(fork.template)
-            return
+            return None
         data = encoder.encode(ForkOrder(fork.serial, fork.page, fork.blank))
         with contextlib.suppress(sockets.PeerGone):
             while not sockets.send(zygote, data, (child_end.fileno(),)):
                 sockets.await_writable(zygote, 1.0)
+        return None
+
+    def _order_alone(self, fork: Fork, child_end: socket.socket) -> None:
+        ours, theirs = sockets.pair()
+        with ours, theirs:
+            sockets.send(ours, encoder.encode(ForkOrder(fork.serial, fork.page)), (child_end.fileno(),))
+            self._tell(ForkAlone(fork.template, fork.serial), (theirs.fileno(),))
+
+    def _want(self, template: str) -> None:
+        self._tell(ReplaceZygote(template), ())
 
     def wish(self, template: str) -> None:
         """Have a zygote of ``template`` soon, if there is none."""

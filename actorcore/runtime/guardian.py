@@ -69,7 +69,6 @@ class Guardian:
         self._reloads = 0
         self._renewal: Renewal | None = None
         self._renewed: Link | None = None
-        self._reloads = 0
         self._ended: ReloadEnded | None = None
 
     def run(self) -> int:
@@ -331,6 +330,8 @@ class Guardian:
                 self._drop(serial)
             case words.ReplaceZygote(template):
                 self._zygotes.replace(template)
+            case words.ForkAlone(template, serial):
+                self._zygotes.fork_alone(template, serial, fds)
             case words.Reload(number):
                 self._reload(number)
             case words.Halt():
@@ -377,6 +378,7 @@ class Guardian:
             self._node.say(kept.died)
 
     def _drop(self, serial: int) -> None:
+        self._zygotes.give_up(serial)
         kept = self._kept.pop(serial, None)
         if kept is None:
             return

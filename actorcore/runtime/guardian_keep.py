@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from actorcore.errors import ProtocolError
-from actorcore.guardian_words import Died, Hold, ToGuardian, ToNode, encoder, to_guardian
+from actorcore.guardian_words import Died, ForkAlone, Hold, ToGuardian, ToNode, encoder, to_guardian
 from actorcore.runtime import children, log, sockets
 
 
@@ -70,7 +70,7 @@ class Link:
     def hear(self) -> tuple[ToGuardian, list[int]] | None:
         """The next word with its descriptors, without them when we can have no more; None when there is none now.
 
-        Only Hold brings a descriptor. Who says what is no word is killed.
+        Only Hold and ForkAlone bring a descriptor. Who says what is no word is killed.
 
         :raises PeerGone: it is dead.
         """
@@ -82,7 +82,7 @@ class Link:
                 children.kill(self.os_pid)
                 sockets.close_all(datagram.fds)
                 continue
-            if not isinstance(word, Hold):
+            if not isinstance(word, (Hold, ForkAlone)):
                 sockets.close_all(datagram.fds)
             return word, datagram.fds
         return None

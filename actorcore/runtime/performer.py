@@ -29,7 +29,7 @@ from actorcore.effects import (
 )
 from actorcore.faults import point
 from actorcore.frames import BATCH_MESSAGES, Downlink, encoder
-from actorcore.guardian_words import Adopt, Drop, Halt, Hold, Reload, ReplaceZygote, ToGuardian, encoder as words
+from actorcore.guardian_words import Adopt, Drop, Halt, Hold, Reload, ToGuardian, encoder as words
 from actorcore.registry_writer import RegistryWriter
 from actorcore.runtime import clock, descriptors, evidence, log, sockets
 from actorcore.runtime.fork_orders import ForkOrders
@@ -76,7 +76,7 @@ class Performer:
         self._commit = commit
         self.handles: dict[int, Handle] = {}
         self.logs = ProcessLogs("", ())
-        self.forks = ForkOrders(lambda template: self.tell_guardian(ReplaceZygote(template)))
+        self.forks = ForkOrders(self.tell_guardian)
         self._unsent: set[int] = set()
         self._newborn: set[int] = set()
         self._reports: list[Report] = []
@@ -261,7 +261,10 @@ class Performer:
         self._newborn.add(serial)
         self._watch(serial, handle)
         with child_end:
-            self.forks.order(order, child_end, clock.monotonic_s())
+            try:
+                self.forks.order(order, child_end, clock.monotonic_s())
+            except OSError as error:
+                self._commit(ForkFailed(serial, evidence.errno_name(error.errno or 0)))
         point("node.ordered")
 
     def _forget(self, serial: int, page: int) -> None:

@@ -1,6 +1,7 @@
 """A zygote: a program that imports a template's modules once and then forks actor processes from itself.
 
 ``python -m actorcore.runtime.zygote TEMPLATE GUARDIAN_PID LOGS PLAN [MODULE …]``; an empty PLAN is none
+One whose control socket has ended behind its only order forks that one process and ends.
 
 It stays single-threaded and holds no more than its own sockets, so that a fork is cheap and nothing of one session is
 seen by another. Its children are the guardian's (CLONE_PARENT): it may die at any moment without harming one.
@@ -64,10 +65,11 @@ def main(template: str, guardian_pid: int, logs: str, plan: str, preload: Sequen
     gc.freeze()
     nursery.rehearse(birth.REHEARSALS_OF_BLANK)  # the collection has emptied the interpreter's free lists
     syscalls.set_process_name(children.NEWBORN_COMM)
+    status = 0
     with contextlib.suppress(sockets.PeerGone):
-        while True:
-            _fork(control, nursery, sockets.await_datagram(control))
-    return 0
+        while not status:
+            status = _fork(control, nursery, sockets.await_datagram(control))
+    return status
 
 
 def _import_all(template: str, modules: Sequence[str]) -> bool:
@@ -81,7 +83,8 @@ def _import_all(template: str, modules: Sequence[str]) -> bool:
     return True
 
 
-def _fork(control: socket.socket, nursery: birth.Nursery, datagram: sockets.Datagram) -> None:
+def _fork(control: socket.socket, nursery: birth.Nursery, datagram: sockets.Datagram) -> int:
+    """Obey; the errno of a fork that failed where nobody is left to be told, as in a zygote for one process alone, else 0."""
     order = fork_order.decode(datagram.data)
     (child_end,) = datagram.fds
     point("zygote.ordered")
@@ -89,10 +92,14 @@ def _fork(control: socket.socket, nursery: birth.Nursery, datagram: sockets.Data
         if syscalls.fork_sibling() == 0:
             nursery.live(child_end, order)
     except OSError as error:
-        sockets.send(control, encoder.encode(ForkRefused(order.serial, error.errno or 0)))
+        try:
+            sockets.send(control, encoder.encode(ForkRefused(order.serial, error.errno or 0)))
+        except sockets.PeerGone:
+            return error.errno or 1
     finally:
         os.close(child_end)
     point("zygote.forked")
+    return 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -10,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from actorcore import faults
-from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, Offer, ToNode, Zygote
+from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, Offer, ToNode, Unheld, Zygote
 from actorcore.runtime import children, clock, sockets
 from actorcore.runtime.children import Death
+from actorcore.runtime.evidence import errno_name
 from actorcore.runtime.guardian_keep import Mappings, say
 from actorcore.words import ASYNCIO, LEAN
 
@@ -59,6 +61,8 @@ class Zygotes:
         self.logs = logs
         self._announce = announce
         self._alive: dict[str, tuple[int, socket.socket]] = {}
+        self._alone: dict[int, int] = {}
+        """Serial by OS pid: zygotes that fork one process and end."""
         self._started_s: dict[str, float] = {}
         self._due_s: dict[str, float] = {}
         self._strikes: dict[str, int] = {}
@@ -98,15 +102,34 @@ class Zygotes:
 
     def _spawn(self, name: str) -> tuple[int, socket.socket]:
         ours, theirs = sockets.pair()
-        argv = [sys.executable, "-P", "-m", "actorcore.runtime.zygote", name, str(os.getpid()), self.logs, faults.plan]
-        fds = [theirs.fileno(), self._mappings.status_fd, self._mappings.registry_fd]
         try:
-            return children.spawn_program([*argv, *self._templates[name].preload], fds), ours
+            return self._exec(name, theirs.fileno()), ours
         except OSError:
             ours.close()
             raise
         finally:
             theirs.close()
+
+    def _exec(self, name: str, control: int) -> int:
+        argv = [sys.executable, "-P", "-m", "actorcore.runtime.zygote", name, str(os.getpid()), self.logs, faults.plan]
+        fds = [control, self._mappings.status_fd, self._mappings.registry_fd]
+        return children.spawn_program([*argv, *self._templates[name].preload], fds)
+
+    def fork_alone(self, name: str, serial: int, fds: list[int]) -> None:
+        """Start one for process ``serial`` alone, whose order waits in the socket ``fds``; the node is told if that cannot be."""
+        try:
+            if not fds:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            self._alone[self._exec(name, fds[0])] = serial
+        except OSError as error:
+            self._announce(Unheld(serial, errno_name(error.errno or 0)), ())
+        finally:
+            sockets.close_all(fds)
+
+    def give_up(self, serial: int) -> None:
+        """Nobody wants process ``serial`` any more."""
+        for os_pid in [os_pid for os_pid, alone in self._alone.items() if alone == serial]:
+            children.kill(os_pid)
 
     def start_due(self, now_s: float) -> None:
         """Start those whose pause is over."""
@@ -118,7 +141,7 @@ class Zygotes:
         return list(self._due_s.values())
 
     def os_pids(self) -> set[int]:
-        return {os_pid for os_pid, _ in self._alive.values()}
+        return {*self._alone, *(os_pid for os_pid, _ in self._alive.values())}
 
     def replace(self, name: str) -> None:
         """End a stuck one, whose successor gets the orders that wait, or start the first; one that still imports may."""
@@ -134,7 +157,16 @@ class Zygotes:
             children.kill(os_pid)
 
     def on_death(self, death: Death) -> bool:
-        """Replace the one that had this OS pid; whether there was one."""
+        """Replace the one that had this OS pid; whether there was one.
+
+        Of one that forks one process alone the node is told if it could not: by its exit status, an errno. Else its order
+        was obeyed, or is lost with it, which shows at the process's control socket.
+        """
+        serial = self._alone.pop(death.os_pid, None)
+        if serial is not None:
+            if death.code == os.CLD_EXITED and death.status:
+                self._announce(Unheld(serial, TROUBLES.get(death.status) or errno_name(death.status)), ())
+            return True
         for name, (os_pid, sock) in list(self._alive.items()):
             if os_pid == death.os_pid:
                 sock.close()

@@ -36,7 +36,7 @@ def spawn(turn: Turn, asker: Entry, number: int, body: Spawn) -> None:
     template = _template_of(state, spec)
     if (trouble := state.templates.get(template, "there is none of this name")) and template != RESIDENT:
         return turn.fail_start(starter, "invalid_spec", f"template {template[:40]!r}: {trouble}")
-    entry = _new_entry(turn, template)
+    entry = _new_entry(turn, template, spec.isolation == "exec")
     if entry is None:
         return turn.fail_start(starter, "resource_exhausted", "pages")
     entry.spec, entry.parent, entry.trap_exit = spec, asker.serial, spec.trap_exit
@@ -184,9 +184,11 @@ def _remember(better: dict[str, str], start: str, template: str) -> None:
         del better[next(iter(better))]
 
 
-def _new_entry(turn: Turn, template: str) -> Entry | None:
+def _new_entry(turn: Turn, template: str, alone: bool) -> Entry | None:
     if template == RESIDENT:
         return turn.state.add(Kind.RESIDENT, Phase.BOOTING)
+    if alone:
+        return _fork(turn, template, alone=True)
     return _take_blank(turn, template) or _fork(turn, template)
 
 
@@ -202,10 +204,10 @@ def _take_blank(turn: Turn, template: str) -> Entry | None:
     return entry
 
 
-def _fork(turn: Turn, template: str, blank: bool = False) -> Entry | None:
+def _fork(turn: Turn, template: str, blank: bool = False, alone: bool = False) -> Entry | None:
     entry = turn.state.add_process(template)
     if entry is not None:
-        turn.effects.append(Fork(entry.serial, template, entry.page, blank))
+        turn.effects.append(Fork(entry.serial, template, entry.page, blank, alone))
     return entry
 
 

@@ -119,6 +119,7 @@ class Row(msgspec.Struct, frozen=True):
     links: int
     backlog: int
     stopped: bool
+    isolation: str
 
 
 class Statistics(msgspec.Struct, frozen=True):

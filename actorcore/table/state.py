@@ -153,6 +153,7 @@ class State(msgspec.Struct):
             links=len(self.links.partners.get(entry.serial, ())),
             backlog=len(entry.backlog),
             stopped=entry.stopped,
+            isolation="fork" if entry.spec is None else entry.spec.isolation,
         )
 
 
