@@ -322,11 +322,9 @@ class Node:
             return
         if row.template not in self._performer.forks.zygotes and row.isolation == "fork":
             self._performer.forks.wish(row.template)
-            return
-        if handle is not None and not is_abandoned(handle.control):
-            return  # under way, or born and about to be heard
-        log.report("forked_again", serial)
-        self._performer.fork(Fork(serial, row.template, row.page, not row.start, row.isolation == "exec"))
+        elif handle is None or is_abandoned(handle.control):  # else it is under way, or born and about to be heard
+            log.report("forked_again", serial)
+            self._performer.fork(Fork(serial, row.template, row.page, not row.start, row.isolation == "exec"))
 
     # ---- guardian and zygotes -------------------------------------------------------------------------------------
 

@@ -34,10 +34,12 @@ FOUND: dict[str, Any] = {
     "umask": _status("Umask"),
     "limits": {name: list(resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))) for name in NAMES},
     "nice": os.getpriority(os.PRIO_PROCESS, 0),
-    "hash": hash("actorcore"),
-    "libc": next(line.split("-")[0] for line in Path("/proc/self/maps").read_text().splitlines() if "/libc" in line),
     "oom_score_adj": int(Path("/proc/self/oom_score_adj").read_text()),
 }
+
+
+LIBC = next(line.split("-")[0] for line in Path("/proc/self/maps").read_text().splitlines() if "/libc" in line)
+"""Where it lies in memory."""
 
 
 class Newborn(GenServer):
@@ -49,6 +51,9 @@ class Newborn(GenServer):
 
     def do_found(self, _: None) -> object:
         return FOUND
+
+    def do_chance(self, _: None) -> object:
+        return {"hash": hash("actorcore"), "libc": LIBC}
 
     def do_print(self, text: str) -> None:
         print(text)
