@@ -129,9 +129,17 @@ def is_async(start: object) -> bool:
     """Whether ``start``, a GenServer class or a function, is to run in a loop."""
     if not isinstance(start, type):
         return _is_coroutine_function(start)
-    if not issubclass(start, GenServer):
-        return False
-    return issubclass(start, AsyncGenServer) or any(_is_coroutine_function(getattr(start, name)) for name in _CALLBACKS)
+    if not issubclass(start, GenServer) or issubclass(start, AsyncGenServer):
+        return issubclass(start, GenServer)
+    # Only what is defined below GenServer: a newborn that looked at all would write to their pages.
+    own = start.__mro__[: start.__mro__.index(GenServer)]
+    for name in _CALLBACKS:
+        for base in own:
+            if name in base.__dict__:
+                if _is_coroutine_function(getattr(start, name)):
+                    return True
+                break
+    return False
 
 
 def _is_coroutine_function(function: object) -> bool:

@@ -256,5 +256,18 @@ def test_the_lean_path_imports_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+def test_a_life_that_a_zygote_has_rehearsed_leaves_nothing_to_its_forks() -> None:
+    code = """
+import gc, os
+from actorcore.runtime import birth, process, shared_registry
+shared, pages = shared_registry.SharedRegistry(1), os.memfd_create("status")
+os.truncate(pages, 4096)
+birth.Nursery(os.getppid(), pages, shared.fd, "").rehearse(3)
+gc.collect()
+os.write(1, b"%d" % sum(isinstance(found, process.Process) for found in gc.get_objects()))
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0"
+
+
 def test_a_closed_pipe_is_an_error_and_not_a_death_by_sigpipe(world: World) -> None:
     assert world.wait_death(world.start(ACTORS + "leaver", "closed pipe")) == {"shutdown": "BrokenPipeError"}

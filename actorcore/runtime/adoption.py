@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Set
 from typing import NamedTuple
 
 from actorcore.runtime.children import children_of_self
@@ -39,14 +40,17 @@ class _Child(NamedTuple):
     session: int
 
 
+_NOBODY: frozenset[_Born] = frozenset()
+
+
 class Adoption:
     """Looks are made when the process begins to wait for a message, once later, and while it waits and has children."""
 
     def __init__(self) -> None:
         self._due_s = 0.0
-        self._seen: set[_Born] = set()
-        self._adopted: set[_Born] = set()
-        self._below: set[_Born] = set()
+        self._seen: Set[_Born] = _NOBODY
+        self._adopted: Set[_Born] = _NOBODY
+        self._below: Set[_Born] = _NOBODY
         self._is_quiet = False
         self._may_have_children = False
 
@@ -60,14 +64,21 @@ class Adoption:
             self._may_have_children = True
         if now_s >= self._due_s:
             self._due_s = now_s + PERIOD_S
-            with contextlib.suppress(OSError):  # no descriptor left to look with; the next look may have one
-                self._look()
+            if _has_children():
+                with contextlib.suppress(OSError):  # no descriptor left to look with; the next look may have one
+                    self._look()
+            else:
+                self._forget()
         if not self._may_have_children or (deadline_s is not None and deadline_s < self._due_s):
             return deadline_s
         return self._due_s
 
+    def _forget(self) -> None:
+        self._seen = self._adopted = self._below = _NOBODY
+        self._may_have_children = self._is_quiet = False
+
     def _look(self) -> None:
-        me, found = os.getpid(), _read(children_of_self()) if _has_children() else {}
+        me, found = os.getpid(), _read(children_of_self())
         proven = {born for born, child in found.items() if child.session not in (me, born.os_pid)}
         proven |= found.keys() & (self._adopted | self._below)
         if self._is_quiet:

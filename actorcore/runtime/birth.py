@@ -8,6 +8,7 @@ and caches stand, and in a child that waits for its spec, which then owns the pa
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import signal
 import socket
@@ -22,7 +23,7 @@ from actorcore.frames import Call, Cast, Downlink, decode_down, encoder
 from actorcore.gen_server import GenServer, Reply, Result, Stop
 from actorcore.guardian_words import ForkOrder
 from actorcore.mailbox import From
-from actorcore.runtime import lean, memory, output, shared_registry, sockets, syscalls
+from actorcore.runtime import lean, output, shared_registry, sockets, syscalls
 from actorcore.runtime.children import NEWBORN_COMM
 from actorcore.runtime.intake import leave, running
 from actorcore.runtime.limits import apply_limits
@@ -51,7 +52,7 @@ class Nursery:
         """In the newborn child: detach from the zygote, announce itself, wait for Begin, become that actor."""
         try:
             point("birth.forked")
-            page = memory.map_shared(self._status_fd, PAGE_BYTES, writable=True, offset=order.page * PAGE_BYTES)
+            page = memoryview(mmap.mmap(self._status_fd, PAGE_BYTES, offset=order.page * PAGE_BYTES))
             control = _take(control_fd, CONTROL_FD)
             os.setsid()
             self._bind()
@@ -97,7 +98,7 @@ class Nursery:
     def rehearse_births(self, times: int) -> None:
         """In the zygote: the steps from the fork to Born, with a socket to nobody."""
         for _ in range(times):
-            memory.unmap(memory.map_shared(self._status_fd, PAGE_BYTES, writable=True))
+            mmap.mmap(self._status_fd, PAGE_BYTES).close()
             ends = sockets.pair()
             control = _take(ends[0].fileno(), REHEARSAL_FD)
             self._bind()
@@ -116,9 +117,9 @@ class Nursery:
 def _take(control_fd: int, place: int) -> socket.socket:
     """The control socket at descriptor ``place``, and nothing above it."""
     # Before anything else: a descriptor kept here would hide another process's end from its peer.
-    os.dup2(control_fd, place, inheritable=False)
+    os.dup2(control_fd, place, False)
     syscalls.close_from(place + 1)
-    return socket.socket(fileno=place)
+    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, place)
 
 
 def _await_begin(control: socket.socket) -> Begin:

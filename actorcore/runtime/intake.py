@@ -249,12 +249,20 @@ _running: list[Intake] = []
 def enter(process: Intake) -> None:
     """Make ``process`` what :func:`running` returns, here and not in forks."""
     _running[:] = [process]
-    os.register_at_fork(after_in_child=process.forsake)
 
 
 def leave() -> None:
     """There is no process here any more."""
     _running.clear()
+
+
+def _forsake_running() -> None:
+    for process in _running:
+        process.forsake()
+
+
+# Once, and not for each process: nothing takes it back, and a zygote has rehearsed many lives.
+os.register_at_fork(after_in_child=_forsake_running)
 
 
 def running() -> Intake:

@@ -40,7 +40,9 @@ ACCEPTS = 64
 """Per turn, so that a flood of connections delays nobody."""
 MAX_OWED_BYTES = 8 << 20
 """Sent or waiting, and not acknowledged: a connection with more is cut; its client finds everything again if it returns."""
-_RECV_BYTES = 256 << 10
+_RECV_BYTES = 64 << 10
+"""More than a frame may have, and less than what malloc maps and unmaps for each read."""
+_SEND_BYTES = 256 << 10
 _SO_PEERPIDFD = 77
 _STRANGER = Farewell("not_permitted", "this daemon serves another user")
 _ENDED = Farewell("expired", "this client has ended")
@@ -307,7 +309,7 @@ class Listener:
         data, fd = connection.outbox[0]
         joined = bytearray(data)
         for waiting, waiting_fd in itertools.islice(connection.outbox, 1, None):
-            if waiting_fd >= 0 or len(joined) > _RECV_BYTES:
+            if waiting_fd >= 0 or len(joined) > _SEND_BYTES:
                 break
             joined += waiting
         if fd >= 0:  # it goes with the first byte

@@ -35,6 +35,8 @@ _munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 _madvise = _libc.madvise
 _madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _MAP_FAILED = ctypes.c_void_p(-1).value
+_PAGE = ctypes.c_ubyte * PAGE_BYTES
+"""Kept, and ctypes finds it again: a child that made the type anew would write to seventy pages for it."""
 
 
 def create_memfd(name: str, size_bytes: int) -> int:

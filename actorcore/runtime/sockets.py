@@ -24,6 +24,7 @@ MOMENT_S = 0.004
 """The answer to a call mostly comes within it."""
 MAX_FDS = 16
 # As plain ints: the enum's own operators cost microseconds, and every child pages to write to.
+_SEQPACKET_NONBLOCK = int(socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
 _CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
 _FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
 _PEEK = int(socket.MSG_PEEK)
@@ -51,9 +52,8 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
     :raises OSError: EMFILE, ENFILE, ENOMEM.
     """
-    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ends = socket.socketpair(socket.AF_UNIX, _SEQPACKET_NONBLOCK)
     for end in ends:
-        end.setblocking(False)
         enlarge(end)
     return ends
 

@@ -9,7 +9,6 @@ seen by another. Its children are the guardian's (CLONE_PARENT): it may die at a
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
 import os
@@ -30,6 +29,8 @@ from actorcore.words import ASYNCIO
 CONTROL_FD, STATUS_FD, REGISTRY_FD = 3, 4, 5
 FLAVOURS = {ASYNCIO: (lean.ASYNC_FLAVOUR,)}
 """What the built-in templates import beyond the code of every zygote."""
+ORDER_BYTES = 64
+ORDER_ROOM = socket.CMSG_SPACE(4)
 OOM_SCORE_ADJ = 500
 """Of zygotes and their children (proc(5)): when memory ends, sessions go before the daemon."""
 
@@ -65,10 +66,9 @@ def main(template: str, guardian_pid: int, logs: str, plan: str, preload: Sequen
     gc.freeze()
     nursery.rehearse(birth.REHEARSALS_OF_BLANK)  # the collection has emptied the interpreter's free lists
     syscalls.set_process_name(children.NEWBORN_COMM)
-    status = 0
-    with contextlib.suppress(sockets.PeerGone):
-        while not status:
-            status = _fork(control, nursery, sockets.await_datagram(control))
+    control.setblocking(True)
+    while (status := _fork(control, nursery)) is None:
+        pass
     return status
 
 
@@ -83,10 +83,21 @@ def _import_all(template: str, modules: Sequence[str]) -> bool:
     return True
 
 
-def _fork(control: socket.socket, nursery: birth.Nursery, datagram: sockets.Datagram) -> int:
-    """Obey; the errno of a fork that failed where nobody is left to be told, as in a zygote for one process alone, else 0."""
-    order = fork_order.decode(datagram.data)
-    (child_end,) = datagram.fds
+def _fork(control: socket.socket, nursery: birth.Nursery) -> int | None:
+    """Wait for an order and obey it; a status when there will be no more: 0, or the errno of a fork that failed where
+    nobody is left to be told, as in a zygote for one process alone.
+
+    The barest way to receive one: what the zygote writes to between two forks, each child holds a copy of.
+    """
+    try:
+        data, rights, _, _ = control.recvmsg(ORDER_BYTES, ORDER_ROOM, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        return 0
+    if not data:
+        return 0
+    ((_, _, descriptor),) = rights
+    child_end = int.from_bytes(descriptor, sys.byteorder)
+    order = fork_order.decode(data)
     point("zygote.ordered")
     try:
         if syscalls.fork_sibling() == 0:
@@ -99,7 +110,7 @@ def _fork(control: socket.socket, nursery: birth.Nursery, datagram: sockets.Data
     finally:
         os.close(child_end)
     point("zygote.forked")
-    return 0
+    return None
 
 
 if __name__ == "__main__":
