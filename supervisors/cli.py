@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import uuid
+from pathlib import Path
 
 import click
 
@@ -96,6 +97,34 @@ def spawn(
         child = msgspec.convert({"id": identity, "process": spec, "restart": restart}, ChildSpec)
         row = client.start_session(child)
         say(row, as_json, identity)
+
+
+@command
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--check", "only_check", is_flag=True, help="Say what is wrong with FILE, and start nothing.")
+def up(file: Path, only_check: bool, as_json: bool) -> None:
+    """Start the application that FILE (TOML) describes.
+
+    All of it runs when this returns; its session has the name in the file. What is wrong with FILE is told with its line.
+
+    \b
+    Examples:
+      actorcore up examples/shop/app.toml
+      actorcore stop shop
+    """
+    from supervisors.application import InvalidApplication, read_application
+
+    try:
+        wanted = read_application(file).child_spec()
+    except InvalidApplication as error:
+        from actorcore.errors import RequestError
+
+        raise RequestError("invalid_spec", str(error)) from None
+    if only_check:
+        say({"id": wanted.id, "ok": True}, as_json, "ok")
+        return
+    with daemon() as client:
+        say(client.start_session(wanted), as_json, wanted.id)
 
 
 @command

@@ -29,6 +29,7 @@ import msgspec
 from actorcore.runtime.zygotes import BUILT_IN, Template
 from actorcore.signals import AUTO
 from supervisors.session.settings import SessionSettings, trouble_with as settings_trouble
+from supervisors.toml_lines import line_of, line_of_error, spelled
 
 FILE_VARIABLE = "ACTORCORE_CONFIG"
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -88,8 +89,7 @@ def parse(text: str) -> Configuration:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        raise InvalidConfiguration(f":{line[1] if line else _last_line(text)}: {error}") from None
+        raise InvalidConfiguration(f":{line_of_error(text, error)}: {error}") from None
     for key in tables:
         if key not in ("templates", "sessions"):
             raise _invalid(text, (key,), "unknown; known are templates, sessions")
@@ -143,25 +143,4 @@ def _checked(text: str, where: tuple[str, ...], table: object, kind: type[Said])
 
 
 def _invalid(text: str, path: tuple[str, ...], why: str) -> InvalidConfiguration:
-    return InvalidConfiguration(f":{_line_of(text, path)}: {'.'.join(path)}: {why}")
-
-
-def _line_of(text: str, path: tuple[str, ...]) -> int:
-    """The line that sets ``path``: a header, a dotted key, or a key below its header; the last line when none is found."""
-    table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[\s*([^\]]*?)\s*\]", line):
-            table = _keys(header[1])
-            if table[: len(path)] == path:
-                return number
-        elif (pair := re.match(r"\s*([^=#]+?)\s*=", line)) and (*table, *_keys(pair[1]))[: len(path)] == path:
-            return number
-    return _last_line(text)
-
-
-def _keys(dotted: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
-
-
-def _last_line(text: str) -> int:
-    return max(1, len(text.splitlines()))
+    return InvalidConfiguration(f":{line_of(text, path)}: {spelled(path)}: {why}")

@@ -88,7 +88,7 @@ def test_help_names_every_command_and_needs_neither_client_nor_rich() -> None:
     words = {line.split()[0] for line in done.stdout.split("Commands:")[1].splitlines() if line.strip()}
     assert words == {
         "start", "status", "spawn", "ls", "call", "send", "monitor", "kill", "stop", "restart", "reload", "down", "demo",
-        "doctor", "whereis", "[]",
+        "doctor", "whereis", "up", "[]",
     }  # fmt: skip
 
 

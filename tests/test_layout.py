@@ -39,7 +39,7 @@ LAYERS: dict[str, int] = {
         "child_spec restart_intensity strategy supervisor control rate_limit circuit_breaker scheduler task_pool saga "
         "session "
         "backoff sessions session_lives session_vocabulary "
-        "tree_spec supervisor_words supervisor_base dynamic_supervisor machines services registry groups limiter"
+        "toml_lines tree_spec supervisor_words supervisor_base dynamic_supervisor machines services registry groups limiter"
     ).split()), 3),
     "supervisors.session.*": 3,
     **dict.fromkeys((f"supervisors.{name}" for name in (
@@ -50,7 +50,7 @@ LAYERS: dict[str, int] = {
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "session.server session.project_files supervisor_process command http paths "
         "configuration client client_core client_driver client_messages client_steps client_kill launch demo_actors place "
-        "async_client async_driver async_steps"
+        "application async_client async_driver async_steps"
     ).split()), 4),
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "daemon node_entry doctor demo cli cli_base cli_output cli_target cli.** __main__ dashboard dashboard.**"
@@ -66,8 +66,8 @@ IMPURE_CALLS = {"open", "print", "input"}
 NEVER_IMPORTED = {"pickle", "marshal", "yaml", "shelve", "dill", "cloudpickle"}
 NEVER_CALLED = {"eval", "exec", "__import__"}
 
-LOADERS = {"actorcore.runtime.lean", "actorcore.runtime.zygote", "actorcore.runtime.node_birth"}
-"""May use importlib: they load a user's ``module:name``, or the node's entry point, by its name."""
+LOADERS = {"actorcore.runtime.lean", "actorcore.runtime.zygote", "actorcore.runtime.node_birth", "supervisors.application"}
+"""May use importlib: they load a user's ``module:name``, or the node's entry point, by its name; or only look for it."""
 LATE_IMPORTS = {("supervisors.paths", "platformdirs"): "20 ms that most callers need not spend"}
 """(module, imported) → why an import stands inside a function."""
 LATE_IMPORTERS = ("supervisors.cli", "supervisors.__main__")
