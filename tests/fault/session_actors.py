@@ -1,0 +1,43 @@
+"""Who talks to sessions in the fault tests."""
+
+from __future__ import annotations
+
+from random import Random
+
+from actorcore.errors import RequestError
+from actorcore.runtime.process import Process
+from supervisors.session.requests import CacheDelete, CacheGet, CachePut, SendMessage
+
+
+def sender(process: Process, watcher: str, session: str, mine: int, count: int) -> None:
+    """Send ``count`` messages, each when the one before was accepted; tell ``watcher`` their numbers."""
+    receipts = [process.call(session, SendMessage("user", f"{mine}/{n}"), 60.0) for n in range(count)]
+    process.send(watcher, [mine, [receipt["seq"] for receipt in receipts]])  # type: ignore[index, call-overload]
+
+
+def hammer(process: Process, watcher: str, cache: str, seed: int, turns: int) -> None:
+    """Put, delete and look, at random; tell ``watcher`` what the looks found that nobody can have put."""
+    random, strange = Random(seed), []
+    for _ in range(turns):
+        key = f"k{random.randrange(5)}"
+        match random.randrange(4):
+            case 0:
+                process.call(cache, CachePut(key, key, random.choice([None, 1e-6, 1e-3])))
+            case 1:
+                process.call(cache, CacheDelete(key))
+            case _:
+                found = process.call(cache, CacheGet(key))
+                if found not in (["hit", key], ["not_found", None], ["expired", None]):
+                    strange.append(found)
+    process.send(watcher, strange)
+
+
+def resumer(process: Process, watcher: str, key: str, turns: int) -> None:
+    """Attempt a resume of ``key`` so many times; tell ``watcher`` the answers, a refusal as its text."""
+    answers: list[object] = []
+    for _ in range(turns):
+        try:
+            answers.append(process.call("system:limiter", ["attempt", "resume", key]))
+        except RequestError as error:
+            answers.append(str(error))
+    process.send(watcher, answers)
