@@ -84,7 +84,8 @@ def test_S8_the_environment_is_an_allow_list_and_what_the_spec_adds(desk: Desk, 
     environment = call(desk.client, pid, "found")["environment"]
     passed = {name: desk.daemon.environment[name] for name in ENVIRONMENT if name in desk.daemon.environment}
     rude = {"RUDE": "yes"} if template == "rude" else {}
-    assert environment == {**passed, "ADDED": "1", "LANG": "C", **rude}
+    state = {"ACTORCORE_STATE": str(desk.daemon.directory / "state")}  # the daemon's own word: where it keeps what lasts
+    assert environment == {**passed, **state, "ADDED": "1", "LANG": "C", **rude}
     desk.client.exit(pid, "kill")
 
 
