@@ -37,8 +37,8 @@ from supervisors.session.requests import (
 from tests.daemon_fixture import WAIT_S, Desk, send_signal
 from tests.session_world import SERVER, project_in, record_of
 
-SENDERS = "tests.fault.session_actors:sender"
-HAMMER = "tests.fault.session_actors:hammer"
+SENDERS = "tests.fault.talkers:sender"
+HAMMER = "tests.fault.talkers:hammer"
 CACHE = "supervisors.cache_server:CacheServer"
 
 
@@ -232,7 +232,7 @@ LIMITER = "system:limiter"
 
 def test_acceptance_147_154_of_200_at_once_5_pass_and_the_others_are_told_the_seconds(desk: Desk) -> None:
     for _ in range(20):
-        desk.client.spawn("tests.fault.session_actors:resumer", desk.name, "one id", 10, wait_init=False)
+        desk.client.spawn("tests.fault.talkers:resumer", desk.name, "one id", 10, wait_init=False)
     answers = [answer for _ in range(20) for answer in told(desk)]
     assert answers.count(True) == 5
     refused = [answer.split(": ") for answer in answers if answer is not True]
