@@ -1,4 +1,4 @@
-# Everything runs in a private environment, .venv, made on demand and brought up to date when pyproject.toml changes.
+# Everything runs in a private environment, .venv, made on demand and brought up to date when pyproject.toml or this file changes.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 PY := .venv/bin/python
-HASH := $(shell sha256sum pyproject.toml | cut -c1-16)
+HASH := $(shell cat pyproject.toml Makefile | sha256sum | cut -c1-16)
 HAVE := .venv/.have-$(HASH)
 MODE ?= core
 PYTEST_ARGS ?=
@@ -14,6 +14,8 @@ BENCH_ARGS ?=
 TORTURE ?= full
 JOBS ?= 2
 LIVES ?= 1000000
+# A folder on the path, as an installation is: no hook that every start of Python and every import passes through.
+EDITABLE := --config-settings editable_mode=compat --editable
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -53,11 +55,11 @@ $(PY):
 	       else echo "$(PYTHON) has no ensurepip: install python3-venv (as root: apt-get install python3-venv)" >&2; exit 1; fi; }
 	$(PYTHON) -m venv .venv
 
-# One stamp per set of extras and content of pyproject.toml; older stamps go, so that going back installs again.
+# One stamp per set of extras and content of those two files; older stamps go, so that going back installs again.
 $(HAVE): $(PY)
-	$(PY) -m pip install --quiet --editable .
+	$(PY) -m pip install --quiet $(EDITABLE) .
 	@rm -f .venv/.have-*; touch $@
 
 $(HAVE)-%: $(PY)
-	$(PY) -m pip install --quiet --editable '.[$*]'
+	$(PY) -m pip install --quiet $(EDITABLE) '.[$*]'
 	@find .venv -maxdepth 1 -name '.have-*' ! -name '.have-$(HASH)*' -delete; touch $(HAVE) $@
