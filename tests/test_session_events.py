@@ -1,0 +1,274 @@
+"""Events in virtual time: what is told to whom, in which order, and what a slow or dead subscriber costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actorcore.requests import SendExit
+from supervisors.session.events import LIFECYCLE, MARKS, MAX_DATA_BYTES, SCHEMAS, trouble_with
+from supervisors.session.subscriptions import HISTORY_BYTES, HISTORY_EVENTS, WINDOW
+from supervisors.session.words import (
+    CreateSession,
+    GetSession,
+    Publish,
+    RestartSession,
+    Seen,
+    StopSession,
+    Subscribe,
+    SuspendSession,
+    Unsubscribe,
+    WakeSession,
+)
+from tests.manager_world import WALL_S, ManagerWorld, Party, draft, uuid
+
+A_TEXT = ("llm_response", {"content": "hello"})
+
+
+def watching(world: ManagerWorld, request: Subscribe, party: Party | None = None) -> int:
+    """The ref of a new subscription."""
+    return int(world.call(request, party)["subscription"])
+
+
+def created(world: ManagerWorld, number: int = 1, **fields: Any) -> int:
+    """The serial of a new session's process."""
+    return int(world.call(CreateSession(draft(number, **fields)))["serial"])
+
+
+def said(world: ManagerWorld, serial: int, number: int, count: int = 1, text: str = "x") -> None:
+    """The process of session ``number`` publishes so many events."""
+    speaker = world.parties.setdefault(serial, Party(serial))
+    for _ in range(count):
+        answer = world.call(Publish(uuid(number), [("llm_stream_chunk", {"content": text})]), speaker)
+        assert isinstance(answer, int), answer
+
+
+def kinds(events: list[dict[str, Any]]) -> list[str]:
+    """Types, and of a status what it became."""
+    return [event["data"]["status"] if event["type"] == "session_status" else event["type"] for event in events]
+
+
+def test_acceptance_155_159_a_life_is_told_in_order_with_rising_numbers_and_times() -> None:
+    world = ManagerWorld()
+    ref = watching(world, Subscribe())
+    created(world, metadata={"m": 1})
+    world.now += 2.5
+    world.call(StopSession(uuid(1)))
+    assert {one["subscription"] for one in world.me.mail} == {ref}
+    events = world.me.events()
+    assert kinds(events) == ["session_created", "active", "terminating", "terminated", "session_terminated"]
+    assert [event["data"].get("previous_status") for event in events] == [None, "initializing", "active", "terminating", None]
+    assert events[0] == {"number": 1, "seq": 1, "session": uuid(1), "type": "session_created", "at": WALL_S,
+                         "data": {"name": "s1", "metadata": {"m": 1}}}  # fmt: skip
+    assert [(event["number"], event["seq"]) for event in events] == [(n, n) for n in range(1, 6)]
+    assert events[-1]["at"] == WALL_S + 2.5
+    assert events[-1]["data"] == {"reason": "shutdown", "restart_count": 0, "duration_s": 2.5}
+
+
+def test_acceptance_49_163_a_death_is_one_crash_and_a_restart_with_both_pids_counts_and_durations() -> None:
+    world = ManagerWorld()
+    old = created(world)
+    watching(world, Subscribe(uuid(1)))
+    world.now += 7.0
+    world.kill(old, 11)
+    new = world.call(GetSession(uuid(1)))["serial"]
+    events = world.me.events()
+    assert kinds(events) == ["failed", "session_crashed", "restarting", "active", "session_restarted"]
+    assert events[1]["data"] == {"reason": {"signal": "SIGSEGV"}, "pid": old, "duration_s": 7.0, "restart_count": 0}
+    assert events[4]["data"] == {"old_pid": old, "new_pid": new, "restart_count": 1, "duration_s": 0.0}
+
+
+def test_acceptance_48_what_is_told_of_a_restart_that_waits_is_restarting_and_no_pid() -> None:
+    world = ManagerWorld()
+    old = created(world, policy={"backoff_initial_s": 0.5})
+    world.kill(old)
+    row = world.call(GetSession(uuid(1)))
+    assert (row["status"], row["serial"], row["reason"]) == ("restarting", 0, "killed")
+    world.pass_time(0.5)
+    assert world.call(GetSession(uuid(1)))["status"] == "active"
+
+
+def test_a_session_that_is_given_up_suspended_woken_or_restarted_says_so() -> None:
+    world = ManagerWorld()
+    created(world)
+    watching(world, Subscribe(uuid(1)))
+    world.call(RestartSession(uuid(1)))
+    assert kinds(world.me.events()) == ["restarting", "active", "session_restarted"]
+    world.call(SuspendSession(uuid(1)))
+    world.call(WakeSession(uuid(1)))
+    assert kinds(world.me.events()) == ["suspended", "restarting", "active"]
+    serial = created(world, 2, policy={"intensity": 0})
+    watching(world, Subscribe(uuid(2)))
+    world.kill(serial)
+    assert kinds(world.me.events()) == ["failed", "session_crashed", "gave_up", "session_gave_up"]
+
+
+def test_a_session_that_ends_by_itself_is_terminated_without_a_crash() -> None:
+    world = ManagerWorld()
+    serial = created(world)
+    watching(world, Subscribe(uuid(1)))
+    world.kill(serial, 15)
+    assert kinds(world.me.events()) == ["terminating", "terminated", "session_terminated"]
+
+
+def test_a_start_that_fails_is_told_to_its_end() -> None:
+    world = ManagerWorld()
+    watching(world, Subscribe())
+    world.call(CreateSession(draft(1, module="m:bad")))
+    events = world.me.events()
+    assert kinds(events) == ["session_created", "failed", "terminated", "session_terminated"]
+    assert events[-1]["data"]["reason"] == {"error": {"type": "Bad", "text": ""}}
+
+
+def test_acceptance_156_158_of_one_session_all_events_of_all_sessions_the_lifecycle() -> None:
+    world = ManagerWorld()
+    one, all_, chunks = world.client(), world.client(), world.client()
+    first, second = created(world, 1), created(world, 2)
+    watching(world, Subscribe(uuid(1)), one)
+    watching(world, Subscribe(), all_)
+    watching(world, Subscribe(types=["llm_stream_chunk"]), chunks)
+    said(world, first, 1)
+    said(world, second, 2)
+    world.call(StopSession(uuid(2)))
+    world.call(StopSession(uuid(1)))
+    assert [(event["session"], event["type"]) for event in one.events()] == [
+        (uuid(1), type_) for type_ in ("llm_stream_chunk", "session_status", "session_status", "session_terminated")]  # fmt: skip
+    assert [event["session"] for event in all_.events()] == [uuid(2)] * 3 + [uuid(1)] * 3
+    assert [(event["session"], event["type"]) for event in chunks.events()] == [
+        (uuid(1), "llm_stream_chunk"), (uuid(2), "llm_stream_chunk")]  # fmt: skip
+
+
+def test_acceptance_157_after_the_session_s_end_and_after_unsubscribing_nothing_comes() -> None:
+    world = ManagerWorld()
+    created(world)
+    of_one, of_all = watching(world, Subscribe(uuid(1))), watching(world, Subscribe())
+    other = world.client()
+    assert world.call(Unsubscribe(of_all), other) is False
+    world.call(StopSession(uuid(1)))
+    assert kinds(world.me.events())[-1] == "session_terminated"
+    assert world.call(Seen(of_one, 1)) is False
+    assert (world.call(Unsubscribe(of_all)), world.call(Unsubscribe(of_all))) == (True, False)
+    created(world)
+    assert world.me.events() == []
+    assert world.call(Subscribe(uuid(9))) == ("not_found", None)
+    assert world.call(Subscribe(types=["noise"])) == ("unknown_event_type", None)
+
+
+def test_acceptance_160_who_does_not_look_is_sent_a_window_and_then_told_how_much_was_dropped() -> None:
+    world = ManagerWorld()
+    serial = created(world)
+    slow, quick = world.client(), world.client()
+    ref, other = watching(world, Subscribe(uuid(1)), slow), watching(world, Subscribe(uuid(1)), quick)
+    for count in range(1, HISTORY_EVENTS + WINDOW + 51):
+        said(world, serial, 1)
+        world.call(Seen(other, count), quick)
+    assert (len(slow.mail), len(quick.events())) == (WINDOW, HISTORY_EVENTS + WINDOW + 50)
+    before = slow.events()
+    world.call(Seen(ref, WINDOW), slow)
+    after = slow.events()
+    assert (after[0]["type"], after[0]["data"], len(after)) == ("events_dropped", {"count": 50}, WINDOW)
+    assert after[1]["seq"] == before[-1]["seq"] + 51
+    seen = WINDOW * 2
+    while len(after) % WINDOW == 0:
+        world.call(Seen(ref, seen), slow)
+        after += slow.events()
+        seen = WINDOW + len(after)
+    assert [event["seq"] for event in after[1:]] == list(range(after[1]["seq"], after[1]["seq"] + HISTORY_EVENTS))
+
+
+def test_the_history_is_bounded_in_bytes_too() -> None:
+    world = ManagerWorld()
+    serial = created(world)
+    said(world, serial, 1, 200, "x" * (MAX_DATA_BYTES - 100))
+    world.call(Subscribe(after=1))
+    (gap,) = [event for event in world.me.events() if event["type"] == "events_gap"]
+    assert gap["data"]["after"] == 1
+    assert 200 - gap["data"]["oldest"] < HISTORY_BYTES / (MAX_DATA_BYTES - 100)
+
+
+def test_a_late_subscriber_gets_what_the_history_has_and_is_told_where_it_begins() -> None:
+    world = ManagerWorld()
+    serial = created(world)
+    said(world, serial, 1, 5)
+    watching(world, Subscribe(uuid(1), after=4))
+    assert [event["number"] for event in world.me.events()] == [5, 6, 7]
+    watching(world, Subscribe(uuid(1), after=7))
+    assert world.me.events() == []
+    watching(world, Subscribe(uuid(1), after=99))  # of another daemon's numbers
+    events = world.me.events()
+    assert (events[0]["type"], events[0]["data"]) == ("events_gap", {"after": 99, "oldest": 1})
+    assert [event["number"] for event in events[1:]] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_acceptance_161_a_dead_subscriber_is_forgotten_and_publishing_goes_on() -> None:
+    world = ManagerWorld()
+    serial = created(world)
+    dead = world.client()
+    ref, alive = watching(world, Subscribe(uuid(1)), dead), watching(world, Subscribe(uuid(1)))
+    world.request(SendExit(dead.serial, "kill"))
+    said(world, serial, 1)
+    assert kinds(world.me.events()) == ["llm_stream_chunk"]
+    assert (world.call(Unsubscribe(alive)), ref < alive) == (True, True)
+    assert dead.events() == []
+
+
+def test_a_subscription_goes_on_when_the_manager_was_killed() -> None:
+    world = ManagerWorld()
+    serial = created(world)
+    other = world.client()
+    watching(world, Subscribe(uuid(1)))
+    ref = watching(world, Subscribe(uuid(1)), other)
+    world.request(SendExit(world.kernel.table.published()["system:manager"], "kill"))
+    said(world, serial, 1)
+    assert (kinds(world.me.events()), kinds(other.events())) == (["llm_stream_chunk"], ["llm_stream_chunk"])
+    world.request(SendExit(other.serial, "kill"))
+    assert world.call(Seen(ref, 1), other) is None  # it is dead, and said nothing
+    said(world, serial, 1)
+    assert kinds(world.me.events()) == ["llm_stream_chunk"]
+
+
+def test_only_the_process_of_a_session_speaks_for_it() -> None:
+    world = ManagerWorld()
+    first, second = created(world, 1), created(world, 2)
+    world.parties[second] = Party(second)
+    assert world.call(Publish(uuid(1), [A_TEXT]), world.parties[second]) == ("not_permitted", None)
+    assert world.call(Publish(uuid(1), [A_TEXT])) == ("not_permitted", None)
+    assert world.call(Publish(uuid(9), [A_TEXT])) == ("not_found", None)
+    said(world, first, 1)
+
+
+def test_acceptance_162_one_wrong_event_of_several_publishes_none() -> None:
+    world = ManagerWorld()
+    serial = created(world)
+    world.parties[serial] = Party(serial)
+    watching(world, Subscribe(uuid(1)))
+    wrong: list[tuple[str, dict[str, Any]]] = [A_TEXT, ("llm_response", {})]
+    assert world.call(Publish(uuid(1), wrong), world.parties[serial]) == ("missing_required_fields", ["content"])
+    assert world.me.events() == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "data", "refusal"),
+    [("noise", {}, ("unknown_event_type", "noise")), ("events_dropped", {"count": 1}, ("unknown_event_type", "events_dropped")),
+     ("tool_call", {"tool_name": "t"}, ("missing_required_fields", ["tool_id", "parameters"])),
+     ("tool_call", {"tool_name": 1, "tool_id": "i", "parameters": []}, ("invalid_types", ["tool_name", "parameters"])),
+     ("analysis_complete", {"files_analyzed": True, "issues_found": 0}, ("invalid_types", ["files_analyzed"])),
+     ("llm_response", {"content": "x" * MAX_DATA_BYTES}, ("value_too_long", f"8204 bytes, at most {MAX_DATA_BYTES}")),
+     ("llm_response", {"content": "x", "extra": [1]}, None), ("context_updated", {}, None)],
+)  # fmt: skip
+def test_acceptance_162_each_mistake_has_its_code(type_: str, data: dict[str, Any], refusal: object) -> None:
+    assert trouble_with(type_, data) == refusal
+
+
+@pytest.mark.parametrize("type_", sorted(SCHEMAS.keys() - MARKS.keys()))
+def test_acceptance_162_every_type_has_fields_that_can_be_filled(type_: str) -> None:
+    samples: dict[type, Any] = {str: "x", int: 1, float: 1.0, dict: {}, list: [], bool: True, type(None): None}
+    required = SCHEMAS[type_].required
+    assert trouble_with(type_, {name: samples[kinds[0]] for name, kinds in required.items()}) is None
+    if required:
+        assert trouble_with(type_, {}) == ("missing_required_fields", list(required))
+
+
+def test_every_lifecycle_event_is_a_session_s_or_a_save_s() -> None:
+    assert {name.partition("_")[0] for name in LIFECYCLE} == {"session", "save", "resume", "rate"}
