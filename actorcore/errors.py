@@ -86,7 +86,6 @@ MEANINGS = {
     "signature_verification_failed": "not signed here for this session, or changed since; nothing of it is believed",
     "start_failed": "init raised, refused or died; the detail is its reason",
     "start_timeout": "init took longer than init_timeout_s",
-    "symlink_escape": "a symbolic link that leads into a system directory, or nowhere",
     "timeout": "no answer in time; a late one is dropped",
     "too_many_requests": "more than may be asked at once",
     "unknown_event_type": "there are no events of that type",

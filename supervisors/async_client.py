@@ -20,6 +20,7 @@ from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from supervisors import client_kill, client_steps as steps, paths
 from supervisors.async_driver import AsyncDriver
+from supervisors.async_manager_client import AsyncManagerClient
 from supervisors.child_spec import ChildSpec
 from supervisors.client import NODE, PAGE_ROWS, SESSIONS
 from supervisors.client_driver import DEFAULT_TIMEOUT_S
@@ -35,6 +36,7 @@ class AsyncClient:
         """Use :meth:`connect`."""
         self._driver = AsyncDriver(directory, asyncio.get_running_loop())
         self._core = self._driver.core
+        self.manager = AsyncManagerClient(self._driver)
 
     @classmethod
     async def connect(cls, directory: Path | str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S) -> AsyncClient:

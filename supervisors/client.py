@@ -25,6 +25,7 @@ from supervisors.child_spec import ChildSpec
 from supervisors.client_driver import DEFAULT_TIMEOUT_S, Driver
 from supervisors.client_messages import DownMessage, Mail, Ref
 from supervisors.client_steps import Target
+from supervisors.manager_client import ManagerClient
 from supervisors.session_vocabulary import GetSession, ListSessions, RestartSession, StartSession, StopSession
 
 SESSIONS = "system:sessions"
@@ -43,6 +44,8 @@ class Client:
         """Use :meth:`connect`."""
         self._driver = Driver(directory)
         self._core = self._driver.core
+        self.manager = ManagerClient(self._driver)
+        """The sessions that work in folders: create, list, watch, stop."""
 
     @classmethod
     def connect(cls, directory: Path | str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S) -> Client:

@@ -208,7 +208,7 @@ def wait_down(core: ClientCore, ref: Ref) -> Steps[DownMessage]:
             if isinstance(mail, DownMessage) and mail.ref == ref:
                 core.mailbox.remove(mail)
                 return mail
-        yield _mail(core)
+        yield await_mail(core)
 
 
 def stop(core: ClientCore, to: Target, reason: Reason) -> Steps[None]:
@@ -238,7 +238,7 @@ def ask_to_stop(core: ClientCore, to: Target, reason: Reason) -> Steps[None]:
 def receive(core: ClientCore) -> Steps[Mail]:
     """The next message."""
     while not core.mailbox:
-        yield _mail(core)
+        yield await_mail(core)
     return core.mailbox.popleft()
 
 
@@ -295,7 +295,8 @@ def _post(core: ClientCore, to: Target, message: Cast | Info | System) -> Steps[
         yield core.await_writable(channel.peer)
 
 
-def _mail(core: ClientCore) -> int:
+def await_mail(core: ClientCore) -> int:
+    """The number of the next mail."""
     if core.connection.state == "closed":
         raise core.no_connection()
     return core.await_mail()

@@ -121,7 +121,7 @@ def test_acceptance_15_16_a_start_that_hangs_ends_in_time_and_one_that_is_killed
     world.kill(max(world.alive))
     assert world.answer(killed) == ("start_failed", "killed")
     world.pass_time(3.0)
-    assert world.answer(hanging) == ("start_failed", "timeout")
+    assert world.answer(hanging) == ("start_timeout", None)
     assert (world.call(ListIds()), world.alive) == ([], set())
 
 

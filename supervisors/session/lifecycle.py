@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from actorcore.errors import CODES
 from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, CancelAlarm, Consult, Do, Glance, Order, Send, SetAlarm
@@ -153,9 +154,9 @@ class Lifecycle:
                 self._on_not_started(slot, failed)
             case "wake" if failed is not None and slot.status == "restarting":
                 self.advance(slot, "suspend")
-                self._answer(slot.starters, error=failed)
+                self._answer(slot.starters, error=_refusal(failed))
             case "restart" if answer.error is not None:
-                self._answer(slot.starters, error=answer.error)
+                self._answer(slot.starters, error=_refusal(answer.error))
             case "stop" if slot.status in ("terminating", "suspended"):  # of a process that the supervisor has not, or no more
                 self._on_gone(slot)
             case "watch" if answer.error is not None:
@@ -193,10 +194,9 @@ class Lifecycle:
         code, detail = error
         slot.reason = detail if code == "start_failed" and isinstance(detail, (str, dict)) else {code: detail}
         self.advance(slot, "crash")
-        known = {"already_exists": "session_exists", "resource_exhausted": "session_limit_reached"}
         starters, slot.starters = slot.starters, []
         self._end(slot)
-        self._answer(starters, error=(known.get(code, code), detail))
+        self._answer(starters, error=_refusal(error))
 
     def _on_gone(self, slot: Slot) -> None:
         """Its process is no more, and none will follow by itself."""
@@ -310,6 +310,15 @@ class Lifecycle:
     def _answer(self, askers: list[Asker], value: Term = None, error: tuple[str, Term] | None = None) -> None:
         self.orders.extend(AnswerTo(frm, number, value, error) for frm, number in askers)
         askers.clear()
+
+
+def _refusal(error: tuple[str, Term]) -> tuple[str, Term]:
+    """An error of the supervisor in the manager's words: what the session itself refused with is the code."""
+    code, detail = error
+    if code == "start_failed" and isinstance(detail, str):
+        detail = "start_timeout" if detail == "timeout" else detail
+        return (detail, None) if detail in CODES else (code, detail)
+    return {"already_exists": "session_exists"}.get(code, code), detail
 
 
 def _reason(detail: dict[str, Term]) -> Reason:

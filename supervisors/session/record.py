@@ -16,7 +16,7 @@ import msgspec
 from actorcore import terms
 from actorcore.exit_reason import Term, bounded_text
 from actorcore.frames import encoder
-from actorcore.words import ProcessSpec
+from actorcore.words import AUTO, ProcessSpec
 from supervisors.child_spec import ChildSpec, RestartType, Shutdown_s, validate
 from supervisors.session.config import config_trouble
 
@@ -47,7 +47,7 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return (self.dev, self.inode) == (other.dev, other.inode) or self.path == other.path
 
 
-class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the session's process is started, watched, restarted and stopped; times are seconds. See ChildSpec, ProcessSpec.
 
     A session that has handled nothing for ``idle_timeout_s`` is stopped; 0: never.
@@ -64,7 +64,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     busy_timeout_s: float | None = None
     when_hung: Literal["report", "kill"] = "report"
     idle_timeout_s: float = 1800.0
-    template: str = "auto"
+    template: str = AUTO
+
+
+POLICY = Policy()
+"""All defaults."""
 
 
 class SessionRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,7 +87,7 @@ class SessionRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     config: dict[str, Term] = {}
     metadata: dict[str, Term] = {}
     limits: dict[str, int] = {}
-    policy: Policy = Policy()
+    policy: Policy = POLICY
     group: dict[str, Term] | None = None
     durability: Literal["message", "checkpoint", "none"] = "message"
 
@@ -142,8 +146,10 @@ def name_trouble(name: object) -> Refusal | None:
 def child_spec(record: SessionRecord) -> ChildSpec:
     """What is supervised: the session's process is registered under the session's id and begins with its record."""
     policy = record.policy
+    # The one AUTO there is: msgspec leaves out what *is* the default, and equal states are to give equal bytes.
+    template = AUTO if policy.template == AUTO else policy.template
     process = ProcessSpec(
-        record.module, [to_map(record)], policy.template, trap_exit=True, name=record.id, init_timeout_s=policy.start_timeout_s,
+        record.module, [to_map(record)], template, trap_exit=True, name=record.id, init_timeout_s=policy.start_timeout_s,
         busy_timeout_s=policy.busy_timeout_s, when_hung=policy.when_hung,
     )  # fmt: skip
     return ChildSpec(

@@ -1,0 +1,58 @@
+"""Sessions of a user's own module: each gets the record and remembers nothing."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from actorcore.gen_server import GenServer, Reply
+from actorcore.mailbox import From, Message
+
+
+class Plain(GenServer):
+    """Answers ``["pid"]``, ``["record"]``, ``["add", n]`` and ``["publish", events]``."""
+
+    def init(self, record: dict[str, Any]) -> None:  # type: ignore[override]
+        self.record = record
+        self.total = 0
+
+    def handle_call(self, request: Any, frm: From) -> Reply:
+        match request:
+            case ["pid"]:
+                return Reply(os.getpid())
+            case ["record"]:
+                return Reply(self.record)
+            case ["add", number]:
+                self.total += number
+                return Reply(self.total)
+            case ["publish", events]:
+                return Reply(self.process.call("system:manager", ["publish", self.record["id"], events]))
+            case _:
+                raise ValueError(f"unknown request {request!r}")
+
+    def handle_info(self, info: Any) -> None:
+        if isinstance(info, Message) and isinstance(info.body, dict) and "record" in info.body:
+            self.record = info.body["record"]
+
+
+class Stubborn(Plain):
+    """Does not end when it is asked to."""
+
+    def terminate(self, reason: Any) -> None:
+        while True:
+            self.process.receive(None)  # type: ignore[attr-defined]
+
+
+class Broken(GenServer):
+    """Never gets ready: raises, exits, or hangs as the config says."""
+
+    def init(self, record: dict[str, Any]) -> None:  # type: ignore[override]
+        how = record["config"]["how"]
+        if how == "raise":
+            raise RuntimeError("flawed")
+        if how == "exit":
+            os._exit(3)
+        if how == "wait":
+            os.mkfifo(record["config"]["fifo"] + ".up")
+            with open(record["config"]["fifo"]):  # until somebody writes
+                pass
