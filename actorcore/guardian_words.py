@@ -95,16 +95,19 @@ class Signalled(Word, frozen=True, tag="signalled"):
 
 
 class Yield(Word, frozen=True, tag="yield"):
-    """To the node: its successor is ready. Leave a snapshot and end."""
+    """To the node: its successor is ready, with code that knows ``machines``. Leave a snapshot and end, or answer Stay."""
+
+    machines: list[str]
 
 
 class Ready(Word, frozen=True, tag="ready"):
-    """The spare has its code imported, writes snapshots of ``schema``, reads those of ``oldest`` to ``schema``, and speaks
-    version ``words`` of this vocabulary."""
+    """The spare has its code imported, writes snapshots of ``schema``, reads those of ``oldest`` to ``schema``, speaks
+    version ``words`` of this vocabulary, and can restore ``machines``."""
 
     schema: int = 0
     oldest: int = 0
     words: int = 0
+    machines: list[str] = []
 
 
 class Serving(Word, frozen=True, tag="serving"):
@@ -149,12 +152,18 @@ class Reload(Word, frozen=True, tag="reload"):
     number: int
 
 
+class Stay(Word, frozen=True, tag="stay"):
+    """Answer to Yield: the successor cannot do what this node does, so it goes on."""
+
+    why: str
+
+
 class Halt(Word, frozen=True, tag="halt"):
     """All sessions are stopped: end everything."""
 
 
 ToNode: TypeAlias = Union[Held, Zygote, Offer, Take, Adopted, Unheld, Died, Halted, Signalled, ReloadEnded, Yield]
-ToGuardian: TypeAlias = Union[Ready, Serving, Hold, Adopt, Drop, ReplaceZygote, ForkAlone, Reload, Halt]
+ToGuardian: TypeAlias = Union[Ready, Serving, Hold, Adopt, Drop, ReplaceZygote, ForkAlone, Reload, Stay, Halt]
 
 EXIT_PRELOAD, EXIT_THREADS = 78, 79
 """Exit statuses of a zygote that cannot serve: a module of its list is not imported, or one starts threads."""

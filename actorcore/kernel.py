@@ -135,6 +135,16 @@ class Kernel:
         table = self.table.snapshot()
         return _encode(KernelState(migrations.SCHEMA, table, residents, self._alarms, self._ending, spawned))
 
+    def machines(self) -> list[str]:
+        """What this code can restore: machines that may be spawned, and the node's own residents."""
+        return sorted([*self._machines, *(f"system:{name}" for name in self._residents)])
+
+    def not_restored_by(self, machines: list[str]) -> str | None:
+        """Why code that can restore ``machines`` cannot go on from here; None when it can."""
+        running = {machine for machine, _ in self._spawned.values()} | {f"system:{name}" for name in self._residents}
+        strange = sorted(running - set(machines))
+        return f"the new code has no machine {', '.join(strange)}, and there is one running" if strange else None
+
     def restore(self, data: bytes) -> None:
         """Become what :meth:`snapshot` described, by this code or by that of the schema before; errors as migrations.read."""
         state = migrations.read(data)

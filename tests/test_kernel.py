@@ -90,3 +90,12 @@ def test_a_channel_that_could_not_be_made_is_gone_on_both_sides_also_when_one_is
     told = deliveries(driver.do(NotConnected(dying, other, "emfile")), other, PeerDown)
     assert told == [PeerDown(dying, {"resource_exhausted": "emfile"})]
     assert deliveries(driver.kill(dying), other, PeerDown) == []
+
+
+def test_B16_code_that_lacks_what_runs_here_cannot_go_on_from_it() -> None:
+    frames = Frames()
+    machines = frames.kernel.machines()
+    assert machines == ["system:node", "system:sessions"]
+    assert frames.kernel.not_restored_by(machines) is None
+    lacking = frames.kernel.not_restored_by(["system:node", "registry"])
+    assert lacking == "the new code has no machine system:sessions, and there is one running"

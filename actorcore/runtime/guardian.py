@@ -262,11 +262,7 @@ class Guardian:
             link.say(words.Signalled(signal.SIGTERM))
 
     def _hand_over(self, link: Link, some: list[tuple[int, Kept]]) -> None:
-        fds: list[int] = []
-        for _, kept in some:
-            fds.append(kept.control.fileno())
-            if kept.pidfd >= 0:
-                fds.append(kept.pidfd)
+        fds = [fd for _, kept in some for fd in (kept.control.fileno(), kept.pidfd) if fd >= 0]
         link.say(words.Held([words.HeldProcess(serial, kept.known_pid, kept.stopped) for serial, kept in some]), fds)
 
     # ---- reload: a node with the code of today is made ready beside the spare, which stays until the new one serves ----
@@ -334,6 +330,8 @@ class Guardian:
                 self._zygotes.fork_alone(template, serial, fds)
             case words.Reload(number):
                 self._reload(number)
+            case words.Stay(why):
+                self._end_reload(why)
             case words.Halt():
                 self._halted = True
 
@@ -346,7 +344,7 @@ class Guardian:
         if self._node is None:
             self._promote_whoever_is_ready()
         elif link is self._renewed:
-            self._node.say(words.Yield())
+            self._node.say(words.Yield(said.machines))
 
     def _hold(self, link: Link, serial: int, fds: list[int]) -> None:
         point("guardian.hold")

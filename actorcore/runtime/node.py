@@ -23,6 +23,7 @@ from actorcore.ledger import LedgerFull
 from actorcore.registry_writer import RegistryWriter
 from actorcore.runtime import clock, log, sockets
 from actorcore.runtime.evidence import closed_it_alive, errno_name, is_abandoned
+from actorcore.runtime.handover import HANDOVER_FDS, HandOver, await_turn
 from actorcore.runtime.listener import Listener
 from actorcore.runtime.node_facts import NodeFacts
 from actorcore.runtime.performer import Handle, Performer
@@ -59,7 +60,6 @@ PROCESSES_PER_EVENT = 4
 """A snapshot costs with the processes, what a successor replays with the events: so many more processes, one event more."""
 DRAIN = 64
 """Datagrams read from one process per turn, so that a flooding one delays nobody."""
-HANDOVER_FDS = 250
 CLD_KILLED = 2
 
 _encode = encoder.encode
@@ -78,12 +78,8 @@ class Node:
         self._status = status
         self._kernel_of = kernel_of
         self._pools = Pools({})
-        self._offers: list[words.Offer] = []
         self._epoll = select.epoll()
         self._sources: dict[int, Callable[[int], None]] = {}
-        self._handles: dict[int, Handle] = {}
-        self._zygotes: dict[str, socket.socket] = {}
-        self._halted: set[int] = set()
         self._ending = False
         self._yielding = False
         self._facts = NodeFacts()
@@ -91,11 +87,11 @@ class Node:
     def run(self) -> None:
         """Say ready, wait for Take, restore, serve; returns when a successor of other code is ready, and leaves it a snapshot."""
         log.open_stderr()
-        sockets.send(self._control, _encode(words.Ready(migrations.SCHEMA, migrations.oldest(), words.VERSION)))
+        ready = words.Ready(migrations.SCHEMA, migrations.oldest(), words.VERSION, self._kernel_of(0).machines())
+        sockets.send(self._control, _encode(ready))
         rehearse(self._ledger_memory, lambda: self._kernel_of(0))
         gc.disable()  # a collection would find nothing, in the middle of everybody's wait
-        take, listener_fd = self._await_turn()
-        self._begin(take, listener_fd)
+        self._begin(await_turn(self._control))
         gc.freeze()
         gc.enable()
         while not self._yielding:
@@ -106,34 +102,11 @@ class Node:
 
     # ---- taking over ----------------------------------------------------------------------------------------------
 
-    def _await_turn(self) -> tuple[words.Take, int]:
-        while True:
-            datagram = sockets.await_datagram(self._control, HANDOVER_FDS)
-            fds = iter(datagram.fds)
-            match words.to_node.decode(datagram.data):
-                case words.Held(items):
-                    for item in items:
-                        # All told, else Python asks the kernel four things about each.
-                        control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, next(fds))
-                        self._handles[item.serial] = Handle(control, next(fds) if item.os_pid else -1)
-                        if item.stopped:
-                            self._halted.add(item.serial)
-                case words.Zygote(template):
-                    self._zygotes[template] = socket.socket(fileno=next(fds))
-                case words.Offer() as offer:
-                    self._offers.append(offer)
-                case words.Take() as take:
-                    listener_fd, status_fd, registry_fd = fds
-                    os.close(status_fd)
-                    os.close(registry_fd)
-                    return take, listener_fd
-                case _:
-                    pass  # told again, or in the hand-over
-
-    def _begin(self, take: words.Take, listener_fd: int) -> None:
+    def _begin(self, left: HandOver) -> None:
+        take = left.take
         recovered = recover(self._ledger_memory, lambda: self._kernel_of(take.instance))
         self._ledger, self._kernel = recovered.ledger, recovered.kernel
-        listening = socket.socket(fileno=listener_fd)
+        listening = socket.socket(fileno=left.listener_fd)
         listening.setblocking(False)
         self._listener = Listener(listening, self._epoll, Reception(take.instance, self._kernel.table, self._commit))
         registry = RegistryWriter(self._registry_memory)
@@ -142,26 +115,26 @@ class Node:
         self._performer = Performer(
             self._control, registry, self._status, self._listener, self._watch, self._unwatch, self._want_writable, self._commit
         )
-        self._performer.handles.update(self._handles)
-        self._performer.logs = ProcessLogs(take.logs, self._handles)
-        for serial, handle in self._handles.items():
+        self._performer.handles.update(left.handles)
+        self._performer.logs = ProcessLogs(take.logs, left.handles)
+        for serial, handle in left.handles.items():
             self._watch(serial, handle)
-        for template, sock in self._zygotes.items():
+        for template, sock in left.zygotes.items():
             self._add_zygote(template, sock)
         self._add(self._control.fileno(), self._on_guardian)
         self._add(listening.fileno(), lambda _: self._listener.accept())
         self._performer.perform(recovered.unfinished)
-        self._reconcile()
+        self._reconcile(left)
         self._commit(TookOver(os.getpid(), take.generation))
-        for offer in self._offers:
+        for offer in left.offers:
             self._on_offer(offer)
         self._performer.tell_guardian(words.Serving())
         self._turn(0.0)
 
-    def _reconcile(self) -> None:
+    def _reconcile(self, left: HandOver) -> None:
         """Bring the world to what the table says: kills that waited for a pidfd, forks that were lost."""
-        without_pidfd = {serial for serial, handle in self._handles.items() if handle.pidfd < 0}
-        for row in self._kernel.table.unsettled(self._halted, without_pidfd):
+        without_pidfd = {serial for serial, handle in left.handles.items() if handle.pidfd < 0}
+        for row in self._kernel.table.unsettled(left.halted, without_pidfd):
             if row.kind == "client":  # its connection died with the predecessor: nothing may be sent until it returns
                 self._commit(ClientDetached(row.serial, False))
             if row.kind != "process":
@@ -175,7 +148,7 @@ class Node:
                 self._performer.adopt(row.serial, row.os_pid)
             if row.backlog and row.phase != "forking":
                 self._want_writable(row.serial)
-            if row.stopped != (row.serial in self._halted):
+            if row.stopped != (row.serial in left.halted):
                 self._commit(Continued(row.serial) if row.stopped else Stopped(row.serial))
 
     # ---- one turn -------------------------------------------------------------------------------------------------
@@ -352,8 +325,11 @@ class Node:
                     self._commit(ShutdownAsked())
                 case ReloadEnded() as ended:
                     self._commit(ended)
-                case words.Yield():
-                    self._yielding = True
+                case words.Yield(machines):
+                    why = self._kernel.not_restored_by(machines)
+                    self._yielding = why is None
+                    if why is not None:
+                        self._performer.tell_guardian(words.Stay(why))
                 case words.Held() | words.Take():
                     raise ProtocolError("a hand-over after Take")
 

@@ -17,6 +17,8 @@ import pytest
 from actorcore import migrations
 from actorcore.errors import RequestError
 from actorcore.exit_reason import Term
+from actorcore.signals import ProcessSpec
+from actorcore.words import RESIDENT
 from supervisors.client import Client
 from tests.daemon_fixture import (
     ROOT,
@@ -191,7 +193,7 @@ def test_B15_code_that_dies_before_it_is_ready_is_not_used_and_who_asked_is_told
 def test_B15_when_the_new_node_dies_after_taking_the_old_code_resumes_and_who_asked_is_told(own: Daemon, code: Code) -> None:
     with desk_of(own) as desk:
         before = descriptors_beyond(desk)
-        code.change("actorcore/runtime/node", "        self._reconcile()\n", "        os.abort()\n")
+        code.change("actorcore/runtime/node", "        self._reconcile(left)\n", "        os.abort()\n")
         code.mark("blue")
         assert refused(desk.client) == "the new node died before it served; the log tells why"
         assert colour(desk.client) == (None, 3)
@@ -255,6 +257,23 @@ def test_B16_code_of_the_next_schema_migrates_the_state_of_this_one(own: Daemon,
         desk.await_up("victim")
         send_signal(desk.node_os_pid(), signal.SIGKILL)
         assert (colour(desk.client), desk.row("victim")["restarts"]) == (("blue", 3), 1)
+
+
+def test_B16_code_without_a_machine_that_runs_is_refused_in_words_until_it_runs_no_more(own: Daemon, code: Code) -> None:
+    with desk_of(own) as desk:
+        registry = desk.client.spawn_spec(ProcessSpec("registry", name="keys", template=RESIDENT))
+        node, before = desk.node_os_pid(), descriptors_beyond(desk)
+        code.change("supervisors/machines", '"registry":', '"registry2":')
+        code.mark("blue")
+        for _ in range(2):
+            assert refused(desk.client) == "the new code has no machine registry, and there is one running"
+        assert (desk.node_os_pid(), colour(desk.client), desk.client.whereis("keys")) == (node, (None, 1), registry)
+        assert descriptors_beyond(desk) == before
+        send_signal(node, signal.SIGKILL)  # nor is the spare of that code
+        assert (colour(desk.client), desk.client.whereis("keys")) == ((None, 2), registry)
+        desk.client.stop(registry)
+        assert desk.client.node("reload", WAIT_S)["generation"] == 3
+        assert colour(desk.client) == ("blue", 3)
 
 
 def test_a_node_that_says_what_is_no_word_costs_the_guardian_nothing(own: Daemon, code: Code) -> None:
