@@ -9,6 +9,7 @@ PY := .venv/bin/python
 HASH := $(shell cat pyproject.toml Makefile | sha256sum | cut -c1-16)
 HAVE := .venv/.have-$(HASH)
 MODE ?= core
+PLACEMENT ?= both
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 TORTURE ?= full
@@ -33,9 +34,9 @@ lint: $(HAVE)-test  ## ruff, strict mypy
 bench: $(HAVE)-bench  ## every benchmark, each with its floor: BENCH_ARGS="--only P7,P10 --quick --json FILE"
 	$(PY) -m benchmarks $(BENCH_ARGS)
 
-vectors: $(HAVE)  ## replay recorded OTP vectors: DIR=<vectors> MODE=core|processes
-	@test -n "$(DIR)" || { echo "usage: make vectors DIR=<directory of vectors> [MODE=core|processes]" >&2; exit 2; }
-	$(PY) -m tests.otp "$(DIR)" --mode "$(MODE)"
+vectors: $(HAVE)  ## replay recorded OTP vectors: DIR=<vectors> MODE=core|processes PLACEMENT=resident|process|both
+	@test -n "$(DIR)" || { echo "usage: make vectors DIR=<directory of vectors> [MODE=core|processes] [PLACEMENT=both]" >&2; exit 2; }
+	$(PY) -m tests.otp "$(DIR)" --mode "$(MODE)" --placement "$(PLACEMENT)"
 
 torture: $(HAVE)-test  ## the goals' numbers, for hours: TORTURE=small|mid|full, or counts, as in R4_KILLS=5000 R8_KILLS=100
 	TORTURE=$(TORTURE) $(PY) -m pytest -m "torture or sized" --timeout 7200 $(PYTEST_ARGS)

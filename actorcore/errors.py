@@ -2,6 +2,8 @@
 
 ActorError
 ├── RequestError     the other side refused (``code`` says why); nothing was changed
+│   ├── StartFailed  ``init`` of a process that was to be started refused or died (``reason``)
+│   └── NotAlive     who was asked is dead or died before it answered (``reason``)
 ├── CallFailed       the callee died or does not exist (``reason``)
 ├── CallTimeout      no answer in time; a late one is dropped
 └── ProtocolError    bytes that are not this protocol; the connection is closed
@@ -113,6 +115,22 @@ class RequestError(ActorError):
         super().__init__(f"{code}: {detail}" if detail else code)
         self.code = code
         self.detail = detail
+
+
+class StartFailed(RequestError):
+    """``init`` of the spawned process refused or died: ``reason`` is why."""
+
+    def __init__(self, reason: Reason, detail: str | None = None) -> None:
+        super().__init__("start_failed", str(reason)[:200] if detail is None else detail)
+        self.reason = reason
+
+
+class NotAlive(RequestError):
+    """The process is dead or never lived: ``reason`` is what a monitor would be told."""
+
+    def __init__(self, reason: Reason, detail: str | None = None) -> None:
+        super().__init__("process_not_alive", str(reason)[:200] if detail is None else detail)
+        self.reason = reason
 
 
 class CallFailed(ActorError):

@@ -7,10 +7,9 @@ same order give the same state and the same effects: that is what lets a success
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import TypeAlias
 
 import msgspec
+from msgspec import structs
 
 from actorcore import migrations
 from actorcore.effects import Deliver, Effect, Forget, Inspect, Operate, Publish, Report
@@ -25,6 +24,7 @@ from actorcore.residents import (
     Do,
     Glance,
     Leave,
+    Machines,
     Order,
     Ready,
     Refuse,
@@ -57,20 +57,20 @@ from actorcore.signals import (
 from actorcore.timers import Deadlines
 from actorcore.words import RESIDENT
 
-Machines: TypeAlias = dict[str, Callable[[list[Term]], Resident]]
-
 _encode = msgspec.msgpack.encode
 
 
 class Kernel:
     """``residents`` are named machines, each registered as ``system:<name>``; ``machines`` makes those that somebody spawns.
 
-    A machine is made of the arguments in its spec; ValueError says what is wrong with them.
+    A machine that is spawned with another template than ``resident`` runs in a process of its own: ``host`` is the
+    ``module:name`` of the actor that plays it there, with the machine's name before its arguments.
     """
 
-    def __init__(self, instance: int, residents: dict[str, Resident], machines: Machines | None = None) -> None:
+    def __init__(self, instance: int, residents: dict[str, Resident], machines: Machines | None = None, host: str = "") -> None:
         self.table = ProcessTable(instance)
         self._machines = machines or {}
+        self._host = host
         self._residents: dict[str, Resident] = {"node": NodeDesk(self.table.statistics), **residents}
         self._serials = {name: self.table.add_resident(f"system:{name}") for name in self._residents}
         self._spawned: dict[int, tuple[str, Resident]] = {}
@@ -179,9 +179,12 @@ class Kernel:
         """What is for residents stays inside."""
         out: list[Effect] = []
         for effect in effects:
-            if isinstance(effect, Deliver) and self._is_resident(effect):
-                self._inbox.append(effect)
-                continue
+            if isinstance(effect, Deliver):
+                if self._is_resident(effect):
+                    self._inbox.append(effect)
+                    continue
+                if isinstance(effect.body, Begin) and effect.body.spec.start in self._machines and self._host:
+                    effect = structs.replace(effect, body=self._hosted(effect.body))
             out.append(effect)
             if isinstance(effect, Forget) and effect.serial in self._by_serial:
                 if effect.serial in self._spawned:
@@ -192,6 +195,11 @@ class Kernel:
 
     def _is_resident(self, effect: Deliver) -> bool:
         return effect.to in self._by_serial or (isinstance(effect.body, Begin) and effect.body.spec.template == RESIDENT)
+
+    def _hosted(self, begin: Begin) -> Begin:
+        """As the process sees it that plays a machine."""
+        spec = structs.replace(begin.spec, start=self._host, args=[begin.spec.start, *begin.spec.args])
+        return structs.replace(begin, spec=spec)
 
     def _tell(self, serial: int, body: Delivery, now: float) -> list[Effect]:
         if isinstance(body, Begin) and (trouble := self._make(body)) is not None:

@@ -6,6 +6,7 @@ it survives the death of the node exactly as the process table does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeAlias, Union
 
 import msgspec
@@ -100,3 +101,7 @@ class Resident(Protocol):
 
     def restore(self, state: bytes) -> None:
         """Become what :meth:`snapshot` described."""
+
+
+Machines: TypeAlias = dict[str, Callable[[list[Term]], Resident]]
+"""By name, what makes a machine of the arguments in its spec; ValueError says what is wrong with them."""

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias, Union, assert_never
 import msgspec
 
 from actorcore import frames
-from actorcore.errors import ActorError, CallFailed, ProtocolError, RequestError
+from actorcore.errors import ActorError, CallFailed, NotAlive, ProtocolError, RequestError, StartFailed
 from actorcore.exit_reason import NOCONNECTION, NOPROC, Reason, Term
 from actorcore.frames import Call, Cast, Info, Message, Reply, System
 from actorcore.mailbox import Dead, Refusal
@@ -329,4 +329,10 @@ def refusal_of(error: tuple[str, Term]) -> RequestError:
     code, detail = error
     if detail is None:
         return RequestError(code)
-    return RequestError(code, detail if isinstance(detail, str) else msgspec.json.encode(detail).decode())
+    text = detail if isinstance(detail, str) else msgspec.json.encode(detail).decode()
+    if isinstance(detail, (str, dict)) and code in _WITH_REASON:
+        return _WITH_REASON[code](detail, text)
+    return RequestError(code, text)
+
+
+_WITH_REASON = {"start_failed": StartFailed, "process_not_alive": NotAlive}

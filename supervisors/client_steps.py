@@ -12,7 +12,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from actorcore import frames
-from actorcore.errors import ActorError, CallFailed, CallTimeout, RequestError
+from actorcore.errors import ActorError, CallFailed, CallTimeout, NotAlive, RequestError
 from actorcore.exit_reason import NOPROC, Reason, Term
 from actorcore.frames import Call, Cast, Info, System
 from actorcore.names import decode_value, encode_value
@@ -128,7 +128,10 @@ def call(core: ClientCore, to: Target, body: object) -> Steps[Term]:
     except RequestError as error:
         if error.code != RESIDENT:
             raise
-    return (yield from request(core, Ask(channel.peer, raw)))
+    try:
+        return (yield from request(core, Ask(channel.peer, raw)))
+    except NotAlive as dead:
+        raise CallFailed(dead.reason) from None
 
 
 def cast(core: ClientCore, to: Target, body: object) -> Steps[None]:

@@ -34,8 +34,8 @@ NODE_ENTRY = f"{node_main.__module__}:{node_main.__name__}"
 """Imported here, called in forks only: they start at once, whatever becomes of the files meanwhile."""
 
 
-def main() -> int:
-    """Run the daemon until it is told to end; the exit status of the process."""
+def main(node_entry: str = NODE_ENTRY) -> int:
+    """Run the daemon until it is told to end; the exit status of the process. ``node_entry``: ``module:name`` of its node."""
     arguments = _arguments()
     if arguments.faults:
         fault_injection.arm(arguments.faults)
@@ -65,7 +65,7 @@ def main() -> int:
     _settle_in_root()
     try:
         instance = int.from_bytes(os.urandom(8), "big") >> 1
-        return _guard(instance, _mappings(instance), listener, arguments, configuration, str(logs))
+        return _guard(instance, _mappings(instance), listener, arguments, configuration, str(logs), node_entry)
     except NoMemory as error:
         print(error, file=sys.stderr)
         return EXIT_REFUSED
@@ -128,7 +128,7 @@ def _mappings(instance: int) -> Mappings:
 
 def _guard(
     instance: int, mappings: Mappings, listener: socket.socket, arguments: argparse.Namespace, configuration: Configuration,
-    logs: str,
+    logs: str, node_entry: str,
 ) -> int:  # fmt: skip
     def on_serving() -> None:
         # Who started us may be dead by now, and that is no reason to end.
@@ -141,7 +141,7 @@ def _guard(
             os.close(arguments.ready_fd)
         arguments.announce, arguments.ready_fd = None, -1  # once; a successor serves in silence
 
-    return Guardian(NODE_ENTRY, listener, mappings, instance, on_serving, configuration.templates, logs).run()
+    return Guardian(node_entry, listener, mappings, instance, on_serving, configuration.templates, logs).run()
 
 
 def _memory(name: str, size_bytes: int) -> tuple[memoryview, int]:

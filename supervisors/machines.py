@@ -1,4 +1,4 @@
-"""The machines that may be spawned as residents of the node (template ``resident``), by name."""
+"""The machines that may be spawned by name: as residents of the node (template ``resident``) or in processes of their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from actorcore.exit_reason import Term
-from actorcore.kernel import Machines
+from actorcore.residents import Machines
 from supervisors.dynamic_supervisor import DynamicSupervisor
 from supervisors.groups import Groups, GroupsSpec
 from supervisors.limiter import Limiter

@@ -20,6 +20,9 @@ from supervisors.sessions import MAX_SESSIONS, Sessions
 SETTINGS_VARIABLE = "ACTORCORE_NODE_SETTINGS"
 """What the daemon has read from its configuration, for its nodes: also one that is made of the code on disk has it."""
 
+HOST = "supervisors.supervisor_process:SupervisorProcess"
+"""Its name only: the node runs no code of processes."""
+
 
 def node_main(control: socket.socket, ledger: memoryview, registry: memoryview, status: memoryview) -> None:
     """Be the node; called in a process that the guardian forked."""
@@ -40,4 +43,4 @@ def kernel_of(instance: int, residents: dict[str, Resident]) -> Kernel:
     """
     if missing := [name for name in NEEDS if name not in residents]:
         raise ValueError(f"missing service: {', '.join(missing)}")
-    return Kernel(instance, residents, MACHINES)
+    return Kernel(instance, residents, MACHINES, HOST)

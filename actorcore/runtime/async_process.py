@@ -26,7 +26,7 @@ from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.intake import FINISH_S, ExitSelf, Intake, running
 from actorcore.runtime.loop_poller import LoopPoller
 from actorcore.runtime.loop_waits import Deadlines, let_others_run, wake, wake_all
-from actorcore.runtime.messaging import QUEUE_WAIT_S, Batch, ask_of, is_resident, value_of
+from actorcore.runtime.messaging import QUEUE_WAIT_S, Batch, ask_of, failed_call, is_resident, value_of
 from actorcore.runtime.node_requests import REQUEST_WAIT_S, spec_of, value_of_answer
 from actorcore.runtime.status_page import fitting
 from actorcore.signals import (
@@ -186,7 +186,10 @@ class AsyncProcess(Intake):
         if call.outcome is None:
             raise CallTimeout(f"no answer within {timeout_s} s")
         if is_resident(call.outcome):
-            return await self.request(ask_of(peer, request))
+            try:
+                return await self.request(ask_of(peer, request), REQUEST_WAIT_S if timeout_s is None else timeout_s)
+            except RequestError as error:
+                raise failed_call(error) from None
         return value_of(call.outcome)
 
     async def cast(self, to: Pid | str, request: object) -> None:
@@ -198,7 +201,7 @@ class AsyncProcess(Intake):
     async def reply(self, frm: From, value: object) -> None:
         await self._post(frm.pid.serial, Reply(frm.number, value))  # type: ignore[arg-type]
 
-    async def reply_error(self, frm: From, code: str, detail: str = "") -> None:
+    async def reply_error(self, frm: From, code: str, detail: Term = "") -> None:
         await self._post(frm.pid.serial, Reply(frm.number, error=(code, detail)))
 
     async def refuse(self, item: Item) -> None:

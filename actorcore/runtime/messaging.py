@@ -8,15 +8,15 @@ from typing import NoReturn
 import msgspec
 
 from actorcore import frames
-from actorcore.errors import CallFailed, CallTimeout, RequestError
-from actorcore.exit_reason import NOPROC, NORMAL, Reason
+from actorcore.errors import ActorError, CallFailed, CallTimeout, NotAlive, RequestError
+from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import Call, Cast, Info, Message, Reply, System
 from actorcore.mailbox import Dead, From, Raw, Refusal, Waiting
 from actorcore.pids import Pid
 from actorcore.runtime.channel import Channel
 from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.intake import ExitSelf, Intake
-from actorcore.runtime.node_requests import NodeRequests
+from actorcore.runtime.node_requests import REQUEST_WAIT_S, NodeRequests, refusal
 from actorcore.runtime.sockets import MOMENT_S
 from actorcore.runtime.status_page import fitting
 from actorcore.signals import Ask
@@ -58,7 +58,10 @@ class Messaging(NodeRequests):
         if type(outcome) is Reply and outcome.error is None:
             return _decode_term(outcome.body)
         if is_resident(outcome):
-            return self.request(ask_of(peer, request), QUEUE_WAIT_S if timeout_s is None else timeout_s)
+            try:
+                return self.request(ask_of(peer, request), REQUEST_WAIT_S if timeout_s is None else timeout_s)
+            except RequestError as error:
+                raise failed_call(error) from None
         return value_of(outcome)
 
     def cast(self, to: Pid | str, request: object) -> None:
@@ -76,8 +79,8 @@ class Messaging(NodeRequests):
         """Answer a call now or later, from any callback; to the dead it vanishes."""
         self._post(frm.pid.serial, Reply(frm.number, value))  # type: ignore[arg-type]
 
-    def reply_error(self, frm: From, code: str, detail: str = "") -> None:
-        """Refuse a call: its caller gets RequestError(code)."""
+    def reply_error(self, frm: From, code: str, detail: Term = "") -> None:
+        """Refuse a call: its caller gets RequestError(code) with ``detail`` as text."""
         self._post(frm.pid.serial, Reply(frm.number, error=(code, detail)))
 
     def _post_to(self, to: Pid | str, message: Cast | Info) -> None:
@@ -104,6 +107,13 @@ class Messaging(NodeRequests):
             return True
         self._peers.wants_room(channel)
         return False
+
+    def _post_away(self, peer: int, message: Message) -> None:
+        """As :meth:`_post`, until it is on its way, if the peer is only to be introduced."""
+        if not self._post(peer, message):
+            channel = self._peers.channel_to(peer)
+            while channel.sock is None and not channel.ended:
+                self.pump(None)
 
     def _wait_room(self, channel: Channel) -> None:
         deadline_s = monotonic_s() + QUEUE_WAIT_S
@@ -177,6 +187,13 @@ def is_resident(outcome: Reply | Refusal | Dead) -> bool:
     return type(outcome) is Refusal and outcome.code == RESIDENT
 
 
+def failed_call(error: RequestError) -> ActorError:
+    """What a call says when the node refuses to pass it on to a resident."""
+    if isinstance(error, NotAlive):
+        return CallFailed(error.reason)
+    return CallTimeout(f"no answer to {error.detail}") if error.code == "timeout" else error
+
+
 def ask_of(to: int, request: object) -> Ask:
     """The call of a resident."""
     return Ask(to, msgspec.Raw(frames.encoder.encode(request)))
@@ -195,4 +212,4 @@ def value_of(outcome: Reply | Refusal | Dead) -> object:
         code, detail = outcome.code, outcome.detail
     if code == "process_not_alive":
         raise CallFailed(fitting(detail))
-    raise RequestError(code, str(detail)[:200])
+    raise refusal(code, detail)

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from actorcore.errors import RequestError
-from actorcore.exit_reason import NOPROC, Reason, Term
+from actorcore.errors import NotAlive, RequestError, StartFailed
+from actorcore.exit_reason import NOPROC, Term
 from actorcore.mailbox import DownMessage
 from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
@@ -36,14 +36,6 @@ from actorcore.signals import (
 EPOLL_BATCH = 64
 REQUEST_WAIT_S = 30.0
 """For an answer of the node; a takeover takes milliseconds."""
-
-
-class StartFailed(RequestError):
-    """``init`` of the spawned process refused or died: ``reason`` is why."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__("start_failed", str(reason)[:200])
-        self.reason = reason
 
 
 class NodeRequests(Intake):
@@ -182,15 +174,20 @@ class NodeRequests(Intake):
 def value_of_answer(answer: Answer) -> Term:
     """What the node granted.
 
-    :raises StartFailed: ``init`` of the spawned process refused.
-    :raises RequestError: the node refused.
+    :raises RequestError: the node refused; see :func:`refusal`.
     """
     if answer.error is None:
         return answer.value
-    code, detail = answer.error
+    raise refusal(*answer.error)
+
+
+def refusal(code: str, detail: Term) -> RequestError:
+    """A refusal as an exception: StartFailed and NotAlive have a reason."""
     if code == "start_failed":
-        raise StartFailed(fitting(detail))
-    raise RequestError(code, str(detail)[:200])
+        return StartFailed(fitting(detail))
+    if code == "process_not_alive":
+        return NotAlive(fitting(detail))
+    return RequestError(code, str(detail)[:200])
 
 
 def spec_of(start: str | ProcessSpec, args: Sequence[object], fields: dict[str, Any]) -> ProcessSpec:

@@ -79,7 +79,7 @@ class Performer:
         self.forks = ForkOrders(self.tell_guardian)
         self._unsent: set[int] = set()
         self._newborn: set[int] = set()
-        self._reports: list[Report] = []
+        self._reports: list[tuple[float, Report]] = []
         self._forgotten: list[int] = []
         self.looked: dict[int, float] = {}
         self.inspected: list[Inspected] = []
@@ -113,7 +113,7 @@ class Performer:
                 case Inspect(by, pages):
                     self.inspected.append(Inspected(by, {serial: self._seen(page) for serial, page in pages.items()}))
                 case Report():
-                    self._reports.append(effect)
+                    self._reports.append((clock.monotonic_s(), effect))  # when, not when there was time to write it
                 case Operate(verb, number):
                     self.flush()  # who asked for the end hears that it was heard
                     self.tell_guardian(Reload(number) if verb == "reload" else Halt())
@@ -135,7 +135,7 @@ class Performer:
             self.logs.ended(serial)
         self._forgotten.clear()
         if self._reports:
-            log.report_all((report.kind, report.serial, report.detail) for report in self._reports)
+            log.report_all((report.kind, report.serial, report.detail, at_s) for at_s, report in self._reports)
             self._reports.clear()
 
     def tell_guardian(self, word: ToGuardian, fds: tuple[int, ...] = ()) -> None:

@@ -111,7 +111,8 @@ class Tasks:
             case Question(to, body, timeout_s):
                 return process.call(to, body, timeout_s)
             case BeginTask(task):
-                process._post(task.pid.serial, Call(task.ref, None))  # type: ignore[arg-type]  # encoded in place of its Raw
+                # It begins now: its owner may be busy with something else for long before it reads again.
+                process._post_away(task.pid.serial, Call(task.ref, None))  # type: ignore[arg-type]  # encoded in place of its Raw
             case Wait(arrivals, until_s):
                 while not arrivals.items and (until_s is None or monotonic_s() < until_s):
                     process.pump(until_s)

@@ -1,8 +1,9 @@
 """``python -m tests.otp DIR --mode core|processes``: play every vector of DIR as OTP's judge.
 
 ``core``: over the pure core in virtual time. ``processes``: against real daemons, ``--jobs`` at once, with an OS
-process for each actor and real SIGKILL. Last line: ``N passed, N failed, N skipped``. Skipped is only what uses a kind of
-actor that is not built yet.
+process for each actor and real SIGKILL; ``--placement`` says whether supervisors and registries are processes as well
+(``process``), residents of the node (``resident``), or one and then the other (``both``). Last line:
+``N passed, N failed, N skipped``. Skipped is only what uses a kind of actor that is not built yet.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.otp.corpus import KINDS, VECTORS, is_playable, load
-from tests.otp.process_world import play_all
+from tests.otp.corpus import KINDS, VECTORS, is_playable, load, placements_of
+from tests.otp.process_world import Part, play_all
+from tests.otp.scene import PLACEMENTS
 from tests.otp.virtual_world import Mode, play
 
 MODES = (Mode(), Mode(external_kill=True), Mode(warm=True), Mode(jam=True))
@@ -25,6 +27,7 @@ def main() -> int:
     parser.add_argument("directory", nargs="?", type=Path, default=VECTORS)
     parser.add_argument("--mode", choices=("core", "processes"), default="core")
     parser.add_argument("--jobs", type=int, default=8, help="daemons at once (mode processes)")
+    parser.add_argument("--placement", choices=(*PLACEMENTS, "both"), default="both", help="of supervisors (mode processes)")
     parser.add_argument("--verbose", action="store_true", help="each vector, and in mode processes each label's OS pid")
     options = parser.parse_args()
     vectors = load(options.directory)
@@ -32,6 +35,10 @@ def main() -> int:
         print(f"no vectors in {options.directory}", file=sys.stderr)
     failed: set[str] = set()
     done: set[str] = set()
+
+    def on_part(part: Part, differences: list[str], os_pids: dict[str, int]) -> None:
+        vector, placement = part
+        on_done(vector, [f"{placement}: {line}" for line in differences], os_pids)
 
     def on_done(vector: dict[str, Any], differences: list[str], os_pids: dict[str, int]) -> None:
         done.add(vector["id"])
@@ -48,7 +55,9 @@ def main() -> int:
         for vector in playable:
             on_done(vector, [f"{mode}: {line}" for mode in MODES for line in _play(vector, mode)], {})
     else:
-        play_all(playable, max(1, options.jobs), on_done)
+        wanted = tuple(PLACEMENTS) if options.placement == "both" else (options.placement,)
+        parts = [(vector, placement) for vector in playable for placement in placements_of(vector, wanted)]
+        play_all(parts, max(1, options.jobs), on_part)
     for vector in playable:
         if vector["id"] not in done:
             print(f"{vector['id']}: was not played")

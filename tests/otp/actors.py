@@ -12,25 +12,24 @@ from typing import Any
 
 import msgspec
 
-from actorcore.errors import CallFailed, CallTimeout, RequestError
+from actorcore.errors import CallFailed, CallTimeout, RequestError, StartFailed
 from actorcore.exit_reason import Reason
 from actorcore.gen_server import Continue, GenServer, Ignore, InitResult, NoReply, Ok, Reply, Result, Stop
 from actorcore.mailbox import CallMessage, DownMessage, Event, ExitMessage, From, Message, TaskReply, Timeout
 from actorcore.pids import Pid
 from actorcore.runtime.clock import monotonic_s
-from actorcore.runtime.node_requests import StartFailed
 from actorcore.runtime.process import Process, current
-from actorcore.signals import Ask
+from tests.otp.asking import Asks
 from tests.otp.folder import Folder
 from tests.otp.groups import group_operation
-from tests.otp.scene import SPAWNS, Crash, Scene, child_of, labelled, start_of, told, why_of
+from tests.otp.scene import SPAWNS, Crash, Scene, labelled, outcome_of, start_of, told, why_of
 from tests.otp.tasks import TaskOperations
 
 SCENES: list[Callable[[str], Scene]] = [Folder]
 """The last one finds the scene that a token names."""
 
 
-class Operations(GenServer):
+class Operations(GenServer, Asks):
     """What both kinds can do inside a handler."""
 
     process: Process  # type: ignore[assignment]
@@ -44,9 +43,8 @@ class Operations(GenServer):
         self.tasks = TaskOperations(self)
         self.groups: dict[int, str] = {}
         self.serial = self.process.self_pid.serial
-        self.label = self.scene.introduce(self.serial, name, os.getpid())
-        outcomes = self.how.get("init", ["ok"])
-        outcome = outcomes[min(self.scene.inits(name), len(outcomes) - 1)]
+        outcome = outcome_of(self.scene, definition, name)
+        self.label = self.scene.introduce(self.serial, name, os.getpid(), definition)
         self.scene.write(self.label, "init")
         while isinstance(outcome, dict) and "sleep" in outcome:
             self.scene.sleep(self.serial, outcome["sleep"])
@@ -154,7 +152,8 @@ class Operations(GenServer):
             case "send":
                 process.send(to, {"msg": op["msg"]})
             case "kill":
-                self.scene.kill(to.serial)
+                if not self.scene.kill(to.serial):
+                    process.exit(to, "kill")
                 return True
             case "exit_signal":
                 process.exit(to, op["reason"])
@@ -233,111 +232,20 @@ class Operations(GenServer):
             return {"raise": "badarg"}
         return True
 
-    # ---- supervisors ------------------------------------------------------------------------------------------------
+    # ---- whom one can call ------------------------------------------------------------------------------------------
 
-    def supervise(self, op: dict[str, Any]) -> Any:
-        """The supervisor operations."""
-        to = self.resolve(op["sup"])
-        if to is None:
-            return {"error": "no_such_actor"}
-        words = self.words(op)
-        try:
-            answer = self.process.request(Ask(to.serial, msgspec.Raw(msgspec.msgpack.encode(words))))
-        except StartFailed as failure:
-            return {"error": labelled(self.scene, told(failure.reason))}
-        except RequestError as error:
-            return self.refused(error)
-        match op["op"]:
-            case "which_children":
-                return self.listed(answer, self.scene.definitions[op["sup"].split("#")[0]])
-            case "start_child" | "restart_child":
-                if isinstance(answer, int):
-                    return {"ok": self.scene.label(answer)}
-                return "ignore" if self.is_dynamic(op["sup"]) else {"ok": None}
-            case "count_children":
-                return answer
-        return "ok"
+    def ask(self, to: int | str, words: list[Any]) -> Any:
+        return self.process.call(self.pid(to) if isinstance(to, int) else to, words, None)
 
-    def is_dynamic(self, name: str) -> bool:
-        return self.definitions_of(name)["kind"] == "dynsup"
+    def tell(self, to: int, message: Any) -> None:
+        self.process.send(self.pid(to), message)
 
-    def definitions_of(self, name: str) -> dict[str, Any]:
-        base = name.split("#")[0]
-        return self.scene.definitions.get(base) or self.scene.definitions[self.scene.definition_of(base)]
+    def pid(self, serial: int) -> Pid:
+        return Pid(self.process.self_pid.instance, serial)
 
-    def words(self, op: dict[str, Any]) -> list[Any]:
-        kind, how = op["op"], self.definitions_of(op["sup"])
-        is_simple = how.get("strategy") == "simple_one_for_one"
-        match kind:
-            case "start_child" if is_simple and "child" not in op:
-                return ["start_instance", [op["as"]]]
-            case "start_child":
-                return [kind, child_of(self.scene, op["child"])]
-            case "terminate_child" if (is_simple or how["kind"] == "dynsup") and not op.get("by_id"):
-                found = self.scene.find(op["child"])
-                return [kind, "", found or 0]
-            case "which_children" | "count_children":
-                return [kind]
-            case _:
-                return [kind, op["child"]]
-
-    def refused(self, error: RequestError) -> Any:
-        detail = error.args[0].partition(": ")[2]
-        match error.code:
-            case "process_not_alive":
-                return {"exit": "noproc"}
-            case "already_started":
-                return {"error": {"already_started": self.scene.label(int(detail))}}
-        return {"error": error.code}
-
-    def listed(self, rows: Any, how: dict[str, Any]) -> Any:
-        def who(serial: Any) -> Any:
-            return self.scene.label(serial) if isinstance(serial, int) else serial
-
-        if how["kind"] == "dynsup" or how.get("strategy") == "simple_one_for_one":
-            return sorted((who(serial) for _, serial, _ in rows), key=str)
-        return {id: [who(serial), type] for id, serial, type in rows}
-
-    # ---- registries -------------------------------------------------------------------------------------------------
-
-    def register_in(self, op: dict[str, Any]) -> Any:
-        """The operations of Elixir's Registry."""
-        registry, process = op["reg"], self.process
-        key, value = op.get("key"), op.get("value")
-        who = self.resolve(op["who"]).serial if "who" in op else 0  # type: ignore[union-attr]
-        match op["op"]:
-            case "reg_register" | "reg_unregister" | "reg_unregister_match":
-                words = [op["op"][4:], key, *([value] if "value" in op else [])]
-                try:
-                    process.call(registry, words)
-                except RequestError as error:
-                    return {"error": labelled(self.scene, {error.code: int(error.detail)})}
-                return "ok"
-            case "reg_update":
-                try:
-                    return process.call(registry, ["update_value", key, value])
-                except RequestError:
-                    return "error"
-            case "reg_lookup" | "reg_match":
-                rows: Any = process.call(registry, [op["op"][4:], key, *([value] if op["op"] == "reg_match" else [])])
-                return sorted(([self.scene.label(serial), one] for serial, one in rows), key=str)
-            case "reg_keys":
-                return sorted(process.call(registry, ["keys", who]))  # type: ignore[call-overload]
-            case "reg_values":
-                return sorted(process.call(registry, ["values", key, who]))  # type: ignore[call-overload]
-            case "reg_count":
-                return process.call(registry, ["count"])
-            case "reg_dispatch":
-                for serial, one in process.call(registry, ["lookup", key]):  # type: ignore[attr-defined]
-                    process.send(Pid(process.self_pid.instance, serial), {"msg": [op["msg"], one]})
-                return "ok"
-        held = self.resolve(f"via:{registry}:{key}")
-        if op["op"] == "reg_whereis":
-            return None if held is None else self.scene.label(held.serial)
-        if held is None:
-            return {"raise": "badarg"}
-        process.send(held, {"msg": op["msg"]})
-        return "ok"
+    def find(self, target: str) -> int | None:
+        found = self.resolve(target)
+        return None if found is None else found.serial
 
     # ---- targets ----------------------------------------------------------------------------------------------------
 
@@ -349,12 +257,8 @@ class Operations(GenServer):
             return self.process.self_pid
         if target.startswith("@"):
             return self.process.whereis(target[1:])
-        if target.startswith("via:"):
-            _, registry, key = target.split(":")
-            held = self.process.call(registry, ["lookup", key])
-            return Pid(self.process.self_pid.instance, held[0][0]) if held else None  # type: ignore[index]
-        serial = self.scene.find(target)
-        return None if serial is None else Pid(self.process.self_pid.instance, serial)
+        serial = self.holder(target) if target.startswith("via:") else self.scene.find(target)
+        return None if serial is None else self.pid(serial)
 
     def wait_dead(self, to: Pid) -> None:
         """Wait for a DOWN of our own; other mail stays in order."""

@@ -13,82 +13,140 @@ from typing import Any
 
 import msgspec
 
+from actorcore.residents import Order, Tell
 from actorcore.runtime.clock import monotonic_s
 from tests.otp.scene import DRIVER
 from tests.otp.settle import TICK_S, sleep_ticks
+
+RESIDENT_INIT = "resident_init"
+
+
+class Labels:
+    """Who is who, read from the end of what was read before: each line is ``[serial, name, os_pid, definition]``."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd, self._offset = fd, 0
+        self._counts: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+        self._os_pids: dict[int, int] = {}
+        self._definitions: dict[str, str] = {}
+
+    def read(self) -> None:
+        """Take in the lines that are new; each was written by one write."""
+        data = os.pread(self._fd, os.fstat(self._fd).st_size - self._offset, self._offset)
+        self._offset += len(data)
+        for line in data.split(b"\n")[:-1]:
+            serial, name, os_pid, definition = msgspec.json.decode(line)
+            if serial not in self._names:  # its first line numbers it
+                self._counts[name] = self._counts.get(name, 0) + 1
+                self._names[serial] = name if name == DRIVER else f"{name}#{self._counts[name]}"
+            if os_pid:
+                self._os_pids[serial] = os_pid
+            if definition:
+                self._definitions[name] = definition
+
+    def names(self) -> dict[int, str]:
+        """serial → label, in order of incarnations."""
+        self.read()
+        return self._names
+
+    def count(self, name: str) -> int:
+        self.read()
+        return self._counts.get(name, 0)
+
+    def os_pids(self) -> dict[int, int]:
+        """serial → OS pid, as each process said itself."""
+        self.read()
+        return self._os_pids
+
+    def definition(self, name: str) -> str:
+        self.read()
+        return self._definitions[name]
 
 
 class Folder:
     """See Scene."""
 
     tick_s = TICK_S
+    template = "scenario"
 
     def __init__(self, directory: str) -> None:
         self.directory = self.token = directory
-        self.definitions: dict[str, Any] = msgspec.json.decode(Path(directory, "defs").read_bytes())
+        scenario = msgspec.json.decode(Path(directory, "scenario").read_bytes())
+        self.definitions: dict[str, Any] = scenario["defs"]
+        self.placement: str = scenario["placement"]
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._log = os.open(f"{directory}/log", flags, 0o600)
-        self._labels = os.open(f"{directory}/labels", flags, 0o600)
+        self._file = os.open(f"{directory}/labels", flags, 0o600)
+        self._labels = Labels(self._file)
+        self._pidfds: dict[int, int] = {}
 
     def close(self) -> None:
-        os.close(self._log)
-        os.close(self._labels)
+        for fd in (self._log, self._file, *self._pidfds.values()):
+            os.close(fd)
 
     def write(self, label: str, *event: object) -> None:
         """Log ``event`` before the action that it announces."""
         os.write(self._log, msgspec.json.encode([monotonic_s(), label, *event]) + b"\n")
 
-    def lines(self) -> list[list[Any]]:
-        return _lines(self._log)
+    def announce(self, serial: int, label: str) -> list[Order]:
+        """Into the node's log: only there it is in order with the deaths of residents."""
+        return [Tell(RESIDENT_INIT, serial, label)]
 
-    def introduce(self, serial: int, name: str, os_pid: int = 0) -> str:
-        """Write down that ``serial`` is an incarnation of ``name``; its label."""
-        os.write(self._labels, msgspec.json.encode([serial, name, os_pid]) + b"\n")
-        return self.labels()[serial]
+    def lines(self) -> list[list[Any]]:
+        """All lines of the log; each was written by one write."""
+        data = os.pread(self._log, os.fstat(self._log).st_size, 0)
+        return [msgspec.json.decode(line) for line in data.split(b"\n") if line]
+
+    def introduce(self, serial: int, name: str, os_pid: int = 0, definition: str = "") -> str:
+        """See Scene; who starts a process says its name, and only itself the rest."""
+        os.write(self._file, msgspec.json.encode([serial, name, os_pid, definition]) + b"\n")
+        return self.label(serial)
 
     def labels(self) -> dict[int, str]:
-        """serial → label, in order of incarnations: the first line about a serial numbers it."""
-        found: dict[int, str] = {}
-        counts: dict[str, int] = {}
-        for serial, name, _ in _lines(self._labels):
-            if serial not in found:
-                counts[name] = counts.get(name, 0) + 1
-                found[serial] = name if name == DRIVER else f"{name}#{counts[name]}"
-        return found
+        """serial → label, in order of incarnations."""
+        return dict(self._labels.names())
 
     def os_pids(self) -> dict[int, int]:
-        """serial → OS pid, as each process said itself."""
-        return {serial: os_pid for serial, _, os_pid in _lines(self._labels) if os_pid}
+        return dict(self._labels.os_pids())
 
     def label(self, serial: int) -> str:
-        return self.labels()[serial]
+        return self._labels.names()[serial]
 
     def find(self, target: str) -> int | None:
         """The serial of ``a#2``, or of the latest incarnation of ``a``."""
-        found = [serial for serial, label in self.labels().items() if target in (label, label.split("#")[0])]
+        found = [serial for serial, label in self._labels.names().items() if target in (label, label.split("#")[0])]
         return found[-1] if found else None
 
     def inits(self, name: str) -> int:
-        return sum(line[1].split("#")[0] == name and line[2] == "init" for line in self.lines())
+        return self._labels.count(name)
 
     def definition_of(self, name: str) -> str:
-        return name
+        return self._labels.definition(name)
 
     def sleep(self, serial: int, ticks: float) -> None:
         sleep_ticks(ticks)
 
-    def kill(self, serial: int) -> None:
-        """A real SIGKILL from outside, of which the runtime is not told."""
-        os_pid = self.os_pids()[serial]
-        try:
-            handle = os.pidfd_open(os_pid)
-        except ProcessLookupError:
-            return
-        try:
-            if name_of(os_pid) == f"actor {serial}":  # else it is dead, and its number may be a stranger's
-                send_kill(handle)
-        finally:
-            os.close(handle)
+    def hold(self, serial: int) -> None:
+        """Be ready to kill it at once."""
+        if serial not in self._pidfds and (os_pid := self.os_pids().get(serial)) is not None:
+            try:
+                handle = os.pidfd_open(os_pid)
+            except ProcessLookupError:
+                return
+            if name_of(os_pid) == f"actor {serial}":
+                self._pidfds[serial] = handle
+            else:  # it is dead, and its number may be a stranger's
+                os.close(handle)
+
+    def kill(self, serial: int) -> bool:
+        """A real SIGKILL from outside, of which the runtime is not told; False: it is a resident of the node."""
+        if serial not in self.os_pids():
+            return False
+        self.hold(serial)
+        if serial in self._pidfds:
+            send_kill(self._pidfds[serial])
+        return True
 
 
 def name_of(os_pid: int) -> str:
@@ -103,9 +161,3 @@ def send_kill(pidfd: int) -> None:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     except ProcessLookupError:
         pass
-
-
-def _lines(fd: int) -> list[list[Any]]:
-    """All whole lines; each was written by one write."""
-    data = os.pread(fd, os.fstat(fd).st_size, 0)
-    return [msgspec.json.decode(line) for line in data.split(b"\n") if line]

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actorcore.errors import RequestError
-
-if TYPE_CHECKING:
-    from tests.otp.actors import Operations
+from tests.otp.asking import Asks
 
 
-def group_operation(actor: Operations, op: dict[str, Any]) -> Any:
+def group_operation(actor: Asks, op: dict[str, Any]) -> Any:
     """One operation of ``actor``, a proc or the driver."""
-    scope = actor.resolve(op["pg"])
+    scope = actor.find(op["pg"])
     assert scope is not None
 
     def call(*words: Any) -> Any:
-        return actor.process.call(scope, list(words))
+        return actor.ask(scope, list(words))
 
     match op["op"]:
         case "pg_join" | "pg_leave":

@@ -1,6 +1,7 @@
 """Process mode: a vector against a real daemon, with one OS process per actor and real SIGKILL (FORMAT.md §7).
 
-The driver is a client of the daemon. Deaths are read from the node's log, where each stands before anybody is told of
+Supervisors and registries are residents of the node or processes too: that is the placement. The driver is a client of
+the daemon. Deaths, and the inits of residents, are read from the node's log, where each stands before anybody is told of
 it; the lines of the actors and of the node carry times of one clock, by which they are merged and cut into steps.
 """
 
@@ -19,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from actorcore.errors import CallFailed, CallTimeout, RequestError
+from actorcore.errors import CallFailed, CallTimeout, RequestError, StartFailed
 from actorcore.pids import Pid
 from actorcore.runtime.clock import monotonic_s
 from actorcore.signals import IsAlive, Request, Spawn
@@ -27,15 +28,19 @@ from supervisors import client_steps, paths
 from supervisors.client import Client
 from supervisors.client_messages import DownMessage, ExitMessage, InfoMessage, Mail, Ref
 from tests.otp import otpvec
-from tests.otp.folder import Folder, name_of
+from tests.otp.asking import Asks
+from tests.otp.folder import RESIDENT_INIT, Folder, name_of
+from tests.otp.groups import group_operation
 from tests.otp.scene import DRIVER, ROOT, SPAWNS, labelled, start_of, told, why_of
-from tests.otp.settle import TICK_S
+from tests.otp.settle import TICK_S, sleep_ticks
 
 SETTLE = 3
 START_S = 20.0
 LONGEST_STEP_S = 30.0
 CLEAN_UP_S = 10.0
 Vector: TypeAlias = dict[str, Any]
+Part: TypeAlias = tuple[Vector, str]
+"""A vector, and the placement of its supervisors and registries."""
 
 
 class Daemon:
@@ -48,13 +53,21 @@ class Daemon:
         try:
             with open(self.log, "ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "supervisors.daemon", "--dir", directory, "--ready-fd", str(writer)],
+                    [sys.executable, "-P", "-m", "tests.otp.daemon", "--dir", directory, "--config", self.configuration(),
+                     "--ready-fd", str(writer)],
                     pass_fds=[writer], stdin=subprocess.DEVNULL, stderr=log, cwd=ROOT, start_new_session=True,
+                    env={**os.environ, "PYTHONPATH": ROOT},
                 )  # fmt: skip
             os.close(writer)
             assert os.read(reader, 1) == b"1", f"the daemon did not start: {Path(self.log).read_text()}"
         finally:
             os.close(reader)
+
+    def configuration(self) -> str:
+        """A template that has the actors imported already: a start takes clearly less than three ticks (FORMAT.md §5)."""
+        file = Path(self.directory, "config.toml")
+        file.write_text(f'[templates.{Folder.template}]\npreload = ["tests.otp.announced"]\npool = 4\n')
+        return str(file)
 
     def __enter__(self) -> Daemon:
         return self
@@ -76,13 +89,13 @@ def daemon() -> Generator[Daemon, None, None]:
 
 
 class NodeLog:
-    """The deaths that the node has logged since this was made."""
+    """What the node has logged since this was made, of deaths and of residents that begin."""
 
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._offset = os.fstat(self._fd).st_size
         self._rest = b""
-        self.deaths: list[tuple[float, int, Any]] = []
+        self.events: list[tuple[float, int, list[Any]]] = []
 
     def close(self) -> None:
         os.close(self._fd)
@@ -97,46 +110,55 @@ class NodeLog:
                     continue  # an actor's complaint about its crash
                 record = json.loads(line)
                 assert record["dropped"] == 0, "the node could not write its log"
-                if record["kind"] == "process_exited":
-                    self.deaths.append((record["at_s"], record["serial"], told(record["detail"])))
+                if record["kind"] in ("process_exited", "resident_exited"):
+                    self.events.append((record["at_s"], record["serial"], ["down", told(record["detail"])]))
+                elif record["kind"] == RESIDENT_INIT:
+                    self.events.append((record["at_s"], record["serial"], ["init"]))
 
 
-class World:
+class World(Asks):
     """Plays one vector; ``os_pids`` tells the OS process of each incarnation."""
 
-    def __init__(self, vector: Vector, running: Daemon, directory: str) -> None:
+    def __init__(self, vector: Vector, placement: str, running: Daemon, directory: str) -> None:
         self.vector, self.directory = vector, directory
-        Path(directory, "defs").write_text(json.dumps(vector["defs"]))
-        self.folder = Folder(directory)
+        Path(directory, "scenario").write_text(json.dumps({"defs": vector["defs"], "placement": placement}))
+        self.folder = self.scene = Folder(directory)
         self.node = NodeLog(running.log)
         self.client = Client.connect(running.directory)
         self.folder.introduce(self.client.pid.serial, DRIVER)
         self.refs: dict[Ref, tuple[str, str]] = {}
+        self.groups: dict[int, str] = {}
         self.os_pids: dict[str, int] = {}
 
     def close(self) -> None:
         """End what still lives, wait until it is dead, and hang up."""
         try:
-            pids = [self.pid(serial) for serial, label in self.folder.labels().items() if label != DRIVER]
-            refs = [self.client.monitor(pid) for pid in pids]
-            for pid in pids:
-                self.client.exit(pid, "kill")
-            for ref in refs:  # who is dying still has its name
-                self.client.wait_down(ref, CLEAN_UP_S)
+            # Parents come first; what a supervisor has started until it was dead comes with the next turn.
+            while pids := self.alive():
+                refs = [self.client.monitor(pid) for pid in pids]
+                for pid in pids:
+                    self.client.exit(pid, "kill")
+                for ref in refs:  # who is dying still has its name
+                    self.client.wait_down(ref, CLEAN_UP_S)
         finally:
             self.client.close()
             self.node.close()
             self.folder.close()
 
+    def alive(self) -> list[Pid]:
+        """Everybody but the driver, in order of birth."""
+        actors = [serial for serial, label in self.folder.labels().items() if label != DRIVER]
+        return [self.pid(serial) for serial in actors if self.is_alive(serial)]
+
     def pid(self, serial: int) -> Pid:
         return Pid(self.client.pid.instance, serial)
 
-    def ask(self, body: Request) -> Any:
+    def request(self, body: Request) -> Any:
         """A request that the client offers no method for."""
         return self.client._driver.run(client_steps.request(self.client._core, body), LONGEST_STEP_S)
 
     def is_alive(self, serial: int) -> bool:
-        return self.ask(IsAlive(serial)) is True
+        return self.request(IsAlive(serial)) is True
 
     # ---- steps ------------------------------------------------------------------------------------------------------
 
@@ -146,15 +168,15 @@ class World:
         for step in self.vector["steps"]:
             cuts.append(monotonic_s())
             results.append(self.execute(step))
-            self.settle(step.get("settle", SETTLE))
-            self.check_processes()
+            if settle := step.get("settle", SETTLE):
+                self.settle(settle)
+                self.check_processes()
         events = self.events()
         steps = [
             {"result": result, "events": [event for at_s, event in events if since <= at_s < until]}
             for result, since, until in zip(results, cuts, [*cuts[1:], float("inf")], strict=True)
         ]
-        labels = self.folder.labels()
-        alive = [label for serial, label in labels.items() if label != DRIVER and self.is_alive(serial)]
+        alive = [self.folder.label(pid.serial) for pid in self.alive()]
         return json.loads(json.dumps({"steps": steps, "final": {"alive": alive}}))  # type: ignore[no-any-return]
 
     def settle(self, ticks: int) -> None:
@@ -167,7 +189,7 @@ class World:
 
     def progress(self) -> tuple[int, int]:
         self.node.read()
-        return os.stat(f"{self.directory}/log").st_size, len(self.node.deaths)
+        return os.stat(f"{self.directory}/log").st_size, len(self.node.events)
 
     def take_mail(self, wait_s: float) -> None:
         """Log what comes to the driver; the first may take ``wait_s``."""
@@ -193,12 +215,14 @@ class World:
         self.node.read()
         labels = self.folder.labels()
         events = [(line[0], line[1:]) for line in self.folder.lines()]
-        events += [(at_s, [labels[serial], "down", why]) for at_s, serial, why in self.node.deaths if serial in labels]
+        events += [(at_s, [labels[serial], *what]) for at_s, serial, what in self.node.events if serial in labels]
         return sorted(events, key=lambda event: event[0])
 
     def check_processes(self) -> None:
         """Each living actor is an OS process of its own, named after its serial, under the number it gave itself."""
         labels, own = self.folder.labels(), self.folder.os_pids()
+        for serial in own:
+            self.folder.hold(serial)
         self.os_pids.update((labels[serial], os_pid) for serial, os_pid in own.items())
         rows = {row["serial"]: row["os_pid"] for row in self.client.processes() if row["serial"] in own}
         assert all(own[serial] == os_pid for serial, os_pid in rows.items()), f"{rows} are not {own}"
@@ -218,15 +242,28 @@ class World:
             return None if pid is None else self.folder.label(pid.serial)
         if kind in ("register", "unregister"):
             return self.names(op)
+        if kind == "sleep":
+            sleep_ticks(op["ticks"] if "ticks" in op else op["seconds"] / TICK_S)
+            return "ok"
+        if "sup" in op:
+            return self.supervise(op)
+        if "reg" in op:
+            return self.register_in(op)
+        if "pg" in op:
+            return group_operation(self, op)
         try:
             to = self.resolve(op["who" if kind == "do" else "to"])
         except LookupError:
-            return {"error": "no_such_actor"}
+            return self.nobody(op)
         match kind:
             case "do":
                 return self.do(to, op)
             case "kill":
-                self.folder.kill(to.serial)
+                if not self.folder.kill(to.serial):
+                    client.exit(to, "kill")
+                return True
+            case "exit_signal" if op.get("settle") == 0:  # at once: exit/2 waits for nothing
+                client._core.forget(next(client_steps.send_exit(client._core, to, op["reason"])))
                 return True
             case "exit_signal":
                 client.exit(to, op["reason"])
@@ -269,10 +306,28 @@ class World:
         """A Pid, or the name in ``@name``."""
         if target.startswith("@"):
             return target[1:]
-        serial = self.folder.find(target)
+        serial = self.find(target)
         if serial is None:
             raise LookupError(target)
         return self.pid(serial)
+
+    def nobody(self, op: dict[str, Any]) -> Any:
+        """The result of an operation without a target."""
+        if not op.get("to", "").startswith("via:"):
+            return {"error": "no_such_actor"}
+        return "ok" if op["op"] in ("cast", "info") else {"exit": "noproc"}
+
+    def find(self, target: str) -> int | None:
+        if target.startswith("@"):
+            pid = self.client.whereis(target[1:])
+            return None if pid is None else pid.serial
+        return self.holder(target) if target.startswith("via:") else self.folder.find(target)
+
+    def ask(self, to: int | str, words: list[Any]) -> Any:
+        return self.client.call(self.pid(to) if isinstance(to, int) else to, words, LONGEST_STEP_S)
+
+    def tell(self, to: int, message: Any) -> None:
+        self.client.send(self.pid(to), message)
 
     def do(self, to: Pid, op: dict[str, Any]) -> Any:
         """Have an actor execute operations; a call tells its death."""
@@ -293,10 +348,11 @@ class World:
             self.refs[ref] = (op["ref"], "")
         spec = start_of(self.folder, op)
         try:
-            serial = self.ask(Spawn(spec, kind.endswith("_link"), ref, kind.startswith("start")))
+            serial = self.request(Spawn(spec, kind.endswith("_link"), ref, kind.startswith("start")))
+        except StartFailed as failure:
+            return {"error": labelled(self.folder, told(failure.reason))}
         except RequestError as error:
-            reason = told(json.loads(error.detail) if error.detail.startswith("{") else error.detail)
-            return {"error": labelled(self.folder, reason)}
+            return {"error": error.code}
         return "ignore" if serial is None else {"ok": self.folder.introduce(serial, name)}
 
     def names(self, op: dict[str, Any]) -> Any:
@@ -310,10 +366,10 @@ class World:
         return True
 
 
-def play(vector: Vector, running: Daemon) -> tuple[list[str], dict[str, int]]:
+def play(vector: Vector, placement: str, running: Daemon) -> tuple[list[str], dict[str, int]]:
     """The differences from OTP, always compared strictly, and the OS process of each incarnation."""
     with tempfile.TemporaryDirectory(prefix="otp-scenario-") as directory:
-        world = World(vector, running, directory)
+        world = World(vector, placement, running, directory)
         try:
             trace = world.play()
         finally:
@@ -321,33 +377,33 @@ def play(vector: Vector, running: Daemon) -> tuple[list[str], dict[str, int]]:
         return otpvec.diff(vector, trace, strict=True), world.os_pids  # type: ignore[no-untyped-call]
 
 
-def play_all(vectors: list[Vector], jobs: int, on_done: Callable[[Vector, list[str], dict[str, int]], None]) -> None:
-    """Play ``vectors``, ``jobs`` at once, each job with a daemon of its own; ``on_done`` hears of each from its thread.
+def play_all(parts: list[Part], jobs: int, on_done: Callable[[Part, list[str], dict[str, int]], None]) -> None:
+    """Play ``parts``, ``jobs`` at once, each job with a daemon of its own; ``on_done`` hears of each from its thread.
 
     A vector that breaks the runner is a failed vector; the next one gets a new daemon.
     """
-    waiting: queue.SimpleQueue[Vector] = queue.SimpleQueue()
-    for vector in vectors:
-        waiting.put(vector)
+    waiting: queue.SimpleQueue[Part] = queue.SimpleQueue()
+    for part in parts:
+        waiting.put(part)
 
     def work() -> None:
         while not waiting.empty():
-            vector: Vector | None = None
+            part: Part | None = None
             try:
                 with daemon() as running:
                     while True:
-                        vector = waiting.get_nowait()
-                        differences, os_pids = play(vector, running)
-                        done, vector = vector, None
+                        part = waiting.get_nowait()
+                        differences, os_pids = play(*part, running)
+                        done, part = part, None
                         on_done(done, differences, os_pids)
             except queue.Empty:
                 return
             except Exception as error:
-                if vector is None:
+                if part is None:
                     raise
-                on_done(vector, [f"{type(error).__name__}: {error}"], {})
+                on_done(part, [f"{type(error).__name__}: {error}"], {})
 
-    threads = [threading.Thread(target=work) for _ in range(min(jobs, len(vectors)))]
+    threads = [threading.Thread(target=work) for _ in range(min(jobs, len(parts)))]
     for thread in threads:
         thread.start()
     for thread in threads:

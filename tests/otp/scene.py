@@ -9,6 +9,7 @@ import msgspec
 
 from actorcore.errors import ActorError, CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import Reason
+from actorcore.residents import Order
 from actorcore.words import RESIDENT, ProcessSpec
 
 DRIVER = "driver"
@@ -21,6 +22,8 @@ MACHINES = {
 }  # fmt: skip
 SERVICES = frozenset({"registry", "task_sup", "pg"})
 """Of the runtime: they have a label, and no init event (FORMAT.md §7)."""
+PLACEMENTS = ("resident", "process")
+"""Where supervisors and registries run."""
 
 
 class Scene(Protocol):
@@ -30,11 +33,20 @@ class Scene(Protocol):
     tick_s: float
     token: str
     """By which a process finds its scene."""
+    placement: str
+    """Of supervisors and registries: one of PLACEMENTS."""
+    template: str
+    """Of processes."""
 
     def write(self, label: str, *event: object) -> None: ...
 
-    def introduce(self, serial: int, name: str, os_pid: int = 0) -> str:
-        """Write down that ``serial`` is an incarnation of ``name``; its label."""
+    def announce(self, serial: int, label: str) -> list[Order]:
+        """Log the init of a resident; what it has to order for that."""
+
+    def close(self) -> None: ...
+
+    def introduce(self, serial: int, name: str, os_pid: int = 0, definition: str = "") -> str:
+        """Write down that ``serial`` is an incarnation of ``name``, which is made by ``definition``; its label."""
 
     def label(self, serial: int) -> str: ...
 
@@ -44,14 +56,20 @@ class Scene(Protocol):
     def inits(self, name: str) -> int:
         """How often an instance called ``name`` has begun its init."""
 
-    def kill(self, serial: int) -> None:
-        """A SIGKILL from outside, of which the runtime is not told."""
+    def kill(self, serial: int) -> bool:
+        """A SIGKILL from outside, of which the runtime is not told; False: it has no OS process."""
 
     def sleep(self, serial: int, ticks: float) -> None:
         """Stay busy."""
 
     def definition_of(self, name: str) -> str:
         """Of the instance called ``name``."""
+
+
+def outcome_of(scene: Scene, definition: str, name: str) -> Any:
+    """What the next init of the instance called ``name`` comes to; to be asked before it is introduced."""
+    outcomes = scene.definitions.get(definition, {}).get("init", ["ok"])
+    return outcomes[min(scene.inits(name), len(outcomes) - 1)]
 
 
 class Crash(Exception):
@@ -98,11 +116,12 @@ def start_of(scene: Scene, op: dict[str, Any]) -> ProcessSpec:
     if how["kind"] in MACHINES:
         return ProcessSpec(
             MACHINES[how["kind"]], [flags_of(scene, how), token, definition, name],
-            template=RESIDENT, name=name if how["kind"] == "registry" else how.get("name"), init_timeout_s=LONGEST_S,
+            template=RESIDENT if scene.placement == "resident" else scene.template, path=ROOT, init_timeout_s=LONGEST_S,
+            name=name if how["kind"] == "registry" else how.get("name"),
         )  # fmt: skip
     return ProcessSpec(
         ACTORS[how["kind"]], [token, definition, name], trap_exit=how.get("trap_exit", False), name=how.get("name"),
-        path=ROOT, init_timeout_s=LONGEST_S, via=how.get("via", []),
+        path=ROOT, template=scene.template, init_timeout_s=LONGEST_S, via=how.get("via", []),
     )  # fmt: skip
 
 

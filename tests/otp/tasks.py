@@ -23,6 +23,7 @@ class TaskOperations:
 
     def __init__(self, actor: Operations) -> None:
         self._actor = actor
+        self._imports = {"path": ROOT, "template": actor.scene.template}
         self._tasks: dict[str, tuple[Tasks, Task]] = {}
 
     def execute(self, op: dict[str, Any]) -> Any:
@@ -62,13 +63,13 @@ class TaskOperations:
         try:
             match op["mode"]:
                 case "start_child":
-                    pid = tasks.start_child(SCRIPT, args, restart=op.get("restart", "temporary"), path=ROOT)
+                    pid = tasks.start_child(SCRIPT, args, restart=op.get("restart", "temporary"), **self._imports)
                     assert pid is not None
                     return {"ok": scene.introduce(pid.serial, op["as"])}
                 case "async":
-                    task = tasks.async_(SCRIPT, args, path=ROOT)
+                    task = tasks.async_(SCRIPT, args, **self._imports)
                 case "async_nolink":
-                    task = tasks.async_nolink(SCRIPT, args, path=ROOT)
+                    task = tasks.async_nolink(SCRIPT, args, **self._imports)
         except RequestError as error:
             return {"error": error.code} if op["mode"] == "start_child" else {"raise": "error"}
         self._tasks[op["as"]] = tasks, task
@@ -80,7 +81,7 @@ class TaskOperations:
         stream = self._supervisor(op).async_stream(
             SCRIPT, op["inputs"], [self._actor.scene.token], max_concurrency=op["max_concurrency"],
             timeout_s=self._timeout_s(op), on_timeout=op.get("on_timeout", "exit"), ordered=op.get("ordered", True),
-            link=op.get("linked", False), path=ROOT,
+            link=op.get("linked", False), **self._imports,
         )  # fmt: skip
         results = [result(outcome) for outcome in stream]
         return results if op.get("ordered", True) else sorted(results, key=str)

@@ -1,4 +1,5 @@
-"""OTP is the judge (guarantee 3): vectors against real daemons, one OS process per actor, real SIGKILL.
+"""OTP is the judge (guarantee 3): vectors against real daemons, one OS process per actor, real SIGKILL; supervisors and
+registries once as residents of the node and once as processes.
 
 Here tier ``core``; ``make vectors MODE=processes`` plays all of them.
 """
@@ -16,25 +17,30 @@ from typing import Any
 import pytest
 
 from tests.otp import process_world
-from tests.otp.corpus import VECTORS, is_playable, load
-from tests.otp.process_world import play_all
+from tests.otp.corpus import MACHINES, VECTORS, is_playable, load, placements_of
+from tests.otp.process_world import Part, play_all
+from tests.otp.scene import PLACEMENTS
 
-JOBS = 8
+JOBS = 10
 PLAYABLE = {vector["id"]: vector for vector in load(VECTORS) if is_playable(vector, "processes")}
-CORE = {name: vector for name, vector in PLAYABLE.items() if vector["tier"] == "core"}
-Outcomes = dict[str, tuple[list[str], dict[str, int]]]
+CORE = [
+    (vector, placement) for vector in PLAYABLE.values() if vector["tier"] == "core"
+    for placement in placements_of(vector, PLACEMENTS)
+]  # fmt: skip
+Outcomes = dict[tuple[str, str], tuple[list[str], dict[str, int]]]
 
 
-def outcomes_of(vectors: dict[str, Any]) -> Outcomes:
-    """Vector id → differences from OTP, OS pids by label."""
+def outcomes_of(parts: list[Part]) -> Outcomes:
+    """Vector id and placement → differences from OTP, OS pids by label."""
     found: Outcomes = {}
     lock = threading.Lock()
 
-    def on_done(vector: dict[str, Any], differences: list[str], os_pids: dict[str, int]) -> None:
+    def on_done(part: Part, differences: list[str], os_pids: dict[str, int]) -> None:
+        vector, placement = part
         with lock:
-            found[vector["id"]] = differences, os_pids
+            found[vector["id"], placement] = differences, os_pids
 
-    play_all(list(vectors.values()), JOBS, on_done)
+    play_all(parts, JOBS, on_done)
     return found
 
 
@@ -44,23 +50,26 @@ def outcomes() -> Outcomes:
     return outcomes_of(CORE)
 
 
-@pytest.mark.parametrize("name", CORE)
-def test_vector(outcomes: Outcomes, name: str) -> None:
-    differences, os_pids = outcomes[name]
+@pytest.mark.timeout(300)  # the first one plays them all
+@pytest.mark.parametrize(("vector", "placement"), CORE, ids=[f"{vector['id']}-{placement}" for vector, placement in CORE])
+def test_vector(outcomes: Outcomes, vector: dict[str, Any], placement: str) -> None:
+    differences, os_pids = outcomes[vector["id"], placement]
     assert differences == []
-    assert set(os_pids) >= set(CORE[name]["expect"]["final"]["alive"])
+    residents = {name for name, how in vector["defs"].items() if placement == "resident" and how["kind"] in MACHINES}
+    alive = set(vector["expect"]["final"]["alive"])
+    assert {label for label in alive if label.split("#")[0] not in residents} <= set(os_pids)
+    assert not {label for label in os_pids if label.split("#")[0] in residents}
 
 
-def test_a_vector_of_each_operation_is_played() -> None:
-    assert len(CORE) == 85
-    assert {op for vector in CORE.values() for op in vector["ops"]} >= {"kill", "exit_signal", "link", "monitor", "register"}
+def test_all_vectors_but_those_of_groups_are_played_and_those_with_supervisors_twice() -> None:
+    assert (len(PLAYABLE), len({vector["id"] for vector, _ in CORE}), len(CORE)) == (423, 198, 311)
 
 
 # ---- the judge sees what is planted
 
 
 @contextmanager
-def expecting(name: str, old: object, new: object) -> Iterator[dict[str, Any]]:
+def expecting(name: str, placement: str, old: object, new: object) -> Iterator[list[Part]]:
     """The vector with every ``old`` in its expectation replaced."""
 
     def change(value: object) -> object:
@@ -71,19 +80,21 @@ def expecting(name: str, old: object, new: object) -> Iterator[dict[str, Any]]:
         return [change(item) for item in value] if isinstance(value, list) else value
 
     vector = PLAYABLE[name]
-    yield {name: {**vector, "expect": change(vector["expect"])}}
+    yield [({**vector, "expect": change(vector["expect"])}, placement)]
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new"),
+    ("name", "placement", "old", "new"),
     [
-        ("signals/other-kill-trap", "killed", "kill"),
-        ("signals/order-same-sender", ["msg", "b#1", 2], ["msg", "b#1", 4]),
+        ("signals/other-kill-trap", "resident", "killed", "kill"),
+        ("signals/order-same-sender", "resident", ["msg", "b#1", 2], ["msg", "b#1", 4]),
+        ("sup_strategy/one_for_all-pos1", "resident", ["c2#2", "init"], ["c3#2", "init"]),
+        ("sup_strategy/one_for_all-pos1", "process", ["c2#2", "init"], ["c3#2", "init"]),
     ],
 )
-def test_a_planted_expectation_is_not_met(name: str, old: object, new: object) -> None:
-    with expecting(name, old, new) as vectors:
-        assert outcomes_of(vectors)[name][0]
+def test_a_planted_expectation_is_not_met(name: str, placement: str, old: object, new: object) -> None:
+    with expecting(name, placement, old, new) as parts:
+        assert outcomes_of(parts)[name, placement][0]
 
 
 def test_a_vector_that_breaks_the_runner_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,12 +102,12 @@ def test_a_vector_that_breaks_the_runner_has_failed(monkeypatch: pytest.MonkeyPa
         raise LookupError("planted")
 
     monkeypatch.setattr(process_world.World, "settle", broken)
-    name = next(iter(CORE))
-    assert outcomes_of({name: CORE[name]})[name][0] == ["LookupError: planted"]
+    vector, placement = CORE[0]
+    assert outcomes_of([(vector, placement)])[vector["id"], placement][0] == ["LookupError: planted"]
 
 
 def test_command_line_ends_with_the_counts(tmp_path: Path) -> None:
-    for name in ("signals__other-kill-trap.json", "sup_api__start-child.json"):
+    for name in ("signals__other-kill-trap.json", "sup_api__start-child.json", "pg__death.json"):
         source = VECTORS / name
         (tmp_path / name).write_bytes(source.read_bytes())
     run = subprocess.run(
@@ -107,5 +118,5 @@ def test_command_line_ends_with_the_counts(tmp_path: Path) -> None:
         timeout=50,
         check=False,
     )
-    assert (run.returncode, run.stdout.splitlines()[-1]) == (0, "1 passed, 0 failed, 1 skipped")
+    assert (run.returncode, run.stdout.splitlines()[-1]) == (0, "2 passed, 0 failed, 1 skipped")
     assert "a#1=" in run.stdout

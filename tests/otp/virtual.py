@@ -157,6 +157,11 @@ class VirtualProcess(Process):
         self.world.check_alive()
         return self._number
 
+    def _post_away(self, peer: int, message: Message) -> None:
+        self._post(peer, message)
+        while peer in self._peers.waiting:  # type: ignore[attr-defined]
+            self.pump(None)
+
     def _post(self, peer: int, message: Message) -> None:
         self.world.check_alive()
         (plain,) = frames.decode_channel(frames.encoder.encode([message]))  # type: ignore[misc]

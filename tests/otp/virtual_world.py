@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from actorcore.errors import CallFailed
-from actorcore.exit_reason import Reason, Term
-from actorcore.residents import Order, Refuse, Resident
+from actorcore.exit_reason import Reason
+from actorcore.residents import Order
 from actorcore.runtime import intake, lean, messaging, node_requests, process, tasks
-from actorcore.signals import Asked, Begin, Delivery, SendExit
-from supervisors.machines import MACHINES
+from actorcore.signals import Asked, SendExit
+from actorcore.words import AUTO
 from tests.otp import actors, otpvec
 from tests.otp.actors import SCENES, Operations
-from tests.otp.scene import DRIVER, SERVICES, told
+from tests.otp.announced import ANNOUNCED
+from tests.otp.scene import DRIVER, told
 from tests.otp.virtual import VirtualProcess, World
 
 TICK_S = 0.025
@@ -70,41 +71,6 @@ class Driver(Operations):
         self.serial, self.label, self.refs, self.groups = process.serial, DRIVER, {}, {}
 
 
-class Announced:
-    """A machine of the product, and what the scenario wants its init to do."""
-
-    def __init__(self, its: VirtualScene, machine: str, args: list[Term]) -> None:
-        self._scene, self._args = its, args
-        self._make = MACHINES[machine]
-        self._resident: Resident = self._make([])
-
-    def handle(self, body: Delivery, now: float) -> list[Order]:
-        if isinstance(body, Begin):
-            spec, _, definition, name = self._args[:4]
-            its = self._scene
-            its.instances[str(name)] = str(definition)
-            outcomes = its.definitions[str(definition)].get("init", ["ok"])
-            outcome = outcomes[min(its.inits(str(name)), len(outcomes) - 1)]
-            label = its.introduce(body.serial, str(name))
-            if its.definitions[str(definition)]["kind"] not in SERVICES:
-                its.write(label, "init")
-            if outcome == "ignore":
-                return [Refuse(None)]
-            if outcome != "ok":
-                return [Refuse(outcome["exit"] if "exit" in outcome else {"error": outcome["crash"]})]
-            try:
-                self._resident = self._make([spec])
-            except ValueError as error:
-                return [Refuse({"invalid_spec": str(error)})]
-        return self._resident.handle(body, now)
-
-    def snapshot(self) -> bytes:
-        return self._resident.snapshot()
-
-    def restore(self, state: bytes) -> None:
-        self._resident.restore(state)
-
-
 class VirtualScene:
     """The scenario's memory; see Scene."""
 
@@ -120,10 +86,8 @@ class VirtualScene:
         self._starts: Counter[str] = Counter()
         self._inits: Counter[str] = Counter()
         self.mode = mode
-        machines = {name: lambda args, name=name: Announced(self, name, args) for name in MACHINES}
-        self.world = World(
-            machines, self._on_death, lean.load, mode.external_kill, mode.warm, mode.twin, mode.jam
-        )  # type: ignore[arg-type]  # fmt: skip
+        self.placement, self.template = "resident", AUTO
+        self.world = World(ANNOUNCED, self._on_death, lean.load, mode.external_kill, mode.warm, mode.twin, mode.jam)
 
     def _on_death(self, serial: int, reason: Reason) -> None:
         if serial in self.labels:
@@ -137,7 +101,16 @@ class VirtualScene:
         if event[0] == "init":
             self._inits[label.split("#")[0]] += 1
 
-    def introduce(self, serial: int, name: str, os_pid: int = 0) -> str:
+    def announce(self, serial: int, label: str) -> list[Order]:
+        self.write(label, "init")
+        return []
+
+    def close(self) -> None:
+        """Its world is closed by who made it."""
+
+    def introduce(self, serial: int, name: str, os_pid: int = 0, definition: str = "") -> str:
+        if definition:
+            self.instances[name] = definition
         if serial not in self.labels:
             self._starts[name] += 1
             self.labels[serial] = name if name == DRIVER else f"{name}#{self._starts[name]}"
@@ -156,7 +129,7 @@ class VirtualScene:
     def definition_of(self, name: str) -> str:
         return self.instances[name]
 
-    def kill(self, serial: int) -> None:
+    def kill(self, serial: int) -> bool:
         world = self.world
         if serial in world.fibers and self.mode.external_kill:
             world.kill(serial)
@@ -165,6 +138,7 @@ class VirtualScene:
             assert driver is not None
             driver._number += 1
             world.event(Asked(driver.serial, driver._number, SendExit(serial, "kill")))
+        return True
 
     def sleep(self, serial: int, ticks: float) -> None:
         self.world.sleep(serial, ticks * TICK_S)
