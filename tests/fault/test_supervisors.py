@@ -14,6 +14,7 @@ from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT
 from supervisors.client_messages import DownMessage
+from supervisors.machines import MACHINES
 from tests.daemon_fixture import WAIT_S, WITNESS, Desk, send_signal
 
 NAMES = ("one", "two", "three")
@@ -114,5 +115,5 @@ def test_a_bad_spec_is_refused_with_the_field(desk: Desk, spec: dict[str, Any], 
 
 
 def test_a_machine_that_nobody_knows_is_refused(desk: Desk, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="one of dynamic_supervisor, limiter, "):
+    with pytest.raises(RequestError, match=f"one of {', '.join(sorted(MACHINES))}"):
         desk.client.spawn_spec(ProcessSpec("superviser", template=RESIDENT))
