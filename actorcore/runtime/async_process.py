@@ -26,7 +26,7 @@ from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.intake import FINISH_S, ExitSelf, Intake, running
 from actorcore.runtime.loop_poller import LoopPoller
 from actorcore.runtime.loop_waits import Deadlines, let_others_run, wake, wake_all
-from actorcore.runtime.messaging import QUEUE_WAIT_S, Batch, ask_of, failed_call, is_resident, value_of
+from actorcore.runtime.messaging import QUEUE_WAIT_S, Batch, ask_of, deadline_of, failed_call, is_resident, value_of
 from actorcore.runtime.node_requests import REQUEST_WAIT_S, spec_of, value_of_answer
 from actorcore.runtime.status_page import fitting
 from actorcore.signals import (
@@ -151,7 +151,7 @@ class AsyncProcess(Intake):
         """The next event of a plain function process; None after ``timeout_s``. Undecodable messages are refused."""
         self.status.pause()
         try:
-            return await self._next_event(_deadline(timeout_s))
+            return await self._next_event(deadline_of(timeout_s))
         finally:
             self.status.busy(monotonic_ns(), len(self.mailbox.items))
 
@@ -169,7 +169,7 @@ class AsyncProcess(Intake):
         peer = to.serial if type(to) is Pid and to.instance == self._instance else await self._resolve(to)
         if peer is None or peer == self._serial:
             raise CallFailed(NOPROC if peer is None else "calling_self")
-        deadline_s = _deadline(timeout_s)
+        deadline_s = deadline_of(timeout_s)
         call = _AwaitedCall(peer, done=self._loop.create_future())
         number = self.mailbox.expect(call)
         try:
@@ -384,10 +384,6 @@ class AsyncProcess(Intake):
         while not self.is_flushed() and monotonic_s() < deadline_s:
             self._peers.flush_all()
             await self._wait_among(self._for_room, deadline_s)
-
-
-def _deadline(timeout_s: float | None) -> float | None:
-    return None if timeout_s is None else monotonic_s() + timeout_s
 
 
 def current() -> AsyncProcess:

@@ -43,7 +43,7 @@ class Messaging(NodeRequests):
         peer = to.serial if type(to) is Pid and to.instance == self._instance else self._resolve(to)
         if peer is None or peer == self._serial:
             raise CallFailed(NOPROC if peer is None else "calling_self")
-        deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
+        deadline_s = deadline_of(timeout_s)
         waiting = Waiting(peer)
         number = self.mailbox.expect(waiting)
         try:
@@ -142,7 +142,7 @@ class Messaging(NodeRequests):
         :raises CallFailed: it ended with another reason, or was dead (``noproc``).
         :raises CallTimeout: it has not ended in time; it will.
         """
-        deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
+        deadline_s = deadline_of(timeout_s)
         ref = self.monitor(to)
         if to.instance == self._instance and not self._ask_to_stop(to, reason):
             self._post(to.serial, System("stop", reason))  # type: ignore[arg-type]  # encoded in place of its Raw
@@ -180,6 +180,11 @@ class Batch:
     def __exit__(self, *_: object) -> None:
         self._process._batching = False
         self._process._peers.flush_all()
+
+
+def deadline_of(timeout_s: float | None) -> float | None:
+    """When ``timeout_s`` from now is over."""
+    return None if timeout_s is None else monotonic_s() + timeout_s
 
 
 def is_resident(outcome: Reply | Refusal | Dead) -> bool:
