@@ -31,6 +31,7 @@ from actorcore.residents import (
     Resident,
     Send,
     SetAlarm,
+    Show,
     Tell,
 )
 from actorcore.signals import (
@@ -77,6 +78,7 @@ class Kernel:
         self._by_serial = {serial: self._residents[name] for name, serial in self._serials.items()}
         self._alarms: Deadlines[str] = Deadlines()
         self._inbox: deque[Deliver] = deque()
+        self._shown: list[Effect] = []
         self._ending = False
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -86,6 +88,8 @@ class Kernel:
         while self._inbox:
             delivery = self._inbox.popleft()
             out += self._tell(delivery.to, delivery.body, now)
+        if self._shown:
+            out, self._shown = [*self._shown, *out], []
         return out
 
     def _decide(self, event: Event, now: float) -> list[Effect]:
@@ -248,6 +252,10 @@ class Kernel:
                 return self._sorted(self.table.handle(Asked(serial, number, Ask(self._serials.get(name, NOBODY), body)), now))
             case Send(to, body):
                 return self._sorted(self.table.send(serial, to, body))
+            case Show(key, value):
+                # Before telling, as a name: who hears of a death must not find the dead here.
+                self._shown += self.table.show(serial, key, value)
+                return []
             case Glance(whose):
                 row = self.table.row(whose)
                 return [] if row is None or row.page < 0 else [Inspect(serial, {whose: row.page})]

@@ -12,6 +12,7 @@ from actorcore.errors import ProtocolError
 from actorcore.exit_reason import Term
 from actorcore.frames import DECODE_ERRORS, encoder, term_decoder
 from actorcore.registry_layout import VALUE_BYTES, blocks_of, heap_blocks, max_entries
+from actorcore.shown import Change, Shown
 from actorcore.signals import NOBODY
 
 MAX_NAMES = max_entries()
@@ -64,13 +65,15 @@ class Registration(msgspec.Struct):
 class Names(msgspec.Struct):
     """Who holds which name, who registered it, and who keeps it for a child that may be between two lives (B12).
 
-    ``blocks``: of the shared registry's heap, what all values take. Room is decided here: what this table accepts fits there.
+    ``blocks``: of the shared registry's heap, what all values take. Room is decided here: what this table accepts fits there,
+    beside what residents have ``shown``.
     """
 
     registrations: dict[str, Registration] = {}
     held: dict[int, str] = {}
     owned: dict[int, dict[str, None]] = {}
     blocks: int = 0
+    shown: Shown = msgspec.field(default_factory=Shown)
 
     def error_of(self, name: str, holder: int, parent: int = NOBODY, value: bytes = b"") -> str | None:
         """The code that refuses this registration, or None. ``parent`` started ``holder``: it may have reserved the name."""
@@ -85,7 +88,13 @@ class Names(msgspec.Struct):
 
     def is_full(self, is_new: bool = True, value: bytes = b"") -> bool:
         """Whether there is no room for a name, if it ``is_new``, or for its value."""
-        return len(self.registrations) + is_new > MAX_NAMES or self.blocks + blocks_of(len(value)) > MAX_BLOCKS
+        if len(self.registrations) + self.shown.count + is_new > MAX_NAMES:
+            return True
+        return self.blocks + self.shown.blocks + blocks_of(len(value)) > MAX_BLOCKS
+
+    def show(self, owner: int, key: str, value: bytes) -> list[Change]:
+        """Resident ``owner`` shows ``value`` under ``key``."""
+        return self.shown.put(owner, key, value, len(self.registrations), self.blocks)
 
     def add(
         self, name: str, holder: int, registrar: int, published: bool, *,

@@ -118,6 +118,13 @@ class ProcessTable:
             deaths.settle(turn)
         return turn.effects
 
+    def show(self, owner: int, key: str, value: bytes) -> list[Effect]:
+        """A resident shows ``value`` under ``key``; see :mod:`actorcore.shown`."""
+        turn = Turn(self._state, 0.0)
+        if self._state.alive(owner) is not None:
+            turn.show(self._state.names.show(owner, key, value))
+        return turn.effects
+
     def refuse(self, to: int, number: int, code: str, detail: Term) -> list[Effect]:
         """Answer request ``number`` of ``to`` with an error, without having looked at it."""
         turn = Turn(self._state, 0.0)
@@ -165,12 +172,16 @@ class ProcessTable:
         return self._state.row(serial)
 
     def published(self) -> dict[str, int]:
-        """Every name that may be found now, with its holder."""
-        return {name: held.holder for name, held in self._state.names.registrations.items() if held.published}
+        """Every name that may be found now, with its holder, and what residents show."""
+        names = self._state.names
+        found = {name: held.holder for name, held in names.registrations.items() if held.published}
+        return found | {name: owner for owner, shown in names.shown.entries.items() for name in shown}
 
     def values(self) -> dict[str, bytes]:
         """The value of every name that has one and may be found now."""
-        return {name: held.value for name, held in self._state.names.registrations.items() if held.published and held.value}
+        names = self._state.names
+        found = {name: held.value for name, held in names.registrations.items() if held.published and held.value}
+        return found | {name: value for shown in names.shown.entries.values() for name, value in shown.items() if value}
 
     def blanks(self) -> dict[str, int]:
         """How many blanks of each template there are, those on their way counted."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Literal, TypeVar
 from zlib import crc32
 
 from actorcore.errors import RequestError
 from actorcore.registry_layout import COMMITTED, SECOND, SLOT_BYTES, WRAPPED, Table, read_slot
+from actorcore.shown import entry_name
 
 _Read = TypeVar("_Read")
 READ_ATTEMPTS = 1000
@@ -97,6 +98,26 @@ class RegistryReader(Table):
             return (serial, self._value(at, copy)) if serial else None
 
         return self._settled(read)
+
+    def lookup_shown(self, owner: str, key: str) -> bytes | Literal[False] | None:
+        """What the resident with the name ``owner`` shows under ``key`` (:mod:`actorcore.shown`); None: there is nothing.
+        False: it must be asked.
+        """
+
+        def read(committed: int) -> bytes | Literal[False] | None:
+            serial = self._probe(owner.encode(), committed)[2]
+            name = entry_name(serial, key)
+            if not serial or not key or name is None:
+                return False
+            at, copy, found = self._probe(name.encode(), committed)
+            if found:
+                return self._value(at, copy) or False
+            return None if self._probe(f"{serial}/".encode(), committed)[2] else False
+
+        try:
+            return self._settled(read)
+        except UnicodeEncodeError:
+            return False
 
     def entries(self) -> dict[str, int]:
         """All names, each with a serial that it had while this ran.

@@ -43,6 +43,15 @@ class Glance(Word, frozen=True, tag="glance"):
     serial: int
 
 
+class Show(Word, frozen=True, tag="show"):
+    """Whoever reads the shared registry finds ``value`` (msgpack) under ``key`` of this resident, without asking it; empty:
+    nothing. The first one has an empty key: from then on what is not found is not there. See :mod:`actorcore.shown`.
+    """
+
+    key: str
+    value: bytes = b""
+
+
 class AnswerTo(Word, frozen=True, tag="answer_to"):
     """Answer the Asking (``frm``, ``number``): ``value``, or ``error`` = (code, detail)."""
 
@@ -87,7 +96,7 @@ class Refuse(Word, frozen=True, tag="refuse"):
     reason: Reason | None
 
 
-Order: TypeAlias = Union[Do, Consult, Send, Glance, AnswerTo, SetAlarm, CancelAlarm, Tell, Leave, Ready, Refuse]
+Order: TypeAlias = Union[Do, Consult, Send, Show, Glance, AnswerTo, SetAlarm, CancelAlarm, Tell, Leave, Ready, Refuse]
 
 
 class Resident(Protocol):

@@ -1,6 +1,7 @@
 """Groups: processes under names that any number of them share, and who is told of each change (OTP's pg), as a resident.
 
-A process that has joined a group twice leaves it twice. Members and watchers are monitored: the dead are in no group.
+A process that has joined a group twice leaves it twice. Members and watchers are monitored: the dead are in no group. Members
+stand in the shared registry too (:mod:`actorcore.shown`), where anybody reads them without asking.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import msgspec
 from actorcore.exit_reason import Term
 from actorcore.frames import DECODE_ERRORS, decode_ext, encoder
 from actorcore.pids import Pid
-from actorcore.residents import AnswerTo, Do, Leave as End, Order, Ready, Send
+from actorcore.residents import AnswerTo, Do, Leave as End, Order, Ready, Send, Show
 from actorcore.signals import NOBODY, Asking, Begin, Delivery, Demonitor, Down, Exit, Monitor
 from actorcore.words import Word
 
@@ -105,6 +106,7 @@ class Groups:
         self._memory = Memory()
         self._groups_of: dict[int, list[str]] = {}
         self._count = 0
+        self._changed: dict[str, None] = {}
         self._orders: list[Order] = []
 
     def handle(self, body: Delivery, now: float) -> list[Order]:
@@ -113,7 +115,7 @@ class Groups:
         match body:
             case Begin(instance=instance, parent=parent):
                 self._memory.instance, self._memory.parent = instance, parent
-                self._orders.append(Ready())
+                self._orders += [Show(""), Ready()]
             case Exit(frm, reason) if frm in (self._memory.parent, NOBODY):
                 self._orders.append(End(reason))
             case Down(_, serial):
@@ -122,7 +124,13 @@ class Groups:
                 self._ask(frm, number, raw)
             case _:
                 pass  # of no concern to groups
-        return self._orders
+        return [*self._show(), *self._orders]
+
+    def _show(self) -> list[Order]:
+        """What readers are to find where something has changed."""
+        groups = {group: self._memory.groups.get(group) for group in self._changed}
+        self._changed.clear()
+        return [Show(group, encoder.encode(members) if members else b"") for group, members in groups.items()]
 
     def snapshot(self) -> bytes:
         """The whole state."""
@@ -181,6 +189,7 @@ class Groups:
         if self._count + len(serials) > MAX_MEMBERSHIPS:
             return ("registry_full", MAX_MEMBERSHIPS)
         self._count += len(serials)
+        self._changed[group] = None
         for serial in serials:
             self._memory.groups.setdefault(group, []).append(serial)
             self._groups_of.setdefault(serial, []).append(group)
@@ -195,6 +204,7 @@ class Groups:
         if serial not in members:
             return False
         self._count -= 1
+        self._changed[group] = None
         members.remove(serial)
         if not members:
             del self._memory.groups[group]

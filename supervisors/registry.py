@@ -1,7 +1,8 @@
 """Registry: processes under keys of their own choice, with values, unique or not (Elixir's Registry), as a resident.
 
 Who registers is linked to the registry, as in Elixir: its entries go with it, and when the registry dies so does a holder
-that does not trap exits, for its names would be lost without its knowing.
+that does not trap exits, for its names would be lost without its knowing. Who holds a key stands in the shared registry too
+(:mod:`actorcore.shown`), where anybody reads it without asking.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import msgspec
 
 from actorcore.exit_reason import Term
 from actorcore.frames import DECODE_ERRORS, decode_ext, encoder
-from actorcore.residents import AnswerTo, Do, Leave, Order, Ready
+from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Show
 from actorcore.signals import NOBODY, Answer, Asking, Begin, Delivery, Exit, IsAlive, Link, Unlink
 from actorcore.words import Word
 
@@ -138,6 +139,7 @@ class Registry:
         self._by_serial: dict[int, list[Entry]] = {}
         self._count = 0
         self._doubts: dict[int, Doubt] = {}
+        self._changed: dict[str, None] = {}
         self._orders: list[Order] = []
 
     def handle(self, body: Delivery, now: float) -> list[Order]:
@@ -146,7 +148,7 @@ class Registry:
         match body:
             case Begin(parent=parent):
                 self._parent = parent
-                self._orders.append(Ready())
+                self._orders += [Show(""), Ready()]
             case Exit(frm, reason) if frm in (self._parent, NOBODY):
                 self._orders.append(Leave(reason))
             case Exit(frm):
@@ -158,7 +160,16 @@ class Registry:
                 self._ask(frm, number, raw)
             case _:
                 pass  # of no concern to a registry
-        return self._orders
+        return [*self._show(), *self._orders]
+
+    def _show(self) -> list[Order]:
+        """What readers are to find where something has changed."""
+        shows: list[Order] = []
+        for key in self._changed:
+            held = [[entry.serial, entry.value] for entry in self._by_key.get(key, [])]
+            shows.append(Show(key, encoder.encode(held) if held else b""))
+        self._changed.clear()
+        return shows
 
     def snapshot(self) -> bytes:
         """The whole state."""
@@ -172,6 +183,7 @@ class Registry:
         self._by_key, self._by_serial, self._count, self._doubts = {}, {}, 0, memory.doubts
         for entry in memory.entries:
             self._add(entry)
+        self._changed.clear()
 
     def _ask(self, frm: int, number: int, raw: msgspec.Raw) -> None:
         try:
@@ -200,6 +212,7 @@ class Registry:
                 for entry in self._by_key.get(key, []):
                     if entry.serial == frm:
                         old, entry.value = entry.value, value
+                        self._changed[key] = None
                         return [value, old]  # type: ignore[list-item]
                 return ("not_found", key)
             case Lookup(key):
@@ -252,11 +265,13 @@ class Registry:
 
     def _add(self, entry: Entry) -> None:
         self._count += 1
+        self._changed[entry.key] = None
         self._by_key.setdefault(entry.key, []).append(entry)
         self._by_serial.setdefault(entry.serial, []).append(entry)
 
     def _remove(self, entry: Entry) -> None:
         self._count -= 1
+        self._changed[entry.key] = None
         for table, key in ((self._by_key, entry.key), (self._by_serial, entry.serial)):
             held: list[Entry] = table[key]  # type: ignore[index]
             held[:] = [other for other in held if other is not entry]

@@ -11,7 +11,7 @@ import pytest
 from actorcore.exit_reason import Term
 from actorcore.frames import term_decoder
 from actorcore.pids import Pid
-from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Send
+from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Send, Show
 from actorcore.signals import Asking, Begin, Demonitor, Down, Exit, Monitor, ProcessSpec
 from supervisors.groups import MAX_GROUP_BYTES, MAX_MEMBERSHIPS, Groups
 
@@ -23,7 +23,7 @@ class World:
 
     def __init__(self) -> None:
         self.groups = Groups()
-        assert self.groups.handle(Begin(2, INSTANCE, 0, ProcessSpec("groups"), PARENT), 0.0) == [Ready()]
+        assert self.groups.handle(Begin(2, INSTANCE, 0, ProcessSpec("groups"), PARENT), 0.0) == [Show(""), Ready()]
         self.number = 0
 
     def handle(self, body: Asking | Down) -> list[Order]:
@@ -51,13 +51,18 @@ def told(orders: list[Order]) -> list[tuple[int, Term]]:
     return [(order.to, term_decoder.decode(order.body)) for order in orders if isinstance(order, Send)]
 
 
+def show(group: str, *members: int) -> Show:
+    """What readers find from now on."""
+    return Show(group, msgspec.msgpack.encode(members) if members else b"")
+
+
 def test_members_and_watchers_are_monitored_once_and_no_longer_than_they_are_either() -> None:
     world = World()
-    assert world.ask(A, "join", "g", [B]) == [Do(1, Monitor(1, B)), AnswerTo(A, 1, True)]
-    assert world.ask(A, "join", "h", [B]) == [AnswerTo(A, 2, True)]
+    assert world.ask(A, "join", "g", [B]) == [show("g", B), Do(1, Monitor(1, B)), AnswerTo(A, 1, True)]
+    assert world.ask(A, "join", "h", [B]) == [show("h", B), AnswerTo(A, 2, True)]
     assert world.ask(B, "monitor", "g") == [AnswerTo(B, 3, [2, [B]])]
     assert told(world.ask(A, "leave", "g", [B])) == [(B, [2, "leave", "g", [Pid(INSTANCE, B)]])]
-    assert world.ask(A, "leave", "h", [B]) == [AnswerTo(A, 5, True)]
+    assert world.ask(A, "leave", "h", [B]) == [show("h"), AnswerTo(A, 5, True)]
     assert world.ask(B, "demonitor", 2) == [Do(3, Demonitor(1)), AnswerTo(B, 6, True)]
 
 

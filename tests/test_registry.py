@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from actorcore.exit_reason import Term
-from actorcore.residents import AnswerTo, Do, Leave, Order, Ready
+from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Show
 from actorcore.signals import Answer, Asking, Begin, Exit, IsAlive, Link, ProcessSpec
 from supervisors.registry import MAX_KEY_BYTES, Registry, RegistrySpec
 
@@ -16,7 +16,7 @@ PARENT, A, B, C = 1, 11, 12, 13
 class World:
     def __init__(self, keys: str = "unique") -> None:
         self.registry = Registry(RegistrySpec(keys))  # type: ignore[arg-type]
-        assert self.registry.handle(Begin(2, 7, 0, ProcessSpec("registry"), PARENT), 0.0) == [Ready()]
+        assert self.registry.handle(Begin(2, 7, 0, ProcessSpec("registry"), PARENT), 0.0) == [Show(""), Ready()]
         self.number = 0
 
     def ask(self, frm: int, *words: Term) -> list[Order]:
@@ -38,10 +38,15 @@ class World:
         return answer.error[0]
 
 
+def show(key: str, *rows: list[Term]) -> Show:
+    """What readers find from now on."""
+    return Show(key, msgspec.msgpack.encode(rows) if rows else b"")
+
+
 def test_a_holder_is_linked_once() -> None:
     world = World()
-    assert world.ask(A, "register", "k", 1) == [Do(1, Link(A)), AnswerTo(A, 1, True)]
-    assert world.ask(A, "register", "j", 1) == [AnswerTo(A, 2, True)]
+    assert world.ask(A, "register", "k", 1) == [show("k", [A, 1]), Do(1, Link(A)), AnswerTo(A, 1, True)]
+    assert world.ask(A, "register", "j", 1) == [show("j", [A, 1]), AnswerTo(A, 2, True)]
 
 
 def test_acceptance_31_a_taken_key_tells_its_holder_if_that_lives() -> None:
@@ -56,7 +61,7 @@ def test_two_who_doubt_one_dead_holder_do_not_both_get_its_key() -> None:
     world.ask(A, "register", "k")
     world.ask(B, "register", "k")
     world.ask(C, "register", "k")
-    assert world.registry.handle(Answer(2, False), 0.0) == [Do(4, Link(B)), AnswerTo(B, 2, True)]
+    assert world.registry.handle(Answer(2, False), 0.0) == [show("k", [B, None]), Do(4, Link(B)), AnswerTo(B, 2, True)]
     assert world.registry.handle(Answer(3, False), 0.0) == [AnswerTo(C, 3, error=("already_registered", B))]
     assert world.value(C, "lookup", "k") == [[B, None]]
 
@@ -66,7 +71,7 @@ def test_entries_go_with_their_holder() -> None:
     for key in ("k", "k", "j"):
         world.ask(A, "register", key, 1)
     world.ask(B, "register", "k", 2)
-    assert world.registry.handle(Exit(A, "killed"), 0.0) == []
+    assert world.registry.handle(Exit(A, "killed"), 0.0) == [show("k", [B, 2]), show("j")]
     assert (world.value(C, "lookup", "k"), world.value(C, "lookup", "j"), world.value(C, "count")) == ([[B, 2]], [], 1)
 
 

@@ -103,6 +103,14 @@ class Intake:
         except RequestError:  # busy
             return False
 
+    def read_shown(self, owner: str, key: str) -> Term | Literal[False]:
+        """What the resident ``owner`` shows under ``key``, by the shared registry; None: nothing. False: it must be asked."""
+        try:
+            shown = False if self._registry is None else self._registry.lookup_shown(owner, key)
+        except RequestError:  # busy
+            return False
+        return _decode_term(shown) if shown else shown
+
     def _found(self, found: object) -> tuple[Pid, Term] | None:
         """What a look-up with value has found: (serial, value), or None."""
         match found:

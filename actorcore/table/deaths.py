@@ -43,6 +43,7 @@ def end(turn: Turn, entry: Entry, reason: Reason, refusal: tuple[str, Term] | No
     turn.report(f"{entry.kind.value}_exited", serial, reason)
     # Retract before telling: who hears of the death must no longer find the name.
     turn.unpublish(serial)
+    turn.show(state.names.shown.drop(serial))
     state.names.end_owner(serial)
     state.monitors.drop(serial)
     state.asks.drop(serial)

@@ -93,7 +93,11 @@ def _names(state: State) -> None:
     owners = sorted((registration.owner, name) for name, registration in names.registrations.items() if registration.owner)
     _require(owned == owners and all(owner in state.entries for owner, _ in owned), "names are kept by the living")
     blocks = sum(blocks_of(len(registration.value)) for registration in names.registrations.values())
-    _require(names.blocks == blocks <= MAX_BLOCKS, "values have room")
+    _require(names.blocks == blocks and blocks + names.shown.blocks <= MAX_BLOCKS, "values have room")
+    shown = [value for entries in names.shown.entries.values() for value in entries.values()]
+    _require(names.shown.count == len(shown), "what is shown is counted")
+    _require(names.shown.blocks == sum(blocks_of(len(value)) for value in shown), "the blocks of what is shown are counted")
+    _require(all(owner in state.entries for owner in names.shown.entries), "the living show")
     for name, registration in names.registrations.items():
         entry = state.entries.get(registration.holder)
         if registration.holder == NOBODY:

@@ -7,6 +7,7 @@ from collections import deque
 
 from actorcore.effects import Connect, Deliver, Effect, Kill, Publish, PublishMany, Report, Retract
 from actorcore.exit_reason import Reason, Term
+from actorcore.shown import Change
 from actorcore.signals import Answer, Channel, Delivery, Started
 from actorcore.table.entry import Entry, Kind, Phase, Starter
 from actorcore.table.state import State
@@ -80,6 +81,14 @@ class Turn:
         name = self.state.names.release(holder)
         if name is not None:
             self.effects.append(Retract(name))
+
+    def show(self, changes: list[Change]) -> None:
+        """What a resident shows has changed."""
+        for change in changes:
+            if change.value is None:
+                self.effects.append(Retract(change.name))
+            else:
+                self.effects.append(Publish(change.name, change.owner, change.value))
 
     def connect(self, a: Entry, b: Entry) -> None:
         """Give both a channel to the other, which ``a`` opens; both must be writable."""
