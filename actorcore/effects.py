@@ -93,10 +93,11 @@ class Report(Word, frozen=True, tag="report"):
 
 
 class Operate(Word, frozen=True, tag="operate"):
-    """To the shell itself: ``"reload"`` (its ``number``) or ``"halt"``."""
+    """To the shell itself: ``"reload"`` (its ``number``), ``"renew"`` (the image of a ``template``) or ``"halt"``."""
 
     verb: str
     number: int = 0
+    template: str = ""
 
 
 Effect: TypeAlias = Union[Deliver, Fork, Kill, Connect, Publish, PublishMany, Retract, Forget, Look, Inspect, Report, Operate]

@@ -18,6 +18,7 @@ MEANINGS = {
     "already_registered": "another process has this name",
     "ambiguous_target": "it is the beginning of several; the detail names them",
     "busy": "too much waits already; try again",
+    "callback_failed": "the function or hook that was to make the new state raised; code and state are as before",
     "calling_self": "a process cannot call itself",
     "empty_field": "this field must not be empty",
     "empty_message": "there is no text in it",

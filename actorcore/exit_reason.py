@@ -71,9 +71,18 @@ def bounded_text(text: str, limit: int = _MAX_TEXT) -> str:
 
 
 def reason_of_exception(error: BaseException) -> Reason:
-    """``{"error": {"type", "text"}}`` for an uncaught exception, whatever its ``__str__`` does."""
+    """``{"error": {"type", "text"}}`` for an uncaught exception."""
+    return {"error": {"type": type(error).__name__, "text": bounded_text(_text(error))}}
+
+
+def text_of(error: BaseException) -> str:
+    """Type and text of an exception in one line."""
+    return f"{type(error).__name__}: {bounded_text(_text(error))}"
+
+
+def _text(error: BaseException) -> str:
+    """Whatever its ``__str__`` does."""
     try:
-        text = str(error)
-    except BaseException as trouble:  # a hostile __str__ may raise anything; its type is all that is told
-        text = f"<{type(trouble).__name__} in __str__>"
-    return {"error": {"type": type(error).__name__, "text": bounded_text(text)}}
+        return str(error)
+    except BaseException as trouble:  # a hostile one may raise anything; its type is all that is told
+        return f"<{type(trouble).__name__} in __str__>"

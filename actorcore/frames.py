@@ -23,7 +23,7 @@ from actorcore.exit_reason import Reason, Term
 from actorcore.pids import EXT_PID, Pid, pack_pid, unpack_pid
 from actorcore.signals import Booted, Born, Delivery, Refused, Request, SendExit, Spawn, Word
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 MAX_FRAME_BYTES = 1 << 20
 """What the node sends to a client; a larger length is refused before anything is allocated."""
 MAX_REQUEST_BYTES = 56 << 10
@@ -83,9 +83,12 @@ class Reply(Word, frozen=True, tag="reply"):
 
 
 class System(Word, frozen=True, tag="system"):
-    """A word to the behaviour of the receiver, not to its code (OTP's sys): ``verb`` is ``stop``, with a reason."""
+    """A word to the behaviour of the receiver, not to its code (OTP's sys): one of :mod:`actorcore.system_words`.
 
-    verb: str
+    ``number`` as of Call; 0: no answer is wanted.
+    """
+
+    number: int
     body: msgspec.Raw
 
 

@@ -44,11 +44,15 @@ class Zygote(Word, frozen=True, tag="zygote"):
 
 
 class Offer(Word, frozen=True, tag="offer"):
-    """The daemon has this template, with a pool of so many blanks, or cannot serve it because of ``trouble``."""
+    """The daemon has this template, with a pool of so many blanks, or cannot serve it because of ``trouble``.
+
+    ``preloads``: its image has modules of the user's in it.
+    """
 
     template: str
     pool: int = 0
     trouble: str = ""
+    preloads: bool = False
 
 
 class Take(Word, frozen=True, tag="take"):

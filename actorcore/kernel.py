@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 
-import msgspec
 from msgspec import structs
 
 from actorcore import migrations
 from actorcore.effects import Deliver, Effect, Forget, Inspect, Operate, Publish, Report
 from actorcore.exit_reason import NORMAL, Reason, Term
+from actorcore.frames import encoder
 from actorcore.migrations import KernelState
 from actorcore.node_desk import NodeDesk
 from actorcore.process_table import ProcessTable
+from actorcore.resident_sys import ResidentSys, is_system
 from actorcore.residents import (
     AnswerTo,
     CancelAlarm,
@@ -39,6 +40,7 @@ from actorcore.signals import (
     Alarm,
     Ask,
     Asked,
+    Asking,
     Begin,
     Booted,
     ClockSet,
@@ -58,7 +60,7 @@ from actorcore.signals import (
 from actorcore.timers import Deadlines
 from actorcore.words import RESIDENT
 
-_encode = msgspec.msgpack.encode
+_encode = encoder.encode
 
 
 class Kernel:
@@ -76,6 +78,7 @@ class Kernel:
         self._serials = {name: self.table.add_resident(f"system:{name}") for name in self._residents}
         self._spawned: dict[int, tuple[str, Resident]] = {}
         self._by_serial = {serial: self._residents[name] for name, serial in self._serials.items()}
+        self._sys = ResidentSys(instance, self._serials["node"], {})
         self._alarms: Deadlines[str] = Deadlines()
         self._inbox: deque[Deliver] = deque()
         self._shown: list[Effect] = []
@@ -137,7 +140,7 @@ class Kernel:
         residents = {name: (self._serials[name], resident.snapshot()) for name, resident in self._residents.items()}
         spawned = [(serial, machine, resident.snapshot()) for serial, (machine, resident) in self._spawned.items()]
         table = self.table.snapshot()
-        return _encode(KernelState(migrations.SCHEMA, table, residents, self._alarms, self._ending, spawned))
+        return _encode(KernelState(migrations.SCHEMA, table, residents, self._alarms, self._ending, spawned, self._sys.watched))
 
     def machines(self) -> list[str]:
         """What this code can restore: machines that may be spawned, and the node's own residents."""
@@ -168,6 +171,7 @@ class Kernel:
             resident.restore(resident_state)
             self._by_serial[serial] = resident
             self._spawned[serial] = machine, resident
+        self._sys = ResidentSys(self.table.instance, self._serials["node"], state.watched)
         self._alarms = state.alarms
         self._ending = state.ending
 
@@ -208,11 +212,25 @@ class Kernel:
     def _tell(self, serial: int, body: Delivery, now: float) -> list[Effect]:
         if isinstance(body, Begin) and (trouble := self._make(body)) is not None:
             return self._obey(serial, Refuse({"invalid_spec": trouble}), now)
-        out: list[Effect] = []
         resident = self._by_serial.get(serial)
-        for order in [] if resident is None else resident.handle(body, now):  # it may have ended in this very turn
-            out += self._obey(serial, order, now)
+        if resident is None:  # it has ended in this very turn
+            return []
+        if isinstance(body, Asking) and is_system(body):
+            answer, due = self._sys.answer(serial, body, resident, self._kind_of(serial), now)
+            out = self._obey(serial, answer, now)
+        else:
+            due, out = self._sys.pass_on(serial, body, self.table.parent_of(serial)), []
+        for delivery in due:
+            orders = resident.handle(delivery, now) if serial in self._by_serial else []
+            for order in [*orders, *self._sys.events_of(serial, delivery, orders)]:
+                out += self._obey(serial, order, now)
         return out
+
+    def _kind_of(self, serial: int) -> str:
+        """The machine that it is, or its name."""
+        if serial in self._spawned:
+            return self._spawned[serial][0]
+        return next(f"system:{name}" for name, known in self._serials.items() if known == serial)
 
     def _make(self, begin: Begin) -> str | None:
         """The machine that somebody has spawned, or what is wrong with its spec."""
@@ -228,6 +246,7 @@ class Kernel:
         return None
 
     def _drop(self, serial: int) -> None:
+        self._sys.forget(serial)
         del self._spawned[serial], self._by_serial[serial]
         for key in [key for key in self._alarms.live if key.startswith(f"{serial} ")]:
             self._alarms.cancel(key)
@@ -235,6 +254,7 @@ class Kernel:
     def _revive(self, before: int) -> Publish:
         """The node's own resident was killed, and nothing else may bring it back: its state is data, its alarms go on."""
         name = next(name for name, serial in self._serials.items() if serial == before)
+        self._sys.forget(before)
         serial = self._serials[name] = self.table.add_resident(f"system:{name}")
         self._by_serial[serial] = self._by_serial.pop(before)
         for key, (at, _) in list(self._alarms.live.items()):
@@ -288,20 +308,24 @@ class Kernel:
     def _told(self, kind: str, about: int, detail: Term, now: float) -> list[Effect]:
         if kind == "reload":
             return [Operate("reload", about)]
+        if kind == "renew":
+            return self._sorted(self.table.renew_images(now))
         if kind == "down":
             return self._shut_down()
         return [Report(kind, about, detail)]
 
     def _shut_down(self) -> list[Effect]:
-        """Ask every resident but the desk to leave; the last one that leaves halts the daemon."""
+        """Ask every resident but the desk to leave, its parent if that is one; the last one that leaves halts the daemon."""
         if self._ending:
             return []
         self._ending = True
         shutdown = Exit(NOBODY, "shutdown")
-        self._inbox.extend(Deliver(serial, 0, shutdown) for serial in self._by_serial if serial != self._serials["node"])
+        tops = [serial for serial in self._by_serial if self.table.parent_of(serial) not in self._by_serial]
+        self._inbox.extend(Deliver(serial, 0, shutdown) for serial in tops if serial != self._serials["node"])
         return self._halt_if_alone()
 
     def _leave(self, serial: int, reason: Reason, now: float) -> list[Effect]:
+        self._sys.forget(serial)
         for name in [name for name, known in self._serials.items() if known == serial]:
             del self._serials[name], self._residents[name], self._by_serial[serial]
         effects = self.table.resident_exited(serial, reason, now)

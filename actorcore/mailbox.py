@@ -126,6 +126,9 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.items: deque[Item] = deque()
+        self.aside: deque[Item] = deque()
+        """What came while the process was suspended."""
+        self.senders_aside: set[int] = set()
         self.bytes = 0
         self._calls: dict[int, Waiting] = {}
         self._tasks: dict[int, int] = {}
@@ -137,7 +140,24 @@ class Mailbox:
 
     def is_full(self) -> bool:
         """``bytes`` are those of all that has come since it was last empty; whoever fills it counts them."""
-        return len(self.items) >= MAX_WAITING or (self.bytes >= MAX_WAITING_BYTES and len(self.items) > 0)
+        waiting = self.waiting()
+        return waiting >= MAX_WAITING or (self.bytes >= MAX_WAITING_BYTES and waiting > 0)
+
+    def waiting(self) -> int:
+        """How many messages wait, those set aside with them."""
+        return len(self.items) + len(self.aside)
+
+    def set_aside(self, item: Item) -> None:
+        """It waits until the process is resumed."""
+        self.aside.append(item)
+        if isinstance(item, Raw):
+            self.senders_aside.add(item.frm)
+
+    def put_back(self) -> None:
+        """What was set aside comes before all else."""
+        self.items.extendleft(reversed(self.aside))
+        self.aside.clear()
+        self.senders_aside.clear()
 
     def push_down(self, down: DownMessage) -> None:
         """A DOWN, for the mailbox or for who waits for that of a task."""
@@ -146,10 +166,11 @@ class Mailbox:
 
     def take_down(self, ref: int) -> DownMessage | None:
         """Take out the DOWN of monitor ``ref``, if it has come."""
-        for item in self.items:
-            if isinstance(item, DownMessage) and item.ref == ref:
-                self.items.remove(item)
-                return item
+        for items in (self.aside, self.items):
+            for item in items:
+                if isinstance(item, DownMessage) and item.ref == ref:
+                    items.remove(item)
+                    return item
         return None
 
     def next_number(self) -> int:
@@ -205,9 +226,10 @@ class Mailbox:
 
     def divert(self, ref: int, arrivals: Arrivals) -> None:
         """What has come and what comes about task ``ref`` goes to ``arrivals``."""
-        for item in [item for item in self.items if _task_of(item) == ref]:
-            self.items.remove(item)
-            arrivals.items.append(item)  # type: ignore[arg-type]  # _task_of is 0 for others
+        for items in (self.aside, self.items):
+            for item in [item for item in items if _task_of(item) == ref]:
+                items.remove(item)
+                arrivals.items.append(item)  # type: ignore[arg-type]  # _task_of is 0 for others
         self._diverted[ref] = arrivals
 
     def restore(self, ref: int) -> None:
@@ -230,3 +252,12 @@ def _task_of(item: Item) -> int:
     if isinstance(item, DownMessage):
         return item.ref
     return item.message.number if isinstance(item, Raw) and isinstance(item.message, Reply) else 0
+
+
+def invalid_message(item: Item | Timeout) -> Reply | None:
+    """The refusal of an item whose body did not decode, or that nobody here obeys; None when its sender waits for nothing."""
+    if not isinstance(item, Raw) or not isinstance(item.message, (Call, System)) or not item.message.number:
+        return None
+    if isinstance(item.message, System):
+        return Reply(item.message.number, error=("unsupported", "a function has no behaviour that speaks sys"))
+    return Reply(item.message.number, error=("invalid_message", "not of the declared type"))

@@ -12,6 +12,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from actorcore.frames import decode_ext
+from actorcore.resident_sys import Watched
 from actorcore.timers import Deadlines
 
 SCHEMA = 2
@@ -24,7 +26,7 @@ Old: TypeAlias = "list[object]"
 class KernelState(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot. ``residents``: serial and state by name; ``schema``: the one that it was written in.
 
-    ``spawned``: serial, machine and state of the residents that somebody has started.
+    ``spawned``: serial, machine and state of the residents that somebody has started; ``watched``: see resident_sys.
     """
 
     schema: int
@@ -33,6 +35,7 @@ class KernelState(msgspec.Struct, frozen=True, array_like=True):
     alarms: Deadlines[str]
     ending: bool
     spawned: list[tuple[int, str, bytes]] = []
+    watched: dict[int, Watched] = {}
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -40,7 +43,7 @@ class _Head(msgspec.Struct, array_like=True):
 
 
 _head = msgspec.msgpack.Decoder(_Head)
-_state = msgspec.msgpack.Decoder(KernelState)
+_state = msgspec.msgpack.Decoder(KernelState, ext_hook=decode_ext)
 
 
 def read(data: bytes) -> KernelState:

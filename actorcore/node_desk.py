@@ -1,4 +1,4 @@
-"""The node's own resident, ``system:node``: status, reload and down, for whoever may ask."""
+"""The node's own resident, ``system:node``: status, reload, renew and down, for whoever may ask."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actorcore.signals import NOBODY, Asking, Delivery, ReloadEnded, TookOver
 
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of an Ask: ``verb`` is ``status``, ``reload`` or ``down``."""
+    """The body of an Ask: ``verb`` is ``status``, ``reload``, ``renew`` (images of new code) or ``down``."""
 
     verb: str
 
@@ -64,9 +64,9 @@ class NodeDesk:
             self._state.reloads += 1
             self._state.waiting.append((body.frm, body.number))
             return [Tell(verb, self._state.reloads)]
-        if verb == "down":
+        if verb in ("down", "renew"):
             return [AnswerTo(body.frm, body.number, True), Tell(verb, NOBODY)]
-        return [AnswerTo(body.frm, body.number, error=("unknown_request", "status, reload or down"))]
+        return [AnswerTo(body.frm, body.number, error=("unknown_request", "status, reload, renew or down"))]
 
     def _status(self) -> Term:
         facts: dict[str, Term] = msgspec.to_builtins(self.statistics()) | {"log_dropped": self.log_dropped}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import NoReturn, Protocol
 
 from actorcore.exit_reason import Reason, Term
 from actorcore.mailbox import From
 from actorcore.pids import Pid
+from actorcore.sys_face import Sys
 
 
 class ProcessFace(Protocol):
@@ -14,6 +16,9 @@ class ProcessFace(Protocol):
 
     @property
     def self_pid(self) -> Pid: ...
+
+    @property
+    def sys(self) -> Sys[object]: ...
 
     def call(self, to: Pid | str, request: object, timeout_s: float | None = 5.0) -> object: ...
 
@@ -53,6 +58,9 @@ class AsyncProcessFace(Protocol):
 
     @property
     def self_pid(self) -> Pid: ...
+
+    @property
+    def sys(self) -> Sys[Awaitable[object]]: ...
 
     async def call(self, to: Pid | str, request: object, timeout_s: float | None = 5.0) -> object: ...
 

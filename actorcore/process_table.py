@@ -16,8 +16,8 @@ from collections.abc import Set
 
 import msgspec
 
-from actorcore.effects import Effect, Forget
-from actorcore.exit_reason import NOCONNECTION, Reason, Term, reason_of_status
+from actorcore.effects import Effect, Forget, Operate
+from actorcore.exit_reason import KILLED, NOCONNECTION, Reason, Term, reason_of_status
 from actorcore.names import key_error
 from actorcore.signals import (
     Asked,
@@ -88,6 +88,20 @@ class ProcessTable:
         if name is not None:
             names.add(name, serial, serial, published=True)
         return serial
+
+    def renew_images(self, now: float) -> list[Effect]:
+        """End the blanks that have modules of the user's in them: those that follow are of newer images."""
+        turn = Turn(self._state, now)
+        for template in self._state.preloading:
+            turn.effects.append(Operate("renew", 0, template))
+            for serial in self._state.blanks.get(template, ()):
+                turn.doom(self._state.entries[serial], KILLED)
+        return turn.effects
+
+    def parent_of(self, serial: int) -> int:
+        """Who spawned it; 0: nobody, or it is dead."""
+        entry = self._state.entries.get(serial)
+        return 0 if entry is None else entry.parent
 
     def resident_exited(self, serial: int, reason: Reason, now: float) -> list[Effect]:
         """The resident has ended by itself; no effects when it is not there any more."""

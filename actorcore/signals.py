@@ -290,10 +290,14 @@ class Refill(Word, frozen=True, tag="refill"):
 
 
 class TemplateTold(Word, frozen=True, tag="template_told"):
-    """The daemon has this template; ``trouble`` says why no process can be started from it, if so."""
+    """The daemon has this template; ``trouble`` says why no process can be started from it, if so.
+
+    ``preloads``: its image has modules of the user's in it, which age.
+    """
 
     template: str
     trouble: str = ""
+    preloads: bool = False
 
 
 class TookOver(Word, frozen=True, tag="took_over"):

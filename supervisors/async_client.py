@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -18,11 +18,13 @@ from actorcore.exit_reason import NORMAL, Reason, Term
 from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
+from actorcore.sys_face import Sys
 from supervisors import client_kill, client_steps as steps, paths
 from supervisors.async_driver import AsyncDriver
 from supervisors.async_manager_client import AsyncManagerClient
 from supervisors.child_spec import ChildSpec
 from supervisors.client import NODE, PAGE_ROWS, SESSIONS
+from supervisors.client_code import CodeChanged, change_code
 from supervisors.client_driver import DEFAULT_TIMEOUT_S
 from supervisors.client_messages import DownMessage, Mail, Ref
 from supervisors.client_steps import Target
@@ -68,6 +70,11 @@ class AsyncClient:
     def dropped(self) -> int:
         """How many plain messages were dropped because the mailbox was full."""
         return self._core.dropped
+
+    @property
+    def sys(self) -> Sys[Awaitable[Term]]:
+        """Its methods are to be awaited."""
+        return Sys(lambda to, request, timeout_s: self._driver.run(steps.system(self._core, to, request), timeout_s))
 
     # ---- processes --------------------------------------------------------------------------------------------------
 
@@ -149,6 +156,11 @@ class AsyncClient:
             for row in rows:
                 yield row
             after = max(serial for row in rows if isinstance(serial := row["serial"], int))
+
+    async def change_code(
+        self, module: str, old_version: object = None, extra: object = None, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> CodeChanged:
+        return await self._driver.run_phases(change_code(self._core, module, old_version, extra), timeout_s)
 
     # ---- sessions ---------------------------------------------------------------------------------------------------
 

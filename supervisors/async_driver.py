@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from supervisors.client_driver import DEFAULT_TIMEOUT_S, GOODBYE_S
 from supervisors.client_steps import Steps
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class AsyncDriver:
@@ -168,6 +169,20 @@ class AsyncDriver:
                 advance = functools.partial(work.throw, outcome)
             else:
                 advance = functools.partial(work.send, outcome)
+
+    async def run_phases(self, phases: Generator[Steps[T], T, R], timeout_s: float) -> R:
+        """Drive each of ``phases`` within ``timeout_s``; their result."""
+        advance: Callable[[], Steps[T]] = functools.partial(next, phases)
+        while True:
+            try:
+                work = advance()
+            except StopIteration as end:
+                result: R = end.value
+                return result
+            try:
+                advance = functools.partial(phases.send, await self.run(work, timeout_s))
+            except ActorError as error:
+                advance = functools.partial(phases.throw, error)
 
     async def _wait(self, number: int, deadline: float | None) -> Term | ActorError:
         core = self.core

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+import supervisors.cli_sys  # noqa: F401  # its commands
 from supervisors.cli_base import cli, command, daemon, directory, find, json_term, running_daemon, say, signal_number, timeout
 
 RESTARTS = ["permanent", "transient", "temporary", "none"]

@@ -61,7 +61,7 @@ def cli(context: click.Context, directory: Path | None) -> None:
 def command(function: F) -> F:
     """A command of the group; every one has --json."""
     made = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
-    cli.command(name=function.__name__.removesuffix("_command"))(made)
+    cli.command(name=function.__name__.removesuffix("_command").replace("_", "-"))(made)
     return function
 
 

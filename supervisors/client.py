@@ -20,8 +20,10 @@ from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
 from actorcore.runtime import clock
 from actorcore.signals import ProcessSpec
+from actorcore.sys_face import Sys
 from supervisors import client_kill, client_steps as steps, paths
 from supervisors.child_spec import ChildSpec
+from supervisors.client_code import CodeChanged, change_code
 from supervisors.client_driver import DEFAULT_TIMEOUT_S, Driver
 from supervisors.client_messages import DownMessage, Mail, Ref
 from supervisors.client_steps import Target
@@ -81,6 +83,11 @@ class Client:
     def dropped(self) -> int:
         """How many plain messages were dropped because the mailbox was full."""
         return self._core.dropped
+
+    @property
+    def sys(self) -> Sys[Term]:
+        """OTP's sys: state, suspension, statistics and code of any process with a behaviour."""
+        return Sys(lambda to, request, timeout_s: self._driver.run(steps.system(self._core, to, request), timeout_s))
 
     # ---- processes --------------------------------------------------------------------------------------------------
 
@@ -189,6 +196,17 @@ class Client:
         while rows := self._driver.run(steps.processes(self._core, after, PAGE_ROWS)):
             yield from rows
             after = max(serial for row in rows if isinstance(serial := row["serial"], int))
+
+    def change_code(
+        self, module: str, old_version: object = None, extra: object = None, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> CodeChanged:
+        """Put the code of ``module`` that is on disk into all processes that were started from it, without a restart.
+
+        Each keeps its Pid, links, mailbox, and the state that ``code_change`` of its class makes of the old one; where
+        that raises, or the module does not load, it keeps its old code. ``timeout_s`` is for each of: suspend, change,
+        resume. Processes that only import the module keep what they have imported.
+        """
+        return self._driver.run_phases(change_code(self._core, module, old_version, extra), timeout_s)
 
     # ---- sessions ---------------------------------------------------------------------------------------------------
 

@@ -261,12 +261,11 @@ class ClientCore(Peers):
                         self._conclude(number, decode(body) if error is None else refusal_of(error))
                 case Info(body) | Cast(body):
                     self._take_info(peer.serial, body, isinstance(message, Cast))
-                case Call(number):
-                    channel = self.channel_to(peer.serial)
-                    channel.post(Reply(number, error=("unsupported", "a client answers no calls")))
-                    self.flush(channel)
-                case System():
-                    pass  # a client has no behaviour that would obey
+                case Call(number) | System(number):
+                    if number:
+                        channel = self.channel_to(peer.serial)
+                        channel.post(Reply(number, error=("unsupported", "a client answers no calls")))
+                        self.flush(channel)
                 case _:
                     assert_never(message)
 

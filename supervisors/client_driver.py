@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ DEFAULT_TIMEOUT_S = 5.0
 GOODBYE_S = 1.0
 """For what is still queued when a client closes."""
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class _Poller:
@@ -92,6 +93,20 @@ class Driver:
                 advance = functools.partial(work.throw, outcome)
             else:
                 advance = functools.partial(work.send, outcome)
+
+    def run_phases(self, phases: Generator[Steps[T], T, R], timeout_s: float) -> R:
+        """Drive each of ``phases`` within ``timeout_s``; their result."""
+        advance: Callable[[], Steps[T]] = functools.partial(next, phases)
+        while True:
+            try:
+                work = advance()
+            except StopIteration as end:
+                result: R = end.value
+                return result
+            try:
+                advance = functools.partial(phases.send, self.run(work, timeout_s))
+            except ActorError as error:
+                advance = functools.partial(phases.throw, error)
 
     def _wait(self, number: int, deadline: float | None) -> Term | ActorError:
         core = self.core

@@ -36,6 +36,7 @@ from actorcore.signals import (
     Unregister,
     Whereis,
 )  # fmt: skip
+from actorcore.system_words import SystemRequest, Terminate
 from actorcore.words import RESIDENT
 from supervisors.client_core import SPOKEN_TO, ClientCore
 from supervisors.client_messages import DownMessage, Mail, Ref
@@ -119,9 +120,19 @@ def call(core: ClientCore, to: Target, body: object) -> Steps[Term]:
             if error.code != "unsupported" or core.residents.pop(to, None) is None:
                 raise
     raw = msgspec.Raw(frames.encode(body))
-    channel = yield from _channel(core, to)
+    return (yield from _exchange(core, to, Call, raw, raw))
+
+
+def system(core: ClientCore, to: Target, body: SystemRequest) -> Steps[Term]:
+    """OTP's sys: as :func:`call`, to the behaviour of ``to``."""
+    raw = msgspec.Raw(frames.encode(body))
+    return (yield from _exchange(core, to, System, raw, msgspec.Raw(frames.encode(System(0, raw)))))
+
+
+def _exchange(core: ClientCore, to: Target, kind: type[Call | System], body: msgspec.Raw, ask_of_it: msgspec.Raw) -> Steps[Term]:
+    channel = yield from channel_to(core, to)
     number = core.await_next(channel.peer)
-    channel.post(Call(number, raw))
+    channel.post(kind(number, body))
     core.flush(channel)
     try:
         return (yield number)
@@ -129,7 +140,7 @@ def call(core: ClientCore, to: Target, body: object) -> Steps[Term]:
         if error.code != RESIDENT:
             raise
     try:
-        return (yield from request(core, Ask(channel.peer, raw)))
+        return (yield from request(core, Ask(channel.peer, ask_of_it)))
     except NotAlive as dead:
         raise CallFailed(dead.reason) from None
 
@@ -233,7 +244,7 @@ def ask_to_stop(core: ClientCore, to: Target, reason: Reason) -> Steps[None]:
         yield from request(core, Ask(serial, msgspec.Raw(frames.encoder.encode(["stop", reason]))))
     except RequestError as error:
         if error.code == "unsupported":
-            yield from _post(core, to, System("stop", msgspec.Raw(frames.encoder.encode(reason))))
+            yield from _post(core, to, System(0, msgspec.Raw(frames.encoder.encode(Terminate(reason)))))
     except CallFailed as error:
         _pass_if_dead(core, error)
 
@@ -275,7 +286,7 @@ def _serial(core: ClientCore, to: Target) -> Steps[int]:
     return pid.serial
 
 
-def _channel(core: ClientCore, to: Target) -> Steps[Channel]:
+def channel_to(core: ClientCore, to: Target) -> Steps[Channel]:
     """The channel to ``to``, with room for a message."""
     serial = yield from _serial(core, to)
     if core.connection.state == "closed":
@@ -291,7 +302,7 @@ def _channel(core: ClientCore, to: Target) -> Steps[Channel]:
 
 
 def _post(core: ClientCore, to: Target, message: Cast | Info | System) -> Steps[None]:
-    channel = yield from _channel(core, to)
+    channel = yield from channel_to(core, to)
     channel.post(message)
     core.flush(channel)
     while channel.sock is None and not channel.ended:  # nobody drives a client that waits for nothing

@@ -178,7 +178,7 @@ class BaseSupervisor:
                 refusal = ("invalid_message", request) if isinstance(request, str) else self._answer((frm, number), request)
                 if refusal is not None:
                     self.orders.append(AnswerTo(frm, number, error=refusal))
-            case Exit(frm, reason) if frm == self._parent:
+            case Exit(frm, reason) if frm in (self._parent, NOBODY):  # nobody's: the daemon ends
                 self._leave(reason)
             case Exit(frm, reason):
                 life = next((life for life in self.children.values() if life.serial == frm), None)

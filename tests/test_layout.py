@@ -50,11 +50,11 @@ LAYERS: dict[str, int] = {
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "session.server session.project_files cache_server supervisor_process command http paths "
         "configuration client client_core client_driver client_messages client_steps client_kill launch demo_actors place "
-        "manager_steps manager_client async_manager_client project_path "
+        "client_code manager_steps manager_client async_manager_client project_path "
         "application async_client async_driver async_steps"
     ).split()), 4),
     **dict.fromkeys((f"supervisors.{name}" for name in (
-        "daemon node_entry doctor demo cli cli_base cli_output cli_target cli.** __main__ dashboard dashboard.**"
+        "daemon node_entry doctor demo cli cli_base cli_output cli_sys cli_target cli.** __main__ dashboard dashboard.**"
     ).split()), 5),
     "supervisors": 5,
 }  # fmt: skip
@@ -67,7 +67,10 @@ IMPURE_CALLS = {"open", "print", "input"}
 NEVER_IMPORTED = {"pickle", "marshal", "yaml", "shelve", "dill", "cloudpickle"}
 NEVER_CALLED = {"eval", "exec", "__import__"}
 
-LOADERS = {"actorcore.runtime.lean", "actorcore.runtime.zygote", "actorcore.runtime.node_birth", "supervisors.application"}
+LOADERS = {
+    "actorcore.runtime.code", "actorcore.runtime.lean", "actorcore.runtime.zygote", "actorcore.runtime.node_birth",
+    "supervisors.application",
+}  # fmt: skip
 """May use importlib: they load a user's ``module:name``, or the node's entry point, by its name; or only look for it."""
 LATE_IMPORTS = {("supervisors.paths", "platformdirs"): "20 ms that most callers need not spend"}
 """(module, imported) → why an import stands inside a function."""

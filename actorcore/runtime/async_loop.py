@@ -10,9 +10,9 @@ import socket
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
 
+from actorcore.behaviour import Behaviour, Machine
 from actorcore.exit_reason import NORMAL, Reason, bounded_text
-from actorcore.frames import DECODE_ERRORS
-from actorcore.gen_server import GenServer, Rules
+from actorcore.frames import DECODE_ERRORS, System
 from actorcore.mailbox import From, Item, Raw, Timeout
 from actorcore.pids import Pid
 from actorcore.registry_reader import RegistryReader
@@ -57,7 +57,7 @@ def run(
 
 async def _live(process: AsyncProcess, start: Callable[..., object], booted: Booted) -> Reason:
     try:
-        server = start() if isinstance(start, type) and issubclass(start, GenServer) else None
+        server = start() if isinstance(start, type) and issubclass(start, Behaviour) else None
         if process.begin.spec.via:
             registry, request = key_request(process.begin.spec.via)
             await process.call(registry, request)
@@ -112,53 +112,53 @@ async def _await_order(process: AsyncProcess, owner: int, ref: int) -> int:
     return order
 
 
-async def _serve(process: AsyncProcess, server: GenServer, booted: Booted) -> Reason:
+async def _serve(process: AsyncProcess, server: Behaviour, booted: Booted) -> Reason:
     begin = process.begin
     server.process = process  # type: ignore[assignment]  # AsyncGenServer has its type
-    rules = Rules(server, begin.instance, begin.parent, process.post_reply)
+    machine = server.machine(process)
     try:
-        ignored = rules.begun(await _result(server.init(*begin.spec.args)))
+        ignored = machine.begun(await _result(server.init(*begin.spec.args)))
     except BaseException as error:
         return refuse(process, process.doomed() or crash(error))
-    if ignored is not None or rules.stop is not None:
-        return refuse(process, rules.stop)
+    if ignored is not None or machine.stop is not None:
+        return refuse(process, machine.stop)
     process._control.say(booted)
     try:
-        await _loop(process, rules)
-        reason = process.doomed() or rules.stop or NORMAL
+        await _loop(process, machine)
+        reason = process.doomed() or machine.stop or NORMAL
     except BaseException as error:
         reason = process.doomed() or crash(error)
     process.status.busy(monotonic_ns(), len(process.mailbox.items))
     try:
-        await _result(server.terminate(reason))
+        await _result(machine.server.terminate(reason))
     except BaseException as error:
         return crash_of_terminate(error, reason)
     return reason
 
 
-async def _loop(process: AsyncProcess, rules: Rules) -> None:
-    """Until ``rules.stop``: the continuation, else the next message, else the inactivity timeout."""
+async def _loop(process: AsyncProcess, machine: Machine) -> None:
+    """Until ``machine.stop``: what the machine has to do, else the next message, else its timeout."""
     status = process.status
-    while rules.stop is None and not process.is_doomed():
-        todo = None
-        if rules.then is None:
-            deadline_s = None if rules.timeout_s is None else monotonic_s() + rules.timeout_s
-            item = await process.next_item(deadline_s) or Timeout()
+    while machine.stop is None and not process.is_doomed():
+        todo = machine.pending()
+        if todo is None:
+            item = await process.next_item(machine.deadline_s()) or Timeout()
+            if type(item) is Raw and type(item.message) is System:
+                await process.make_room(item.frm)
             status.busy(monotonic_ns(), len(process.mailbox.items))
             try:
-                todo = rules.callback(item)
+                todo = machine.take(item)
             except DECODE_ERRORS as error:
                 await _refuse(process, item, error)
         else:
             status.busy(monotonic_ns(), len(process.mailbox.items))
-            todo = rules.continuation()
         if todo is not None:
             function, arguments, frm = todo
             returned = function(*arguments)
             result = await (returned if type(returned) is CoroutineType else _result(returned))
             if frm is not None:
                 await process.make_room(frm.pid.serial)
-            rules.conclude(result, frm)
+            machine.conclude(result, frm)
         status.idle()
 
 

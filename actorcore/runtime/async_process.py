@@ -17,15 +17,14 @@ import msgspec
 from actorcore import frames
 from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import NOPROC, Reason, Term
-from actorcore.frames import Call, Cast, Info, Message, Reply
-from actorcore.gen_server import invalid_message
-from actorcore.mailbox import Dead, DownMessage, Event, From, Item, Raw, Refusal, Waiting
+from actorcore.frames import Call, Cast, Info, Message, Reply, System
+from actorcore.mailbox import DownMessage, Event, From, Item, Raw, invalid_message
 from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.intake import FINISH_S, ExitSelf, Intake, running
 from actorcore.runtime.loop_poller import LoopPoller
-from actorcore.runtime.loop_waits import Deadlines, let_others_run, wake, wake_all
+from actorcore.runtime.loop_waits import AwaitedCall, Deadlines, let_others_run, wake_all
 from actorcore.runtime.messaging import QUEUE_WAIT_S, Batch, ask_of, deadline_of, failed_call, is_resident, value_of
 from actorcore.runtime.node_requests import REQUEST_WAIT_S, spec_of, value_of_answer
 from actorcore.runtime.status_page import fitting
@@ -44,19 +43,10 @@ from actorcore.signals import (
     Unregister,
     Whereis,
 )  # fmt: skip
+from actorcore.system_words import SystemRequest
 
 EAGER_ITEMS = 64
 """Messages handled in a row before the other tasks of the loop get a turn."""
-
-
-class _AwaitedCall(Waiting, kw_only=True, eq=False):
-    """A call under way whose outcome wakes a task."""
-
-    done: asyncio.Future[None]
-
-    def settle(self, outcome: Reply | Refusal | Dead) -> None:
-        super().settle(outcome)
-        wake(self.done)
 
 
 class AsyncProcess(Intake):
@@ -132,6 +122,8 @@ class AsyncProcess(Intake):
         if self._eager > EAGER_ITEMS:
             self._eager = 0
             await let_others_run()
+        if self.mailbox.aside:
+            self._reconsider()
         while not self.mailbox.items:
             if deadline_s is not None and monotonic_s() >= deadline_s:
                 return None
@@ -166,16 +158,22 @@ class AsyncProcess(Intake):
     # ---- messages ---------------------------------------------------------------------------------------------------
 
     async def call(self, to: Pid | str, request: object, timeout_s: float | None = 5.0) -> object:
+        return await self._exchange(to, Call, request, timeout_s)
+
+    async def _ask_system(self, to: Pid | str, request: SystemRequest, timeout_s: float) -> object:
+        return await self._exchange(to, System, request, timeout_s)
+
+    async def _exchange(self, to: Pid | str, kind: type[Call | System], body: object, timeout_s: float | None) -> object:
         peer = to.serial if type(to) is Pid and to.instance == self._instance else await self._resolve(to)
         if peer is None or peer == self._serial:
             raise CallFailed(NOPROC if peer is None else "calling_self")
         deadline_s = deadline_of(timeout_s)
-        call = _AwaitedCall(peer, done=self._loop.create_future())
+        call = AwaitedCall(peer, done=self._loop.create_future())
         number = self.mailbox.expect(call)
         try:
             if self._peers.channel_to(peer).is_full:
                 await self.make_room(peer)
-            self._post_now(peer, Call(number, request))  # type: ignore[arg-type]  # encoded in place of its Raw
+            self._post_now(peer, kind(number, body))  # type: ignore[arg-type]  # encoded in place of its Raw
             if self._peers.is_restricted:
                 self._reconsider()
             await self._wait(call.done, deadline_s)
@@ -187,7 +185,7 @@ class AsyncProcess(Intake):
             raise CallTimeout(f"no answer within {timeout_s} s")
         if is_resident(call.outcome):
             try:
-                return await self.request(ask_of(peer, request), REQUEST_WAIT_S if timeout_s is None else timeout_s)
+                return await self.request(ask_of(peer, body, kind), REQUEST_WAIT_S if timeout_s is None else timeout_s)
             except RequestError as error:
                 raise failed_call(error) from None
         return value_of(call.outcome)
@@ -241,10 +239,6 @@ class AsyncProcess(Intake):
         if self._peers.channel_to(peer).is_full:
             await self.make_room(peer)
         self._post_now(peer, message)
-
-    def post_reply(self, frm: From, value: object) -> None:
-        """:meth:`reply` without the wait of :meth:`make_room`."""
-        self._post_now(frm.pid.serial, Reply(frm.number, value))  # type: ignore[arg-type]
 
     def _post_now(self, peer: int, message: Message) -> None:
         if get_ident() != self._home:

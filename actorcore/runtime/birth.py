@@ -23,7 +23,7 @@ from actorcore.frames import Call, Cast, Downlink, decode_down, encoder
 from actorcore.gen_server import GenServer, Reply, Result, Stop
 from actorcore.guardian_words import ForkOrder
 from actorcore.mailbox import From
-from actorcore.runtime import lean, output, shared_registry, sockets, syscalls
+from actorcore.runtime import code, lean, output, shared_registry, sockets, syscalls
 from actorcore.runtime.children import NEWBORN_COMM
 from actorcore.runtime.intake import leave, running
 from actorcore.runtime.limits import apply_limits
@@ -89,7 +89,7 @@ class Nursery:
             sockets.send(node, encoder.encode([Downlink(2, Channel(1, opens=False))]), [channel.fileno()])
             peer.send(encoder.encode([Call(1, _NOTHING), Call(2, _NOTHING)]))
             peer.send(encoder.encode([Cast(_NOTHING)]))
-            lean.become(control, begin, status, self._registry, lean.load(spec.start))
+            lean.become(control, begin, status, self._registry, code.load(spec.start))
             running().close()
             leave()
             for end in (node, peer, channel):

@@ -18,6 +18,8 @@ monotonic_ns = time.monotonic_ns
 """The same in nanoseconds."""
 wall_s = time.time
 """UTC, seconds since 1970: to be shown and kept, never to be measured with."""
+cpu_s = time.process_time
+"""Seconds of CPU that this OS process has used."""
 
 
 def wall_offset_s() -> float:

@@ -57,6 +57,11 @@ class ForkOrders:
         if template not in self.zygotes:
             self._want(template)
 
+    def renew(self, template: str) -> None:
+        """From now on no child comes from its zygote of today: orders wait for the one that follows."""
+        if self.zygotes.pop(template, None) is not None:
+            self._want(template)
+
     def settled(self, serial: int, now_s: float) -> None:
         """The child has come, or will not."""
         template = self._template_of.pop(serial, None)

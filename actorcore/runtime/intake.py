@@ -11,18 +11,20 @@ import os
 import select
 import socket
 from _thread import get_ident
-from collections.abc import Mapping
-from typing import Literal, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NoReturn
 
 from actorcore import frames
 from actorcore.errors import RequestError
 from actorcore.exit_reason import NOCONNECTION, NOPROC, Reason, Term
-from actorcore.frames import Call, Info, Reply, System
+from actorcore.frames import Call, Info, Message as Frame, Reply, System
 from actorcore.mailbox import CallMessage, Dead, Event, From, Item, Mailbox, Message, Raw, Refusal, TaskReply
 from actorcore.names import decode_value, encode_value
 from actorcore.pids import Pid, pid_of
 from actorcore.registry_reader import RegistryReader
+from actorcore.runtime import code
 from actorcore.runtime.adoption import Adoption
+from actorcore.runtime.clock import cpu_s, monotonic_s
 from actorcore.runtime.control_link import ControlLink
 from actorcore.runtime.lean_peers import READABLE, LeanPeers
 from actorcore.runtime.poller import Poller
@@ -43,6 +45,8 @@ from actorcore.signals import (
     SendExit,
     Sent,
 )  # fmt: skip
+from actorcore.sys_face import Sys, Target
+from actorcore.system_words import SystemRequest
 from actorcore.words import RESIDENT
 
 _decode_term = frames.term_decoder.decode
@@ -88,6 +92,52 @@ class Intake:
         self._batching = False
         self._home = get_ident()
 
+    # ---- for its behaviour (actorcore.behaviour.Host) ---------------------------------------------------------------
+
+    @property
+    def parent_pid(self) -> Pid | None:
+        return Pid(self._instance, self.begin.parent) if self.begin.parent else None
+
+    def post_reply(self, frm: From, value: object) -> None:
+        """Answer a call; in a loop without a wait for room."""
+        self._post_now(frm.pid.serial, Reply(frm.number, value))  # type: ignore[arg-type]  # encoded in place of its Raw
+
+    def post_error(self, frm: From, code: str, detail: str) -> None:
+        """Refuse a call likewise."""
+        self._post_now(frm.pid.serial, Reply(frm.number, error=(code, detail)))
+
+    def post_event(self, to: int, event: Term) -> bool:
+        """See Host."""
+        channel = self._peers.find(to)
+        if channel is not None and not channel.is_full:
+            self._post_now(to, Info(event))  # type: ignore[arg-type]
+        return channel is not None
+
+    def _post_now(self, peer: int, message: Frame) -> object:
+        """Send or queue it; what a process that blocks waits for, one in a loop has waited for before."""
+        raise NotImplementedError
+
+    load = staticmethod(code.load)
+
+    def renew(self, module: str, kind: type) -> tuple[type, Term, Callable[[], None]]:
+        """See Host."""
+        return code.renew(module, kind)
+
+    cpu_s = staticmethod(cpu_s)
+
+    def now_s(self) -> float:
+        return monotonic_s()
+
+    # ---- names ------------------------------------------------------------------------------------------------------
+
+    @property
+    def sys(self) -> Sys[Any]:
+        """OTP's sys; in a loop its methods are to be awaited."""
+        return Sys(self._ask_system)
+
+    def _ask_system(self, to: Target, request: SystemRequest, timeout_s: float) -> Any:
+        raise NotImplementedError
+
     def _registration(self, name: str, who: Pid | None, value: Term) -> Register:
         return Register(name, NOBODY if who is None else self._serial_of(who), encode_value(value))
 
@@ -124,9 +174,15 @@ class Intake:
         raise NotImplementedError
 
     def restrict(self, awaited: int | None) -> None:
-        """While the mailbox is full read nobody but ``awaited``, a callee whose answer is waited for."""
-        full = self.mailbox.is_full()
-        if full or self._peers.is_restricted:
+        """While the mailbox is full read nobody but ``awaited``, a callee whose answer is waited for.
+
+        Of one that is suspended nobody takes anything out: whoever has no message in it is read, for it may resume it.
+        """
+        mailbox = self.mailbox
+        full = mailbox.is_full()
+        if full and mailbox.aside:
+            self._peers.read_only(frozenset(mailbox.senders_aside))
+        elif full or self._peers.is_restricted:
             self._peers.read_only((awaited or 0) if full else None)
 
     def on_control(self, mask: int) -> None:

@@ -10,19 +10,19 @@ import importlib
 import os
 import socket
 import sys
-from collections.abc import Callable
 from types import ModuleType, TracebackType
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 
+from actorcore.behaviour import BadReturnValue, Behaviour, Machine, is_async
 from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import NORMAL, Reason, Term, bounded_text, reason_of_exception
 from actorcore.faults import point
 from actorcore.frames import DECODE_ERRORS, encoder, term_decoder
-from actorcore.gen_server import BadReturnValue, GenServer, Rules, is_async
 from actorcore.mailbox import From, Item, Raw, Timeout
 from actorcore.pids import Pid
 from actorcore.registry_reader import RegistryReader
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
+from actorcore.runtime.code import Start, load
 from actorcore.runtime.complain import complain
 from actorcore.runtime.intake import ExitSelf, Intake, enter
 from actorcore.runtime.process import Process
@@ -31,7 +31,6 @@ from actorcore.signals import ASYNCIO, Begin, Booted, Refused
 from actorcore.task import ORDER_WAIT_S, TIMEOUT, order_of
 from actorcore.words import TaskSpec
 
-Start: TypeAlias = Callable[..., object]
 ASYNC_FLAVOUR = "actorcore.runtime.async_loop"
 """Loaded by name, and only by a process that needs it: its imports are what this template is without."""
 
@@ -96,7 +95,7 @@ def live(process: Process, start: Start | Reason) -> Reason:
     if isinstance(start, (str, dict)):
         return refuse(process, start)
     try:
-        server = start() if isinstance(start, type) and issubclass(start, GenServer) else None
+        server = start() if isinstance(start, type) and issubclass(start, Behaviour) else None
         if process.begin.spec.via:
             registry, request = key_request(process.begin.spec.via)
             process.call(registry, request)
@@ -165,74 +164,58 @@ def _load_or_reason(start: str) -> Start | Reason:
         return crash(error)
 
 
-def load(start: str) -> Start:
-    """The callable of ``module:name``: one import, one getattr.
-
-    :raises ValueError, ImportError, AttributeError, TypeError: there is none.
-    """
-    module, colon, name = start.partition(":")
-    if not colon or not name or "." in name:
-        raise ValueError(f"not module:name: {start[:80]!r}")
-    found = getattr(sys.modules.get(module) or importlib.import_module(module), name)
-    if not callable(found):
-        raise TypeError(f"{start[:80]} is not callable")
-    return found  # type: ignore[no-any-return]
-
-
 def refuse(process: Intake, reason: Reason | None) -> Reason:
     """Tell the starter that there will be no process."""
     process._control.say(Refused(process.begin.serial, None if reason is None else fitting(reason)))
     return NORMAL if reason is None else reason
 
 
-def serve(process: Process, server: GenServer) -> Reason:
-    """Run a GenServer to its end."""
+def serve(process: Process, server: Behaviour) -> Reason:
+    """Run what has callbacks to its end."""
     begin = process.begin
     server.process = process
-    rules = Rules(server, begin.instance, begin.parent, process.reply)
+    machine = server.machine(process)
     try:
-        ignored = rules.begun(server.init(*begin.spec.args))
+        ignored = machine.begun(server.init(*begin.spec.args))
     except BaseException as error:
         return refuse(process, crash(error))
-    if ignored is not None or rules.stop is not None:
-        return refuse(process, rules.stop)
+    if ignored is not None or machine.stop is not None:
+        return refuse(process, machine.stop)
     process._control.say(Booted(begin.serial))
     point("birth.booted")
     try:
-        loop(process, rules)
-        reason: Reason = NORMAL if rules.stop is None else rules.stop
+        loop(process, machine)
+        reason: Reason = NORMAL if machine.stop is None else machine.stop
     except BaseException as error:
         reason = crash(error)
     process.status.busy(monotonic_ns(), len(process.mailbox.items))
     try:
-        server.terminate(reason)
+        machine.server.terminate(reason)
     except BaseException as error:
         return crash_of_terminate(error, reason)
     return reason
 
 
-def loop(process: Process, rules: Rules) -> None:
-    """Until ``rules.stop``: the continuation, else the next message, else the inactivity timeout."""
+def loop(process: Process, machine: Machine) -> None:
+    """Until ``machine.stop``: what the machine has to do, else the next message, else its timeout."""
     status, mailbox = process.status, process.mailbox
-    while rules.stop is None:
-        if rules.then is None:
+    while machine.stop is None:
+        todo = machine.pending()
+        if todo is None:
             if mailbox.items:
                 item: Item | Timeout = mailbox.items.popleft()
             else:
-                deadline_s = None if rules.timeout_s is None else monotonic_s() + rules.timeout_s
-                item = process.next_item(deadline_s) or Timeout()
+                item = process.next_item(machine.deadline_s()) or Timeout()
             status.busy(monotonic_ns(), len(mailbox.items))
             try:
-                todo = rules.callback(item)
+                todo = machine.take(item)
             except DECODE_ERRORS as error:
-                todo = None
                 refuse_message(process, item, error)
         else:
             status.busy(monotonic_ns(), len(mailbox.items))
-            todo = rules.continuation()
         if todo is not None:
             function, arguments, frm = todo
-            rules.conclude(function(*arguments), frm)
+            machine.conclude(function(*arguments), frm)
         status.idle()
 
 

@@ -28,17 +28,20 @@ class LeanPeers(Peers):
         self._mailbox = mailbox
         self._poller = poller
         self._armed: dict[int, int] = {}
-        self._reading_only: int | None = None
+        self._reading_only: int | frozenset[int] | None = None
         self.is_restricted = False
 
-    def read_only(self, peer: int | None) -> None:
-        """Back-pressure: read nobody but ``peer`` (0: nobody at all); None: read all again."""
+    def read_only(self, peer: int | frozenset[int] | None) -> None:
+        """Back-pressure: read nobody but ``peer`` (0: nobody at all), or all but a set of them; None: read all again."""
         if peer == self._reading_only:
             return
         self._reading_only = peer
         self.is_restricted = peer is not None
         for known in self._by_fd.values():
             self._arm_channel(known)
+        for known in self._offered.values():
+            for sock in known.offers:
+                self._arm(known, sock, True, False)
 
     def read_soon(self, serial: int) -> None:
         """Wait a moment for ``serial`` alone, which has been asked: cheaper than asking the epoll, and mostly enough."""
@@ -61,7 +64,8 @@ class LeanPeers(Peers):
 
     def _arm(self, peer: Peer, sock: socket.socket, read: bool, write: bool) -> None:
         fd = sock.fileno()
-        reads = read and (self._reading_only is None or self._reading_only == peer.serial)
+        only = self._reading_only
+        reads = read and (only is None or (peer.serial not in only if isinstance(only, frozenset) else peer.serial == only))
         mask = (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if write else 0)
         before = self._armed.get(fd)
         if before is None:
@@ -76,7 +80,7 @@ class LeanPeers(Peers):
 
     def _take(self, peer: Peer, messages: list[Message]) -> None:
         mailbox, serial = self._mailbox, peer.serial
-        mailbox.bytes = peer.channel.size + (mailbox.bytes if mailbox.items else 0)
+        mailbox.bytes = peer.channel.size + (mailbox.bytes if mailbox.items or mailbox.aside else 0)
         push = mailbox.items.append
         for message in messages:
             if type(message) is Reply:

@@ -6,6 +6,8 @@ import asyncio
 import math
 from typing import Any
 
+from actorcore.frames import Reply
+from actorcore.mailbox import Dead, Refusal, Waiting
 from actorcore.runtime.clock import monotonic_s
 
 
@@ -20,6 +22,16 @@ def wake_all(waiting: list[asyncio.Future[None]]) -> None:
     for future in waiting:
         wake(future)
     waiting.clear()
+
+
+class AwaitedCall(Waiting, kw_only=True, eq=False):
+    """A call under way whose outcome wakes a task."""
+
+    done: asyncio.Future[None]
+
+    def settle(self, outcome: Reply | Refusal | Dead) -> None:
+        super().settle(outcome)
+        wake(self.done)
 
 
 class _Turn:

@@ -20,6 +20,7 @@ from actorcore.runtime.node_requests import REQUEST_WAIT_S, NodeRequests, refusa
 from actorcore.runtime.sockets import MOMENT_S
 from actorcore.runtime.status_page import fitting
 from actorcore.signals import Ask
+from actorcore.system_words import SystemRequest, Terminate
 from actorcore.words import RESIDENT
 
 QUEUE_WAIT_S = 5.0
@@ -40,6 +41,12 @@ class Messaging(NodeRequests):
         :raises CallTimeout: no answer in time.
         :raises RequestError: the callee refused the message (``invalid_message``), or ``mailbox_full``.
         """
+        return self._exchange(to, Call, request, timeout_s)
+
+    def _ask_system(self, to: Pid | str, request: SystemRequest, timeout_s: float | None) -> object:
+        return self._exchange(to, System, request, timeout_s)
+
+    def _exchange(self, to: Pid | str, kind: type[Call | System], body: object, timeout_s: float | None) -> object:
         peer = to.serial if type(to) is Pid and to.instance == self._instance else self._resolve(to)
         if peer is None or peer == self._serial:
             raise CallFailed(NOPROC if peer is None else "calling_self")
@@ -47,7 +54,7 @@ class Messaging(NodeRequests):
         waiting = Waiting(peer)
         number = self.mailbox.expect(waiting)
         try:
-            has_left = self._post(peer, Call(number, request))  # type: ignore[arg-type]  # encoded in place of its Raw
+            has_left = self._post_now(peer, kind(number, body))  # type: ignore[arg-type]  # encoded in place of its Raw
             if has_left and (timeout_s is None or timeout_s > MOMENT_S):
                 self._peers.read_soon(peer)
             while (outcome := waiting.outcome) is None:
@@ -59,7 +66,7 @@ class Messaging(NodeRequests):
             return _decode_term(outcome.body)
         if is_resident(outcome):
             try:
-                return self.request(ask_of(peer, request), REQUEST_WAIT_S if timeout_s is None else timeout_s)
+                return self.request(ask_of(peer, body, kind), REQUEST_WAIT_S if timeout_s is None else timeout_s)
             except RequestError as error:
                 raise failed_call(error) from None
         return value_of(outcome)
@@ -77,11 +84,11 @@ class Messaging(NodeRequests):
 
     def reply(self, frm: From, value: object) -> None:
         """Answer a call now or later, from any callback; to the dead it vanishes."""
-        self._post(frm.pid.serial, Reply(frm.number, value))  # type: ignore[arg-type]
+        self._post_now(frm.pid.serial, Reply(frm.number, value))  # type: ignore[arg-type]
 
     def reply_error(self, frm: From, code: str, detail: Term = "") -> None:
         """Refuse a call: its caller gets RequestError(code) with ``detail`` as text."""
-        self._post(frm.pid.serial, Reply(frm.number, error=(code, detail)))
+        self._post_now(frm.pid.serial, Reply(frm.number, error=(code, detail)))
 
     def _post_to(self, to: Pid | str, message: Cast | Info) -> None:
         peer = to.serial if type(to) is Pid and to.instance == self._instance else self._resolve(to)
@@ -89,9 +96,9 @@ class Messaging(NodeRequests):
             body = msgspec.Raw(frames.encoder.encode(message.body))
             self.mailbox.push(Raw(peer, type(message)(body)))
         elif peer is not None:
-            self._post(peer, message)
+            self._post_now(peer, message)
 
-    def _post(self, peer: int, message: Message) -> bool:
+    def _post_now(self, peer: int, message: Message) -> bool:
         """Send or queue; whether it has left, and all that was said to ``peer`` before."""
         if get_ident() != self._home:
             self._stay_home()
@@ -109,8 +116,8 @@ class Messaging(NodeRequests):
         return False
 
     def _post_away(self, peer: int, message: Message) -> None:
-        """As :meth:`_post`, until it is on its way, if the peer is only to be introduced."""
-        if not self._post(peer, message):
+        """As :meth:`_post_now`, until it is on its way, if the peer is only to be introduced."""
+        if not self._post_now(peer, message):
             channel = self._peers.channel_to(peer)
             while channel.sock is None and not channel.ended:
                 self.pump(None)
@@ -145,7 +152,7 @@ class Messaging(NodeRequests):
         deadline_s = deadline_of(timeout_s)
         ref = self.monitor(to)
         if to.instance == self._instance and not self._ask_to_stop(to, reason):
-            self._post(to.serial, System("stop", reason))  # type: ignore[arg-type]  # encoded in place of its Raw
+            self._post_now(to.serial, System(0, Terminate(reason)))  # type: ignore[arg-type]  # encoded in place of its Raw
         try:
             while (down := self.mailbox.take_down(ref)) is None:
                 if not self.pump(deadline_s, to.serial) and deadline_s is not None and monotonic_s() >= deadline_s:
@@ -199,9 +206,9 @@ def failed_call(error: RequestError) -> ActorError:
     return CallTimeout(f"no answer to {error.detail}") if error.code == "timeout" else error
 
 
-def ask_of(to: int, request: object) -> Ask:
-    """The call of a resident."""
-    return Ask(to, msgspec.Raw(frames.encoder.encode(request)))
+def ask_of(to: int, body: object, kind: type[Call | System] = Call) -> Ask:
+    """The call of a resident, or the system message to it."""
+    return Ask(to, msgspec.Raw(frames.encoder.encode(body if kind is Call else System(0, body))))  # type: ignore[arg-type]
 
 
 def value_of(outcome: Reply | Refusal | Dead) -> object:

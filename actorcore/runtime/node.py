@@ -352,7 +352,7 @@ class Node:
 
     def _on_offer(self, offer: words.Offer) -> None:
         self._pools.want(offer.template, 0 if offer.trouble else offer.pool)
-        self._commit(TemplateTold(offer.template, offer.trouble))
+        self._commit(TemplateTold(offer.template, offer.trouble, offer.preloads))
 
     def _add_zygote(self, template: str, sock: socket.socket) -> None:
         old = self._performer.forks.zygotes.get(template)

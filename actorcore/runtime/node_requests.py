@@ -55,7 +55,7 @@ class NodeRequests(Intake):
         """
         if self._batching:
             self._peers.flush_all()
-        if self.mailbox.items or self._peers.is_restricted:
+        if self.mailbox.items or self.mailbox.aside or self._peers.is_restricted:
             self.restrict(awaited)
         timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - monotonic_s())
         try:

@@ -114,6 +114,8 @@ class Performer:
                     self.inspected.append(Inspected(by, {serial: self._seen(page) for serial, page in pages.items()}))
                 case Report():
                     self._reports.append((clock.monotonic_s(), effect))  # when, not when there was time to write it
+                case Operate("renew", _, template):
+                    self.forks.renew(template)
                 case Operate(verb, number):
                     self.flush()  # who asked for the end hears that it was heard
                     self.tell_guardian(Reload(number) if verb == "reload" else Halt())

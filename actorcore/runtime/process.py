@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from _thread import get_ident
+from collections.abc import Callable
 
-from actorcore.gen_server import invalid_message
-from actorcore.mailbox import Event, Item, Raw
+from actorcore.behaviour import is_async
+from actorcore.exit_reason import Term
+from actorcore.mailbox import Event, Item, Raw, invalid_message
+from actorcore.runtime import code
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.intake import FINISH_S, running
 from actorcore.runtime.messaging import Messaging
@@ -47,11 +50,19 @@ class Process(Messaging):
                 return event
             self.refuse(item)
 
+    def renew(self, module: str, kind: type) -> tuple[type, Term, Callable[[], None]]:
+        """See Host; raises TypeError for a class that needs a loop."""
+        found, version, go_back = code.renew(module, kind)
+        if is_async(found):
+            go_back()
+            raise TypeError(f"{found.__qualname__} needs a loop, and this process has none")
+        return found, version, go_back
+
     def refuse(self, item: Item) -> None:
         """Tell the sender of a call that its message does not decode; other messages are dropped."""
         reply = invalid_message(item)
         if reply is not None and isinstance(item, Raw):
-            self._post(item.frm, reply)
+            self._post_now(item.frm, reply)
 
     def finish(self) -> None:
         """Before the end: let introductions and queues leave, at most 1 s."""

@@ -86,7 +86,7 @@ class Zygotes:
             yield Zygote(name), [sock.fileno()]
 
     def _offer(self, template: Template) -> Offer:
-        return Offer(template.name, template.pool, self._troubles.get(template.name, ""))
+        return Offer(template.name, template.pool, self._troubles.get(template.name, ""), bool(template.preload))
 
     def _start(self, name: str) -> None:
         self._due_s.pop(name, None)

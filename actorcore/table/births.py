@@ -78,6 +78,8 @@ def template_told(turn: Turn, fact: TemplateTold) -> None:
     """A template can be used or not; who waits for a fork from one that cannot is told."""
     state = turn.state
     state.templates[fact.template] = fact.trouble
+    if fact.preloads:
+        state.preloading[fact.template] = None
     if not fact.trouble:
         return
     turn.report("template_refused", 0, {fact.template: fact.trouble})

@@ -20,7 +20,8 @@ class State(msgspec.Struct):
     """All entries by serial, and the relations between them. ``blanks`` are by template, oldest first; ``hangs``: when a
     stopped process is taken to hang, or the status page of a running one is to be looked at.
 
-    ``templates``: by name, why it cannot be used, or nothing; ``better``: the template that a ``start`` has shown to want.
+    ``templates``: by name, why it cannot be used, or nothing; ``better``: the template that a ``start`` has shown to want;
+    ``preloading``: those whose images have modules of the user's in them.
     """
 
     instance: int
@@ -39,6 +40,7 @@ class State(msgspec.Struct):
     hangs: Deadlines[int] = msgspec.field(default_factory=Deadlines)
     templates: dict[str, str] = msgspec.field(default_factory=lambda: {LEAN: ""})
     better: dict[str, str] = {}
+    preloading: dict[str, None] = {}
 
     def alive(self, serial: int) -> Entry | None:
         """The entry that signals reach; None for the dead, the dying, blanks and strangers."""

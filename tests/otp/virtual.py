@@ -120,7 +120,7 @@ class VirtualPeers:
     def mark(self, peer: int, number: int) -> None:
         pass
 
-    def read_only(self, peer: int | None) -> None:
+    def read_only(self, peer: int | frozenset[int] | None) -> None:
         pass
 
     def read_soon(self, peer: int) -> None:
@@ -158,11 +158,11 @@ class VirtualProcess(Process):
         return self._number
 
     def _post_away(self, peer: int, message: Message) -> None:
-        self._post(peer, message)
+        self._post_now(peer, message)
         while peer in self._peers.waiting:  # type: ignore[attr-defined]
             self.pump(None)
 
-    def _post(self, peer: int, message: Message) -> None:
+    def _post_now(self, peer: int, message: Message) -> None:
         self.world.check_alive()
         (plain,) = frames.decode_channel(frames.encoder.encode([message]))  # type: ignore[misc]
         self._peers.post(peer, plain)  # type: ignore[attr-defined]
