@@ -33,9 +33,14 @@ terms = st.recursive(
     max_leaves=8,
 )
 data = st.dictionaries(st.text(max_size=8), terms, max_size=4)
+members = st.fixed_dictionaries({"id": st.sampled_from("abc"), "start": st.just("m:f"), "args": st.lists(terms, max_size=2)})
+groups = st.fixed_dictionaries({
+    "members": st.lists(members, max_size=3, unique_by=lambda member: member["id"]),
+    "strategy": st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"]),
+})  # fmt: skip
 
 
-@given(data, data, st.none() | data, st.sampled_from(["message", "checkpoint", "none"]), st.floats(1, 1e12))
+@given(data, data, st.none() | groups, st.sampled_from(["message", "checkpoint", "none"]), st.floats(1, 1e12))
 def test_acceptance_86_a_record_is_a_map_and_back_an_equal_record(config, metadata, group, durability, at) -> None:
     config = {key: value for key, value in config.items() if key not in ("provider", "model", "temperature", "max_tokens")}
     fields = {"config": config, "metadata": metadata, "group": group, "durability": durability, "updated_at": at + 5.0}

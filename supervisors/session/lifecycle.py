@@ -108,6 +108,12 @@ class Lifecycle:
         else:
             slot.stale = True
 
+    def attach(self, slot: Slot, state: int) -> None:
+        """The process that remembers a group is another one now; it began with the record that its group began with."""
+        slot.state, slot.handled, slot.active_at = state, 0, self.now
+        self._send_record(slot)
+        self._look_later(slot)
+
     # ---- what the supervisor says -----------------------------------------------------------------------------------
 
     def on_told(self, told: supervisor.SessionTold) -> None:
@@ -228,14 +234,14 @@ class Lifecycle:
         """It is time to look whether the session has something to do."""
         slot = self.slots.get(id)
         if slot is not None and slot.status in WITH_PROCESS:
-            self.orders.append(Glance(slot.serial))
+            self.orders.append(Glance(slot.voice()))
 
     def on_inspected(self, seen: dict[int, tuple[float, int]]) -> None:
         """Since the last look it has handled something, or is at it; or else it rests, and some time it is stopped."""
         for slot in self.slots.values():
-            if slot.serial not in seen or slot.status not in WITH_PROCESS:
+            if slot.voice() not in seen or slot.status not in WITH_PROCESS:
                 continue
-            busy_since, handled = seen[slot.serial]
+            busy_since, handled = seen[slot.voice()]
             if busy_since or handled != slot.handled:
                 slot.handled, slot.active_at = handled, self.now
                 self.advance(slot, "act")
@@ -302,7 +308,7 @@ class Lifecycle:
 
     def _send_record(self, slot: Slot) -> None:
         slot.stale = False
-        self.orders.append(Send(slot.serial, msgspec.Raw(encoder.encode({"record": to_map(slot.record)}))))
+        self.orders.append(Send(slot.voice(), msgspec.Raw(encoder.encode({"record": to_map(slot.record)}))))
 
     def _uptime(self, slot: Slot) -> float:
         return 0.0 if slot.ready_at is None else self.now - slot.ready_at

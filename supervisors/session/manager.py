@@ -45,6 +45,7 @@ from supervisors.session.targets import Ambiguous, Named, resolve
 from supervisors.session.words import (
     MAX_PAGE_ROWS,
     Asker,
+    Attach,
     CountSessions,
     CreateSession,
     FindSession,
@@ -167,6 +168,8 @@ class Manager:
                 return self._on_subscription(asker[0], request)
             case Publish():
                 return self._publish(asker[0], request)
+            case Attach(session):
+                return self._attach(asker[0], session)
             case SetDefault(""):
                 self._life.memory.default = ""
                 return True
@@ -313,7 +316,7 @@ class Manager:
         if slot is None:
             return ("not_found", None)
         # Before it is ready its serial is not known here, and nobody else is asked to speak for it.
-        if slot.serial != frm and slot.status not in ("initializing", "restarting"):
+        if slot.voice() != frm and slot.status not in ("initializing", "restarting"):
             return ("not_permitted", None)
         for type_, data in request.events:
             if (trouble := events.trouble_with(type_, data)) is not None:
@@ -322,6 +325,14 @@ class Manager:
         for type_, data in request.events:
             number = self._life.tell(slot, type_, **data)
         return number
+
+
+    def _attach(self, frm: int, session: str) -> Term | Refusal:
+        slot = self._life.slots.get(session)
+        if slot is None or slot.record.group is None:
+            return ("not_found" if slot is None else "not_permitted", None)
+        self._life.attach(slot, frm)
+        return True
 
 
 class Later(msgspec.Struct, frozen=True):

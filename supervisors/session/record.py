@@ -19,6 +19,7 @@ from actorcore.frames import encoder
 from actorcore.words import AUTO, ProcessSpec
 from supervisors.child_spec import ChildSpec, RestartType, Shutdown_s, validate
 from supervisors.session.config import config_trouble
+from supervisors.session.group import supervisor_of
 
 Refusal: TypeAlias = tuple[str, Term]
 """(code, detail) of an error answer; no detail names a path or an id (acceptance 145)."""
@@ -50,7 +51,7 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the session's process is started, watched, restarted and stopped; times are seconds. See ChildSpec, ProcessSpec.
 
-    A session that has handled nothing for ``idle_timeout_s`` is stopped; 0: never.
+    A session that has handled nothing for ``idle_timeout_s`` is stopped; 0: never. ``path``: a folder to import from first.
     """
 
     restart: RestartType = "transient"
@@ -65,6 +66,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     when_hung: Literal["report", "kill"] = "report"
     idle_timeout_s: float = 1800.0
     template: str = AUTO
+    path: str = ""
 
 
 POLICY = Policy()
@@ -144,16 +146,24 @@ def name_trouble(name: object) -> Refusal | None:
 
 
 def child_spec(record: SessionRecord) -> ChildSpec:
-    """What is supervised: the session's process is registered under the session's id and begins with its record."""
+    """What is supervised: the session's process is registered under the session's id and begins with its record.
+
+    :raises ValueError: its group is none, and the text names the field.
+    """
     policy = record.policy
     # The one AUTO there is: msgspec leaves out what *is* the default, and equal states are to give equal bytes.
     template = AUTO if policy.template == AUTO else policy.template
     process = ProcessSpec(
         record.module, [to_map(record)], template, trap_exit=True, name=record.id, init_timeout_s=policy.start_timeout_s,
-        busy_timeout_s=policy.busy_timeout_s, when_hung=policy.when_hung,
+        busy_timeout_s=policy.busy_timeout_s, when_hung=policy.when_hung, path=policy.path,
     )  # fmt: skip
+    restart = policy.restart
+    if record.group is not None:
+        # Its supervisor ends with the reason shutdown when it has restarted too often; that is no normal end.
+        process = supervisor_of(record.group, record.id, process, policy.shutdown_s)
+        restart = "permanent" if restart == "transient" else restart
     return ChildSpec(
-        record.id, process, policy.restart, policy.shutdown_s, policy.intensity, policy.period_s, policy.backoff_initial_s,
+        record.id, process, restart, policy.shutdown_s, policy.intensity, policy.period_s, policy.backoff_initial_s,
         policy.backoff_step_s, policy.backoff_max_s,
     )  # fmt: skip
 
@@ -202,5 +212,8 @@ def _trouble_with_numbers(record: SessionRecord) -> Refusal | None:
 def _trouble_with_process(record: SessionRecord) -> Refusal | None:
     if not _MODULE.fullmatch(record.module):
         return ("invalid_field", "module: must be module:name")
-    trouble = validate(child_spec(record))
+    try:
+        trouble = validate(child_spec(record))
+    except ValueError as error:
+        return ("invalid_field", f"group: {bounded_text(str(error), 200)}")
     return None if trouble is None else ("invalid_field", f"policy: {trouble[1]}")

@@ -130,6 +130,8 @@ class SessionServer(GenServer):
         is_restored = bool(kept.records) or state is not None
         if _updated_at(record) >= _updated_at(self.state.session) and record != self.state.session:
             self._keep([self._record_of(record)])
+        if record.get("group") is not None:
+            self._tell_manager("attach", self.id)
         self.opened(is_restored)
         return Ok(then=Continue(_PUBLISH))
 
@@ -174,7 +176,7 @@ class SessionServer(GenServer):
         """The manager tells a new record."""
         if isinstance(info, MailMessage) and isinstance(info.body, dict) and isinstance(record := info.body.get("record"), dict):
             try:
-                self._keep([self._record_of(record)])
+                self._keep([self._record_of(record)] if record != self.state.session else [])
             except RequestError as error:
                 complain(f"the session's new record is not kept: {error}")
         return NoReply(then=Continue(_PUBLISH)) if self._news else None
@@ -254,14 +256,19 @@ class SessionServer(GenServer):
                 size_bytes += len(encoder.encode(self._news[batch]))
                 batch += 1
             events, self._news = self._news[:batch], self._news[batch:]
-            manager = self.process.whereis(MANAGER) if self._is_watched else None
-            if manager is None:
-                continue
-            try:
-                self.process.request(Ask(manager.serial, msgspec.Raw(encoder.encode(["publish", self.id, events]))))
-            except RequestError as error:
-                self._is_watched = error.code not in ("not_found", "not_permitted")
-                complain(f"{len(events)} events are not told: {error}")
+            if self._is_watched:
+                self._is_watched = self._tell_manager("publish", self.id, events)
+
+    def _tell_manager(self, *words: object) -> bool:
+        """Whether this session is one of the manager's."""
+        manager = self.process.whereis(MANAGER)
+        try:
+            if manager is not None:
+                self.process.request(Ask(manager.serial, msgspec.Raw(encoder.encode(words))))
+        except RequestError as error:
+            complain(f"the manager refuses to hear of the session: {error}")
+            return error.code not in ("not_found", "not_permitted")
+        return True
 
 
 def _files_of(record: dict[str, Term]) -> ProjectFiles:

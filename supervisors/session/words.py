@@ -170,6 +170,15 @@ class Publish(Word, frozen=True, tag="publish"):
     events: list[tuple[str, dict[str, Term]]]
 
 
+class Attach(Word, frozen=True, tag="attach"):
+    """The asker is the process ``state`` of ``session``, which is a group: it speaks for it, and is told what is new.
+
+    Answer: True. Errors: not_found, not_permitted (the session is one process).
+    """
+
+    session: str
+
+
 class GetCounters(Word, frozen=True, tag="counters"):
     """Answer: ``{event type: how many since the last reset}``; ``reset``: count from 0 from now on."""
 
@@ -179,7 +188,7 @@ class GetCounters(Word, frozen=True, tag="counters"):
 ManagerRequest: TypeAlias = Union[
     CreateSession, StopSession, RestartSession, SuspendSession, WakeSession, GetSession, FindSession, ResolveTarget, ListSessions,
     ListIds, ListPids, CountSessions, RenameSession, UpdateSession, SetDefault, GetDefault, Subscribe, Seen, Unsubscribe,
-    Publish, GetCounters,
+    Publish, Attach, GetCounters,
 ]  # fmt: skip
 Refusal: TypeAlias = tuple[str, Term]
 
@@ -205,8 +214,8 @@ class Slot(msgspec.Struct):
     """One session. ``number``: its place in the order of creation. ``serial``: its process, 0 for none; ``restarts``: how
     often it was restarted. ``seq``: of its last event. ``began_at``, ``ready_at``: since when its process is being started,
     and is ready (monotonic seconds). ``ending``: it is suspended and its process is on its way out. ``stale``: its process
-    began with an older record. ``handled``: messages when it was looked at last; ``active_at``: the last look that found
-    something done. ``starters``, ``stoppers``: who waits.
+    began with an older record. ``state``: of a group, the process that remembers. ``handled``: messages when it was looked
+    at last; ``active_at``: the last look that found something done. ``starters``, ``stoppers``: who waits.
     """
 
     number: int
@@ -220,6 +229,7 @@ class Slot(msgspec.Struct):
     ready_at: float | None = None
     ending: bool = False
     stale: bool = False
+    state: int = 0
     handled: int = 0
     active_at: float = 0.0
     starters: list[Asker] = []
@@ -232,6 +242,10 @@ class Slot(msgspec.Struct):
             **to_map(self.record), "status": self.status, "serial": self.serial if has_process else 0,
             "restarts": self.restarts, "reason": self.reason,
         }  # fmt: skip
+
+    def voice(self) -> int:
+        """Who speaks for the session and is spoken to."""
+        return self.serial if self.record.group is None else self.state
 
     def place(self) -> tuple[float, int]:
         """Its place in the list."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from random import Random
 
 from actorcore.errors import RequestError
+from actorcore.gen_server import Ok, Reply
 from actorcore.runtime.process import Process
-from supervisors.session.requests import CacheDelete, CacheGet, CachePut, SendMessage
+from supervisors.session.requests import CacheDelete, CacheGet, CachePut, GetMessages, SendMessage
+from supervisors.session.server import SessionServer
+from tests.fault.actors import Witness
 
 
 def sender(process: Process, watcher: str, session: str, mine: int, count: int) -> None:
@@ -41,3 +45,22 @@ def resumer(process: Process, watcher: str, key: str, turns: int) -> None:
         except RequestError as error:
             answers.append(str(error))
     process.send(watcher, answers)
+
+
+class Member(Witness):
+    """A member of a session's group: a Witness that asks the session what was said."""
+
+    def init(self, session: str, watcher: str) -> Ok:  # type: ignore[override]
+        return super().init(watcher)
+
+    def do_said(self, session: str) -> Reply:
+        page = self.process.call(session, GetMessages())
+        return Reply([message["content"] for message in page["items"]])  # type: ignore[index, call-overload]
+
+
+class State(SessionServer):
+    """A session that tells ``metadata.watcher`` whenever it is ready."""
+
+    def opened(self, is_restored: bool) -> None:
+        watcher = self.state.session["metadata"]["watcher"]  # type: ignore[index, call-overload]
+        self.process.send(str(watcher), {"up": self.id, "os_pid": os.getpid()})
