@@ -64,6 +64,11 @@ FILE_POINTS = {
     "export.durable": "it counts",
 }
 """The same where files are written: by sessions, and by who keeps them (supervisors.persistence)."""
+SUPERVISOR_POINTS = {
+    "supervisor.orders": "a supervisor in a process of its own has decided a request and not made it",
+    "supervisor.done": "the request was answered, its supervisor does not know",
+}
+"""The same in supervisors that run as processes."""
 
 hook: Callable[[str], None] | None = None
 plan = ""
@@ -85,7 +90,8 @@ def parse(text: str) -> list[tuple[str, int, str]]:
     for line in text.split():
         name, _, rest = line.partition(":")
         nth, _, action = rest.partition(":")
-        if (name not in POINTS and name not in FILE_POINTS) or not nth.isdecimal() or action not in ACTIONS:
+        is_known = any(name in points for points in (POINTS, FILE_POINTS, SUPERVISOR_POINTS))
+        if not is_known or not nth.isdecimal() or action not in ACTIONS:
             raise ValueError(f"not point:nth:action: {line[:80]!r}")
         found.append((name, int(nth), action))
     return found

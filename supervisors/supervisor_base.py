@@ -259,9 +259,10 @@ class BaseSupervisor:
             self._drop(life, forget)
             return
         ref = self._do(Monitor(self._last_number + 1, life.serial))
-        self._do(Unlink(life.serial))
         grace = life.spec.grace()
         self._do(SendExit(life.serial, KILL if grace == "brutal_kill" else SHUTDOWN))
+        # Behind the signal: who is killed between the two leaves no child that nobody ends.
+        self._do(Unlink(life.serial))
         self._dying[ref] = Dying(life.key, life.serial, forget)
         if not isinstance(grace, str):
             self.orders.append(SetAlarm(str(ref), self.now + grace))

@@ -18,6 +18,7 @@ import msgspec
 
 from actorcore.errors import NotAlive, RequestError, StartFailed
 from actorcore.exit_reason import Reason
+from actorcore.faults import point
 from actorcore.frames import failure
 from actorcore.gen_server import GenServer, Ignore, Info, InitResult, NoReply, Ok, Result, Stop
 from actorcore.mailbox import DownMessage, ExitMessage, From, Item
@@ -147,7 +148,10 @@ class SupervisorProcess(GenServer):
     def _obey(self, order: Order) -> None:
         match order:
             case Do(number, body):
-                self.process.mailbox.push(self._do(number, body))  # type: ignore[arg-type]  # read by handle_info and _attend
+                point("supervisor.orders")
+                fact = self._do(number, body)
+                point("supervisor.done")
+                self.process.mailbox.push(fact)  # type: ignore[arg-type]  # read by handle_info and _attend
             case Consult(number, name, body):
                 own = self.process.whereis(RESERVED_PREFIX + name)
                 self._obey(Do(number, Ask(NOBODY if own is None else own.serial, body)))

@@ -208,3 +208,12 @@ def daemonised() -> int:
     os_pid = int(os.read(reader, 32))
     os.close(reader)
     return os_pid
+
+
+class SlowToStart(GenServer):
+    """Its init tells so through a FIFO, which it holds, and never ends."""
+
+    def init(self, fifo: str) -> None:  # type: ignore[override]
+        held = os.open(fifo, os.O_WRONLY)
+        os.write(held, b"1")
+        stand_still("sleep")
