@@ -42,7 +42,7 @@ from actorcore.signals import (
     Violated,
     Writable,
 )
-from actorcore.table import births, channels, clients, deaths, hangs, invariants, requests
+from actorcore.table import backlog, births, channels, clients, deaths, hangs, invariants, requests
 from actorcore.table.entry import NO_PAGE, Entry, Kind, Phase, Row, Statistics
 from actorcore.table.state import State
 from actorcore.table.turn import Turn
@@ -59,11 +59,17 @@ class ProcessTable:
         """The table that :meth:`snapshot` described. Raises ValueError or msgspec.MsgspecError."""
         table = cls.__new__(cls)
         table._state = State.restore(data)
+        backlog.recount(table._state)
         return table
 
     def snapshot(self) -> bytes:
         """The whole state; equal states have equal snapshots."""
         return self._state.snapshot()
+
+    @property
+    def owed_bytes(self) -> int:
+        """What the deliveries weigh that are kept."""
+        return self._state.owed
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What ``event`` at monotonic time ``now`` (seconds) leads to, in this order."""
@@ -273,7 +279,7 @@ class ProcessTable:
             case (Writable(), Kind.PROCESS | Kind.CLIENT):
                 _writable(turn, entry)
             case (Received(_, seq), Kind.CLIENT):
-                clients.received(entry, seq)
+                clients.received(turn, entry, seq)
             case (ClientDetached(), Kind.CLIENT):
                 clients.detached(turn, entry, event)
             case (Born(_, os_pid), Kind.PROCESS):

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from actorcore.errors import ProtocolError
-from actorcore.frames import PROTOCOL_VERSION, Downlink, Farewell, Got, Hello, Numbered, Uplink, Welcome, encoder
+from actorcore.frames import PROTOCOL_VERSION, Downlink, Farewell, Hello, Numbered, Uplink, Welcome, encoder
 from actorcore.runtime import clock, listener as listener_module
-from actorcore.runtime.listener import FRAME_S, HANDSHAKE_S, MAX_OWED_BYTES, Listener
+from actorcore.runtime.listener import FRAME_S, HANDSHAKE_S, Listener
 from actorcore.runtime.reception import Reception
 from actorcore.signals import Answer, Whereis
 
@@ -137,30 +137,6 @@ def test_a_next_half_has_a_deadline_of_its_own(world: World) -> None:
     first = world.listener.next_deadline()
     world.say(framed(WHEREIS)[9:] + framed(WHEREIS)[:9])
     assert world.listener.next_deadline() > first  # type: ignore[operator]
-
-
-@pytest.mark.parametrize("reads", [False, True], ids=["reads nothing", "reads, acknowledges nothing"])
-def test_C21_who_owes_too_much_is_cut_and_may_return(world: World, reads: bool) -> None:
-    world.say(framed(HELLO))
-    body, sent = Answer(1, "x" * 50_000), 0
-    while world.is_open():
-        sent += 1
-        assert sent * 50_000 < 2 * MAX_OWED_BYTES
-        world.listener.deliver(SERIAL, Downlink(sent, body))
-        world.listener.flush()
-        if reads:
-            world.read()
-    assert (sent, world.reception.missed) == (MAX_OWED_BYTES // len(encoder.encode([Downlink(999, body)])) + 1, [(SERIAL, False)])
-
-
-def test_who_acknowledges_owes_nothing(world: World) -> None:
-    world.say(framed(HELLO))
-    for seq in range(1, 400):
-        world.listener.deliver(SERIAL, Downlink(seq, Answer(1, "x" * 50_000)))
-        world.listener.flush()
-        world.read()
-        world.say(framed(encoder.encode([Got(seq)])))
-    assert (world.is_open(), world.reception.missed) == (True, [])
 
 
 def test_a_farewell_follows_what_was_to_be_said_and_its_client_may_not_return(world: World) -> None:

@@ -48,7 +48,7 @@ from actorcore.signals import (
     Whereis,
     Writable,
 )
-from actorcore.table.turn import MAX_BACKLOG
+from actorcore.table.backlog import MAX_BACKLOG
 from tests.table_driver import Driver, bodies, deliveries, without_reports
 
 SPEC = ProcessSpec("m:f")

@@ -27,11 +27,10 @@ from actorcore.signals import Answer, Channel, Delivery, Request
 RETURN_WITHIN_S = 5.0
 """How long the node keeps the entry of a client whose connection has ended."""
 ACKNOWLEDGE_EVERY = 64
-ACKNOWLEDGE_BYTES = 1 << 20
-"""So many deliveries, or so much of them, are acknowledged without a request."""
+ACKNOWLEDGE_BYTES = 32 << 10
+"""So many deliveries, or so much of them, are acknowledged without a request: what is not, the node must keep."""
 TAKE_ALONG_EVERY = 16
-TAKE_ALONG_BYTES = 32 << 10
-"""From so many, or so much, a request takes the acknowledgement along: each is an event that the node writes down."""
+"""From so many a request takes the acknowledgement along: each is an event that the node writes down."""
 MAX_UNANSWERED = 65_536
 MAX_DIALS = 64
 """In a row without a Welcome: a node that hangs up on every hello is not asked for ever."""
@@ -105,7 +104,7 @@ class ClientConnection:
         number = self.next_number()
         self._unanswered[number] = _framed(frames.encode_request(number, body))
         if self.state == "open":
-            if self._seen - self._acknowledged >= TAKE_ALONG_EVERY or self._unacknowledged_bytes >= TAKE_ALONG_BYTES:
+            if self._seen - self._acknowledged >= TAKE_ALONG_EVERY:
                 self._queue_got()
             self._out += self._unanswered[number]
             self.flush()

@@ -21,7 +21,6 @@ from actorcore.frames import (
     MAX_REQUEST_BYTES,
     Downlink,
     Farewell,
-    Got,
     Welcome,
     decode_hello,
     decode_up,
@@ -35,11 +34,8 @@ HANDSHAKE_S = 1.0
 FRAME_S = 10.0
 """From the first byte of a later frame to its last; a blocking client sends no more while its program computes."""
 MAX_CONNECTIONS = 4096
-OWED_TOGETHER_BYTES = 16 << 10
 ACCEPTS = 64
 """Per turn, so that a flood of connections delays nobody."""
-MAX_OWED_BYTES = 8 << 20
-"""Sent or waiting, and not acknowledged: a connection with more is cut; its client finds everything again if it returns."""
 _RECV_BYTES = 64 << 10
 """More than a frame may have, and less than what malloc maps and unmaps for each read."""
 _SEND_BYTES = 256 << 10
@@ -60,21 +56,7 @@ class Connection:
         self.serial = 0
         self.inbox = bytearray()
         self.outbox: deque[tuple[bytes, int]] = deque()
-        self.owed: deque[tuple[int, int]] = deque()
-        self.owed_bytes = 0
         self.waits = False
-
-    def owe(self, seq: int, size_bytes: int) -> None:
-        """Delivery ``seq`` is on its way. Small ones are counted together, until the last of them is acknowledged."""
-        self.owed_bytes += size_bytes
-        if self.owed and self.owed[-1][1] < OWED_TOGETHER_BYTES:
-            size_bytes += self.owed.pop()[1]
-        self.owed.append((seq, size_bytes))
-
-    def acknowledge(self, seq: int) -> None:
-        """Everything up to delivery ``seq`` has arrived."""
-        while self.owed and self.owed[0][0] <= seq:
-            self.owed_bytes -= self.owed.popleft()[1]
 
     def is_owner_dead(self) -> bool:
         """Whether the process that connected is gone or going; False when the kernel cannot tell."""
@@ -136,9 +118,7 @@ class Listener:
         """Queue a frame for client ``to``, with a descriptor that is ours to close; False when it is not connected."""
         connection = self._by_serial.get(to)
         if connection is not None:
-            body = encoder.encode([frame])
-            connection.owe(frame.seq, len(body))
-            self._queue(connection, body, fd)
+            self._queue(connection, encoder.encode([frame]), fd)
         elif fd >= 0:
             os.close(fd)
         return connection is not None
@@ -250,8 +230,6 @@ class Listener:
 
     def _hear(self, connection: Connection, body: bytes) -> None:
         for said in decode_up(body):
-            if isinstance(said, Got):
-                connection.acknowledge(said.seq)
             self._reception.hear(connection.serial, said)
 
     def _greet(self, connection: Connection, body: bytes) -> None:
@@ -294,10 +272,6 @@ class Listener:
         except BlockingIOError:
             pass
         except OSError:
-            self._drop(connection)
-            return
-        if connection.owed_bytes > MAX_OWED_BYTES:
-            log.report_seldom("client_reads_nothing", connection.serial, connection.owed_bytes)
             self._drop(connection)
             return
         waits = bool(connection.outbox)

@@ -57,7 +57,9 @@ from actorcore.signals import (
 SNAPSHOT_BYTES = 4 << 20
 SNAPSHOT_EVENTS = 100
 PROCESSES_PER_EVENT = 4
-"""A snapshot costs with the processes, what a successor replays with the events: so many more processes, one event more."""
+OWED_BYTES_PER_EVENT = 4096
+"""A snapshot costs with the processes and with what clients are owed, what a successor replays with the events: for so many
+more processes, for so much more owed, it comes one event later."""
 DRAIN = 64
 """Datagrams read from one process per turn, so that a flooding one delays nobody."""
 CLD_KILLED = 2
@@ -189,7 +191,8 @@ class Node:
         self._performer.flush()
         point("node.flushed")
         self._ledger.mark_performed(self._ledger.last)
-        events = max(SNAPSHOT_EVENTS, len(self._performer.handles) // PROCESSES_PER_EVENT)
+        owed_events = self._kernel.table.owed_bytes // OWED_BYTES_PER_EVENT
+        events = max(SNAPSHOT_EVENTS, len(self._performer.handles) // PROCESSES_PER_EVENT + owed_events)
         if self._ledger.needs_snapshot(SNAPSHOT_BYTES, events):
             self._ledger.snapshot(self._kernel.snapshot())
 

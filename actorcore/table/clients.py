@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from actorcore.exit_reason import NOCONNECTION
 from actorcore.signals import ClientAttached, ClientDetached
+from actorcore.table import backlog
 from actorcore.table.channels import become_writable
 from actorcore.table.entry import Entry, Kind, Phase
 from actorcore.table.state import State
@@ -46,7 +47,6 @@ def detached(turn: Turn, entry: Entry, fact: ClientDetached) -> None:
         turn.state.deadlines.set(entry.serial, turn.now + LINGER_S)
 
 
-def received(entry: Entry, seq: int) -> None:
+def received(turn: Turn, entry: Entry, seq: int) -> None:
     """The client has every delivery up to ``seq``; they need not be kept."""
-    keep = next((place for place, item in enumerate(entry.backlog) if item[0] > seq), len(entry.backlog))
-    del entry.backlog[:keep]
+    backlog.forget(turn.state, entry, seq)

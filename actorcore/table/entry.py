@@ -60,7 +60,7 @@ class Entry(msgspec.Struct, omit_defaults=True):
 
     ``backlog`` holds numbered deliveries: of a process those it was not sent yet, of a client those it has not
     acknowledged; all above ``sent`` are still to be sent. ``channels`` maps a peer to the seq of the Channel frame;
-    ``waiting`` is what waits until this end can be written to.
+    ``waiting`` is what waits until this end can be written to; ``owed``: bytes of the backlog.
     ``hung``: why it hangs, ``stopped`` or ``busy``; empty when it does not.
     """
 
@@ -82,6 +82,7 @@ class Entry(msgspec.Struct, omit_defaults=True):
     sent: int = 0
     jammed: bool = False
     backlog: list[tuple[int, Delivery]] = []
+    owed: int = 0
     channels: dict[int, int] = {}
     waiting: list[Introduction | LateExit] = []
     secret: bytes = b""
@@ -137,6 +138,7 @@ class Statistics(msgspec.Struct, frozen=True):
     channels: int
     deadlines: int
     backlog: int
+    owed_bytes: int
     pages_free: int
     last_serial: int
     templates: dict[str, str]

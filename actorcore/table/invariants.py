@@ -6,9 +6,9 @@ from actorcore.names import MAX_BLOCKS
 from actorcore.registry_layout import blocks_of
 from actorcore.signals import NOBODY
 from actorcore.table import hangs
+from actorcore.table.backlog import MAX_BACKLOG, MAX_OWED_BYTES, MAX_OWED_TOGETHER_BYTES, MAX_UNACKNOWLEDGED, weight
 from actorcore.table.entry import NO_PAGE, Kind, Phase
 from actorcore.table.state import State
-from actorcore.table.turn import MAX_BACKLOG, MAX_UNACKNOWLEDGED
 
 
 def check(state: State) -> None:
@@ -35,6 +35,7 @@ def _entries(state: State) -> None:
         _require(seqs == sorted(set(seqs)), "backlog of", serial, "rises")
         _require(not seqs or seqs[-1] <= entry.seq, "backlog of", serial, "is numbered by its entry")
         _require(len(seqs) <= max(MAX_BACKLOG, MAX_UNACKNOWLEDGED), "backlog of", serial, "is bounded")
+        _require(entry.owed == sum(weight(body) for _, body in entry.backlog) <= MAX_OWED_BYTES, serial, "is owed its backlog")
         _require(entry.phase is not Phase.DYING or not seqs, "nothing waits for the dying", serial)
         if entry.kind is Kind.PROCESS:
             _require(entry.phase is not Phase.DYING or entry.ordered is not None, serial, "dies for a reason")
@@ -46,6 +47,8 @@ def _entries(state: State) -> None:
             _require(entry.phase in phases, serial, "without OS process ends in the turn that dooms it")
         _require(entry.phase in (Phase.FORKING, Phase.BOOTING, Phase.DYING) or not entry.starter, serial, "is answered")
         _require(not entry.is_writable() or not entry.waiting, "nothing waits for a writable end", serial)
+    owed = sum(entry.owed for entry in state.entries.values())
+    _require(owed == state.owed <= MAX_OWED_TOGETHER_BYTES, "all are owed what each is owed")
     blanks = {serial for serials in state.blanks.values() for serial in serials}
     _require(blanks == {entry.serial for entry in state.entries.values() if entry.is_blank()}, "blanks are listed")
 

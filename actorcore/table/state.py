@@ -21,7 +21,7 @@ class State(msgspec.Struct):
     stopped process is taken to hang, or the status page of a running one is to be looked at.
 
     ``templates``: by name, why it cannot be used, or nothing; ``better``: the template that a ``start`` has shown to want;
-    ``preloading``: those whose images have modules of the user's in them.
+    ``preloading``: those whose images have modules of the user's in them. ``owed``: bytes of all backlogs.
     """
 
     instance: int
@@ -41,6 +41,7 @@ class State(msgspec.Struct):
     templates: dict[str, str] = msgspec.field(default_factory=lambda: {LEAN: ""})
     better: dict[str, str] = {}
     preloading: dict[str, None] = {}
+    owed: int = 0
 
     def alive(self, serial: int) -> Entry | None:
         """The entry that signals reach; None for the dead, the dying, blanks and strangers."""
@@ -72,6 +73,7 @@ class State(msgspec.Struct):
     def remove(self, entry: Entry) -> None:
         """Take the entry out of the table and free its page; the relations are the caller's."""
         del self.entries[entry.serial]
+        self.owed -= entry.owed
         self.deadlines.cancel(entry.serial)
         self.hangs.cancel(entry.serial)
         if entry.page != NO_PAGE:
@@ -136,6 +138,7 @@ class State(msgspec.Struct):
             channels=sum(len(entry.channels) for entry in entries) // 2,
             deadlines=len(self.deadlines.live),
             backlog=sum(len(entry.backlog) for entry in entries),
+            owed_bytes=self.owed,
             pages_free=self.pages - self.pages_used + len(self.pages_freed),
             last_serial=self.last_serial,
             templates={name: trouble or "served" for name, trouble in self.templates.items()},

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 
 from actorcore.effects import Connect, Deliver, Effect, Kill, Publish, PublishMany, Report, Retract
 from actorcore.exit_reason import Reason, Term
 from actorcore.shown import Change
 from actorcore.signals import Answer, Channel, Delivery, Started
+from actorcore.table import backlog
 from actorcore.table.entry import Entry, Kind, Phase, Starter
 from actorcore.table.state import State
 
-MAX_BACKLOG = 10_000
-"""Deliveries that wait for a process whose control socket is full."""
-MAX_UNACKNOWLEDGED = 65_536
-"""Deliveries kept for a client that has not acknowledged them."""
 MAILBOX_FULL: Reason = {"killed": "mailbox_full"}
 
 
@@ -62,7 +58,7 @@ class Turn:
         entry.seq += 1
         writable = entry.is_writable()
         if entry.kind is Kind.CLIENT or not writable:
-            entry.backlog.append((entry.seq, body))
+            backlog.keep(self.state, entry, entry.seq, body)
         if writable:
             self._send(entry, entry.seq, body)
         self._bound(entry)
@@ -97,7 +93,7 @@ class Turn:
             entry.sent = entry.seq
             entry.channels[peer.serial] = entry.seq
             if entry.kind is Kind.CLIENT:
-                entry.backlog.append((entry.seq, Channel(peer.serial, entry is a)))
+                backlog.keep(self.state, entry, entry.seq, Channel(peer.serial, entry is a))
         self.effects.append(Connect(a.serial, a.channels[b.serial], b.serial, b.channels[a.serial]))
         self._bound(a)
         self._bound(b)
@@ -108,16 +104,14 @@ class Turn:
             return
         entry.jammed = True
         entry.sent = min(entry.sent, seq - 1)
-        place = bisect_left(entry.backlog, seq, key=lambda item: item[0])
-        if place == len(entry.backlog) or entry.backlog[place][0] != seq:
-            entry.backlog.insert(place, (seq, body))
+        backlog.keep(self.state, entry, seq, body)
         self._bound(entry)
 
     def flush(self, entry: Entry) -> None:
         """Send what waited for ``entry``, which is writable now."""
         waiting = [item for item in entry.backlog if item[0] > entry.sent]
         if entry.kind is not Kind.CLIENT:
-            entry.backlog.clear()
+            backlog.forget_all(self.state, entry)
         for seq, body in waiting:
             self._send(entry, seq, body)
 
@@ -126,7 +120,7 @@ class Turn:
         if entry.phase is Phase.DYING:
             return
         entry.phase, entry.ordered = Phase.DYING, reason
-        entry.backlog.clear()
+        backlog.forget_all(self.state, entry)
         self.state.deadlines.cancel(entry.serial)
         self.state.hangs.cancel(entry.serial)
         if entry.kind is Kind.PROCESS:
@@ -152,6 +146,6 @@ class Turn:
         self.effects.append(Connect(a, a_seq, b, b_seq))
 
     def _bound(self, entry: Entry) -> None:
-        if len(entry.backlog) > (MAX_UNACKNOWLEDGED if entry.kind is Kind.CLIENT else MAX_BACKLOG):
-            self.report("mailbox_full", entry.serial, len(entry.backlog))
-            self.doom(entry, MAILBOX_FULL)
+        while (worst := backlog.overdrawn(self.state, entry)) is not None:
+            self.report("mailbox_full", worst.serial, {"deliveries": len(worst.backlog), "bytes": worst.owed})
+            self.doom(worst, MAILBOX_FULL)

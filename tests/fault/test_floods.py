@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from actorcore.frames import Numbered, encoder
 from actorcore.pids import Pid
 from actorcore.runtime.channel import MAX_QUEUE_MESSAGES
 from actorcore.runtime.sockets import SEND_BUFFER_BYTES
-from actorcore.signals import Monitor, ProcessSpec
-from actorcore.table.turn import MAX_UNACKNOWLEDGED
+from actorcore.signals import Lookup, Monitor, ProcessSpec
+from actorcore.table.backlog import MAX_OWED_TOGETHER_BYTES, MAX_UNACKNOWLEDGED
 from supervisors.child_spec import ChildSpec
 from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of, send_signal
 from tests.fault.weighed import SCALE
@@ -140,6 +141,21 @@ def test_C22_a_client_that_floods_is_refused_as_well(desk: Desk) -> None:
     assert [kib for kib in grown if kib > 8192] == [], grown
     send_signal(reader, signal.SIGCONT)
     assert desk.client.call("reader", ["in_order", taken], WAIT_S) is True
+
+
+def test_C21_many_clients_that_read_nothing_are_owed_no_more_together_than_a_snapshot_can_hold(desk: Desk) -> None:
+    """Each is owed less than it may be. With half as many the ledger would have no room for a snapshot."""
+    node, begun = desk.node_os_pid(), len(desk.daemon.log.read_text())
+    with desk.daemon.client() as owner, ExitStack() as stack:
+        owner.register("big", value="x" * 2000)
+        for _ in range(10):
+            sock = stack.enter_context(dialled(desk))
+            greeted(sock)
+            for first in range(1, 3500, 500):
+                send(sock, framed(encoder.encode([Numbered(n, Lookup("big")) for n in range(first, first + 500)])))
+            assert 0 < desk.client.node("status", WAIT_S)["owed_bytes"] <= MAX_OWED_TOGETHER_BYTES  # type: ignore[operator]
+    assert desk.node_os_pid() == node
+    assert desk.daemon.log.read_text()[begun:].count('"kind":"mailbox_full"') == 8
 
 
 def weights(scale: Path) -> tuple[int, int]:
