@@ -30,11 +30,13 @@ from actorcore.signals import (
     Inspected,
     Refused,
     Sent,
+    TemplateTold,
     Ticked,
 )
 from supervisors.limiter import Limiter
 from supervisors.node_entry import kernel_of
 from supervisors.session.manager import Manager
+from supervisors.session.record import SESSION
 from supervisors.session.settings import SessionSettings
 from supervisors.session.words import ManagerRequest
 from supervisors.sessions import Sessions
@@ -86,6 +88,7 @@ class ManagerWorld:
         self.parties: dict[int, Party] = {}
         self._todo: deque[Event] = deque()
         self.do(ClockSet(WALL_S - NOW_S))
+        self.do(TemplateTold(SESSION))
         self.me = self.client()
 
     def _fresh(self) -> Kernel:

@@ -36,15 +36,17 @@ TROUBLES = {
 class Template:
     """``preload``: modules to import before the first fork; ``pool``: children that wait for their spec.
 
-    Its zygote is started with the daemon, but that of a template with neither when a process wants it first (not lean).
+    Its zygote is started with the daemon; that of a template with neither, or that ``waits`` and has no pool, when a process
+    wants it first (not lean).
     """
 
     name: str
     preload: tuple[str, ...] = ()
     pool: int = 0
+    waits: bool = False
 
     def is_lazy(self) -> bool:
-        return not self.pool and not self.preload and self.name != LEAN
+        return not self.pool and (self.waits or not self.preload) and self.name != LEAN
 
 
 BUILT_IN = (Template(LEAN, pool=8), Template(ASYNCIO))

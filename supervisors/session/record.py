@@ -31,6 +31,8 @@ MAX_PATH_BYTES = 4096
 MAX_RECORD_BYTES = 24 << 10
 """It travels in the spec of the session's process, which has a bound of its own."""
 SERVER = "supervisors.session.server:SessionServer"
+SESSION = "session"
+"""The template of sessions; see :mod:`supervisors.configuration`."""
 
 
 class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,8 +153,7 @@ def child_spec(record: SessionRecord) -> ChildSpec:
     :raises ValueError: its group is none, and the text names the field.
     """
     policy = record.policy
-    # The one AUTO there is: msgspec leaves out what *is* the default, and equal states are to give equal bytes.
-    template = AUTO if policy.template == AUTO else policy.template
+    template = SESSION if policy.template == AUTO else policy.template
     process = ProcessSpec(
         record.module, [to_map(record)], template, trap_exit=True, name=record.id, init_timeout_s=policy.start_timeout_s,
         busy_timeout_s=policy.busy_timeout_s, when_hung=policy.when_hung, path=policy.path,
