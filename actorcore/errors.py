@@ -29,6 +29,7 @@ MEANINGS = {
     "invalid_field": "a field cannot be so; the detail says which and why",
     "invalid_id": "no id of a session: a UUID of version 4",
     "invalid_json": "the file is no JSON",
+    "invalid_criteria": "not [[path, comparison, operand], ...]; the detail says which and why",
     "invalid_key": "no name: [a-z0-9][a-z0-9._-]{0,63}",
     "invalid_max_tokens": "must be a whole number above 0",
     "invalid_message": "not what the receiver understands, or no plain data",

@@ -129,10 +129,11 @@ class ProcessTable:
             deaths.settle(turn)
         return turn.effects
 
-    def send(self, frm: int, to: int, body: msgspec.Raw) -> list[Effect]:
-        """A resident says ``body`` to ``to``; to the dead it vanishes."""
+    def send(self, frm: int, to: int | str, body: msgspec.Raw) -> list[Effect]:
+        """A resident says ``body`` to ``to``; to the dead, and to a name of nobody, it vanishes."""
         turn = Turn(self._state, 0.0)
-        receiver = self._state.alive(to)
+        serial = self._state.names.whereis(to) if isinstance(to, str) else to
+        receiver = None if serial is None else self._state.alive(serial)
         if receiver is not None:
             turn.deliver(receiver, Sent(frm, body))
             deaths.settle(turn)

@@ -31,9 +31,10 @@ class Consult(Word, frozen=True, tag="consult"):
 
 
 class Send(Word, frozen=True, tag="send"):
-    """OTP's ``!``: ``body`` (msgpack) comes to process, client or resident ``to`` as a plain message, once and in order."""
+    """OTP's ``!``: ``body`` (msgpack) comes to process, client or resident ``to``, or to who has that name now, as a plain
+    message, once and in order."""
 
-    to: int
+    to: int | str
     body: msgspec.Raw
 
 

@@ -12,7 +12,8 @@ from supervisors.dynamic_supervisor import DynamicSupervisor
 from supervisors.groups import Groups, GroupsSpec
 from supervisors.limiter import Limiter
 from supervisors.rate_limit import Rates
-from supervisors.registry import Registry, RegistrySpec
+from supervisors.registry import Registry
+from supervisors.registry_words import RegistrySpec
 from supervisors.supervisor import Supervisor
 from supervisors.tree_spec import DynamicSpec, SupervisorSpec
 

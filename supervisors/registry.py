@@ -7,93 +7,35 @@ that does not trap exits, for its names would be lost without its knowing. Who h
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, Union
+from typing import TypeAlias
 
 import msgspec
 
 from actorcore.exit_reason import Term
-from actorcore.frames import DECODE_ERRORS, decode_ext, encoder
-from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Show
+from actorcore.frames import decode_ext, encoder
+from actorcore.pids import Pid
+from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Send, Show
 from actorcore.signals import NOBODY, Answer, Asking, Begin, Delivery, Exit, IsAlive, Link, Unlink
-from actorcore.words import Word
+from supervisors.criteria import is_met, read_criteria
+from supervisors.registry_words import (
+    Dispatch,
+    Keys,
+    Lookup,
+    Match,
+    Register,
+    RegistryRequest,
+    RegistrySpec,
+    Select,
+    Stop,
+    Unregister,
+    UnregisterMatch,
+    UpdateValue,
+    Values,
+    decode_request,
+)  # fmt: skip
 
 MAX_ENTRIES = 65_536
 MAX_KEY_BYTES = 256
-
-
-class RegistrySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``unique``: one holder per key; ``duplicate``: any number of entries, also of one process under one key."""
-
-    keys: Literal["unique", "duplicate"] = "unique"
-
-
-class Register(Word, frozen=True, tag="register"):
-    """The asker takes ``key``. Errors: already_registered with the holder's serial, registry_full, invalid_key."""
-
-    key: str
-    value: object = None
-
-
-class Unregister(Word, frozen=True, tag="unregister"):
-    """All entries of the asker under ``key`` go, if there are any."""
-
-    key: str
-
-
-class UnregisterMatch(Word, frozen=True, tag="unregister_match"):
-    """The asker's entries under ``key`` with this value go."""
-
-    key: str
-    value: object
-
-
-class UpdateValue(Word, frozen=True, tag="update_value"):
-    """The asker's value under ``key``; answer: ``[new, old]``. Error: not_found, it holds none."""
-
-    key: str
-    value: object
-
-
-class Lookup(Word, frozen=True, tag="lookup"):
-    """Answer: ``[[serial, value], …]``, oldest first."""
-
-    key: str
-
-
-class Match(Word, frozen=True, tag="match"):
-    """As Lookup, of the entries with this value."""
-
-    key: str
-    value: object
-
-
-class Keys(Word, frozen=True, tag="keys"):
-    """Answer: the keys of ``who``, one for each entry."""
-
-    who: int
-
-
-class Values(Word, frozen=True, tag="values"):
-    """Answer: the values of ``who`` under ``key``."""
-
-    key: str
-    who: int
-
-
-class Count(Word, frozen=True, tag="count"):
-    """Answer: how many entries there are."""
-
-
-class Stop(Word, frozen=True, tag="stop"):
-    """The registry ends with ``reason``."""
-
-    reason: Union[str, dict[str, object]] = "normal"
-
-
-RegistryRequest: TypeAlias = Union[
-    Register, Unregister, UnregisterMatch, UpdateValue, Lookup, Match, Keys, Values, Count, Stop
-]  # fmt: skip
-_request_decoder = msgspec.msgpack.Decoder(RegistryRequest, ext_hook=decode_ext)
 
 
 class Entry(msgspec.Struct):
@@ -122,6 +64,8 @@ class Memory(msgspec.Struct):
     last_number: int
     entries: list[Entry]
     doubts: dict[int, Doubt]
+    instance: int = 0
+    name: str = ""
 
 
 _memory_decoder = msgspec.msgpack.Decoder(Memory, ext_hook=decode_ext)
@@ -134,6 +78,7 @@ class Registry:
     def __init__(self, spec: RegistrySpec | None = None) -> None:
         self._spec = spec or RegistrySpec()
         self._parent = NOBODY
+        self._instance, self._name = 0, ""
         self._last_number = 0
         self._by_key: dict[str, list[Entry]] = {}
         self._by_serial: dict[int, list[Entry]] = {}
@@ -146,8 +91,8 @@ class Registry:
         """React to one delivery."""
         self._orders = []
         match body:
-            case Begin(parent=parent):
-                self._parent = parent
+            case Begin(instance=instance, spec=spec, parent=parent):
+                self._parent, self._instance, self._name = parent, instance, spec.name or ""
                 self._orders += [Show(""), Ready()]
             case Exit(frm, reason) if frm in (self._parent, NOBODY):
                 self._orders.append(Leave(reason))
@@ -174,22 +119,23 @@ class Registry:
     def snapshot(self) -> bytes:
         """The whole state."""
         entries = [entry for held in self._by_key.values() for entry in held]
-        return encoder.encode(Memory(self._spec, self._parent, self._last_number, entries, self._doubts))
+        return encoder.encode(Memory(self._spec, self._parent, self._last_number, entries, self._doubts,
+                                     self._instance, self._name))  # fmt: skip
 
     def restore(self, state: bytes) -> None:
         """Become what :meth:`snapshot` described."""
         memory = _memory_decoder.decode(state)
         self._spec, self._parent, self._last_number = memory.spec, memory.parent, memory.last_number
         self._by_key, self._by_serial, self._count, self._doubts = {}, {}, 0, memory.doubts
+        self._instance, self._name = memory.instance, memory.name
         for entry in memory.entries:
             self._add(entry)
         self._changed.clear()
 
     def _ask(self, frm: int, number: int, raw: msgspec.Raw) -> None:
-        try:
-            request: RegistryRequest = _request_decoder.decode(raw)
-        except DECODE_ERRORS as error:
-            self._orders.append(AnswerTo(frm, number, error=("invalid_message", str(error)[:200])))
+        request = decode_request(raw)
+        if isinstance(request, str):
+            self._orders.append(AnswerTo(frm, number, error=("invalid_message", request)))
             return
         if isinstance(request, Stop):
             self._orders += [AnswerTo(frm, number, True), Leave(request.reason)]  # type: ignore[arg-type]
@@ -224,8 +170,23 @@ class Registry:
                 return [entry.key for entry in self._by_serial.get(who, [])]
             case Values(key, who):
                 return [entry.value for entry in self._by_key.get(key, []) if entry.serial == who]  # type: ignore[misc]
+            case Dispatch(key, message):
+                return self._dispatch(key, message)
+            case Select(said):
+                criteria = read_criteria(said)
+                if isinstance(criteria, str):
+                    return ("invalid_criteria", criteria)
+                every = [entry for held in self._by_key.values() for entry in held]
+                return [[entry.key, entry.serial, entry.value] for entry in every if is_met(criteria, entry.value)]  # type: ignore[list-item]
             case _:
                 return self._count
+
+    def _dispatch(self, key: str, message: object) -> Term | Refusal:
+        held = self._by_key.get(key, [])
+        if not held and self._spec.keys == "unique":
+            return ("not_found", key)
+        self._orders += [Send(entry.serial, msgspec.Raw(encoder.encode(message))) for entry in held]
+        return len(held)
 
     def _decide(self, doubt: Doubt, is_alive: bool) -> None:
         """Whether the key is free after all: its holder may be dead without our having heard of it."""
@@ -255,13 +216,19 @@ class Registry:
         if frm not in self._by_serial:
             self._do(Link(frm))
         self._add(Entry(key, frm, value))
+        self._tell(["register", self._name, key, Pid(self._instance, frm), value])
 
     def _unregister(self, entries: list[Entry]) -> bool:
         for entry in entries:
             self._remove(entry)
             if entry.serial not in self._by_serial:
                 self._do(Unlink(entry.serial))
+        for entry in entries[:1]:
+            self._tell(["unregister", self._name, entry.key, Pid(self._instance, entry.serial)])
         return True
+
+    def _tell(self, news: list[object]) -> None:
+        self._orders += [Send(listener, msgspec.Raw(encoder.encode(news))) for listener in self._spec.listeners]
 
     def _add(self, entry: Entry) -> None:
         self._count += 1

@@ -36,6 +36,7 @@ from actorcore.residents import (
     Resident,
     Send,
     SetAlarm,
+    Show,
     Tell,
 )
 from actorcore.runtime.clock import monotonic_s
@@ -156,7 +157,9 @@ class SupervisorProcess(GenServer):
                 own = self.process.whereis(RESERVED_PREFIX + name)
                 self._obey(Do(number, Ask(NOBODY if own is None else own.serial, body)))
             case Send(to, body):
-                self._post(to, lambda: self.process.send(self._pid(to), body))
+                self._post(to, lambda: self.process.send(to if isinstance(to, str) else self._pid(to), body))
+            case Show():
+                pass  # only the node writes the shared registry: who finds nothing of ours there asks us
             case AnswerTo(frm, number, value, None):
                 self._post(frm, lambda: self.process.reply(From(self._pid(frm), number), value))
             case AnswerTo(frm, number, _, (code, detail)):
@@ -174,7 +177,7 @@ class SupervisorProcess(GenServer):
             case _:
                 raise AssertionError(f"unknown order {order!r}")
 
-    def _post(self, to: int, say: Callable[[], None]) -> None:
+    def _post(self, to: int | str, say: Callable[[], None]) -> None:
         try:
             say()
         except RequestError as error:  # mailbox_full: who reads nothing gets nothing

@@ -38,7 +38,7 @@ LAYERS: dict[str, int] = {
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "child_spec restart_intensity strategy supervisor control rate_limit circuit_breaker scheduler task_pool saga "
         "session "
-        "backoff sessions session_lives session_vocabulary "
+        "backoff sessions session_lives session_vocabulary criteria registry_words "
         "toml_lines tree_spec supervisor_words supervisor_base dynamic_supervisor machines services registry groups limiter"
     ).split()), 3),
     "supervisors.session.*": 3,

@@ -6,17 +6,20 @@ import msgspec
 import pytest
 
 from actorcore.exit_reason import Term
-from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Show
+from actorcore.frames import term_decoder
+from actorcore.pids import Pid
+from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Send, Show
 from actorcore.signals import Answer, Asking, Begin, Exit, IsAlive, Link, ProcessSpec
-from supervisors.registry import MAX_KEY_BYTES, Registry, RegistrySpec
+from supervisors.registry import MAX_KEY_BYTES, Registry
+from supervisors.registry_words import RegistrySpec
 
 PARENT, A, B, C = 1, 11, 12, 13
 
 
 class World:
-    def __init__(self, keys: str = "unique") -> None:
-        self.registry = Registry(RegistrySpec(keys))  # type: ignore[arg-type]
-        assert self.registry.handle(Begin(2, 7, 0, ProcessSpec("registry"), PARENT), 0.0) == [Show(""), Ready()]
+    def __init__(self, keys: str = "unique", listeners: tuple[str, ...] = ()) -> None:
+        self.registry = Registry(RegistrySpec(keys, [*listeners]))  # type: ignore[arg-type]
+        assert self.registry.handle(Begin(2, 7, 0, ProcessSpec("registry", name="keys"), PARENT), 0.0) == [Show(""), Ready()]
         self.number = 0
 
     def ask(self, frm: int, *words: Term) -> list[Order]:
@@ -88,3 +91,79 @@ def test_junk_is_refused(words: tuple[Term, ...]) -> None:
 @pytest.mark.parametrize(("frm", "orders"), [(PARENT, [Leave("shutdown")]), (C, [])])
 def test_only_the_parents_exit_ends_it(frm: int, orders: list[Order]) -> None:
     assert World().registry.handle(Exit(frm, "shutdown"), 0.0) == orders
+
+
+def sent(orders: list[Order]) -> list[tuple[int | str, Term]]:
+    return [(order.to, term_decoder.decode(order.body)) for order in orders if isinstance(order, Send)]
+
+
+def test_listeners_hear_who_takes_and_who_gives_back_a_key_and_of_no_death() -> None:
+    world = World("duplicate", ("ears", "eyes"))
+    a = Pid(7, A)
+    assert sent(world.ask(A, "register", "k", 1)) == [(to, ["register", "keys", "k", a, 1]) for to in ("ears", "eyes")]
+    assert sent(world.ask(A, "register", "k", 2)) == [(to, ["register", "keys", "k", a, 2]) for to in ("ears", "eyes")]
+    assert sent(world.ask(B, "unregister", "k")) == []
+    assert sent(world.ask(A, "unregister", "k")) == [(to, ["unregister", "keys", "k", a]) for to in ("ears", "eyes")]
+    world.ask(A, "register", "k", 3)
+    assert sent(world.registry.handle(Exit(A, "killed"), 0.0)) == []
+
+
+def test_listeners_hear_of_a_key_that_was_free_after_all() -> None:
+    world = World(listeners=("ears",))
+    world.ask(A, "register", "k")
+    assert sent(world.ask(B, "register", "k", "mine")) == []
+    assert sent(world.registry.handle(Answer(2, False), 0.0)) == [("ears", ["register", "keys", "k", Pid(7, B), "mine"])]
+
+
+def test_acceptance_35_a_message_reaches_each_holder_and_a_name_of_nobody_is_an_error() -> None:
+    topic, name = World("duplicate"), World("unique")
+    for who in (A, B, A):
+        topic.ask(who, "register", "news")
+    told = topic.ask(C, "dispatch", "news", {"n": 1})
+    assert (sent(told), told[-1]) == ([(A, {"n": 1}), (B, {"n": 1}), (A, {"n": 1})], AnswerTo(C, 4, 3))
+    assert topic.value(C, "dispatch", "silence", 1) == 0
+    name.ask(A, "register", "db")
+    assert (name.value(C, "dispatch", "db", 1), name.error(C, "dispatch", "nobody", 1)) == (1, "not_found")
+
+
+VALUES: list[Term] = [
+    {"capability": "gpu", "health": {"score": 0.9}, "node": "a"},
+    {"capability": "gpu", "health": {"score": 0.2}, "node": "b"},
+    {"capability": "cpu", "health": {"score": "good"}, "node": "c"},
+    "no attributes",
+    None,
+]
+
+
+@pytest.mark.parametrize(("criteria", "places"), [
+    ([], [0, 1, 2, 3, 4]),
+    ([["capability", "==", "gpu"]], [0, 1]),
+    ([["capability", "!=", "gpu"]], [2]),
+    ([["capability", "==", "gpu"], ["health.score", ">", 0.5]], [0]),
+    ([["health.score", "<=", 0.2]], [1]),
+    ([["health.score", "<", "h"]], [2]),
+    ([["health.score", ">=", 0.9]], [0]),
+    ([["node", "in", ["b", "c", 5]]], [1, 2]),
+    ([["health", "==", {"score": 0.9}]], [0]),
+    ([["health.score.digits", "==", 1]], []),
+])  # fmt: skip
+def test_acceptance_39_entries_are_found_by_what_their_values_say(criteria: list[Term], places: list[int]) -> None:
+    world = World("duplicate")
+    for place, value in enumerate(VALUES):
+        world.ask(A, "register", f"k{place}", value)
+    assert world.value(C, "select", criteria) == [[f"k{place}", A, VALUES[place]] for place in places]
+
+
+@pytest.mark.parametrize(("criteria", "why"), [
+    ("gpu", "a list of at most 64"),
+    ([["a", "==", 1]] * 65, "a list of at most 64"),
+    ([["a", "==", 1], ["a", "=", 1]], "criteria[1]: '=' is not one of == != < <= > >= in"),
+    ([["a", "in", "abc"]], "criteria[0]: in wants a list"),
+    ([["a..b", "==", 1]], "criteria[0]: 'a..b' is no path"),
+    ([["", "==", 1]], "criteria[0]: '' is no path"),
+    ([["a", "=="]], "criteria[0]: not [path, comparison, operand]"),
+    ([7], "criteria[0]: not [path, comparison, operand]"),
+])  # fmt: skip
+def test_acceptance_39_criteria_that_are_none_are_refused_with_the_reason(criteria: Term, why: str) -> None:
+    (*_, answer) = World().ask(A, "select", criteria)
+    assert answer == AnswerTo(A, 1, error=("invalid_criteria", why))

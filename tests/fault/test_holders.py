@@ -11,6 +11,7 @@ import pytest
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT
+from supervisors.client_messages import InfoMessage
 from tests.daemon_fixture import ROOT, WAIT_S, Desk, send_signal
 
 READERS = ("Reader", "AsyncReader")
@@ -94,3 +95,16 @@ def test_keys_are_found_after_the_death_of_the_node(stage: Scene) -> None:
     stage.hold("db", "after")
     serial = stage.holder.serial
     assert stage.ask(stage.reader, "of", "keys", "db") == [[serial, "before"], [serial, "after"]]
+
+
+def test_a_listener_hears_once_of_each_change_over_the_death_of_the_node(desk: Desk) -> None:
+    spec = ProcessSpec("registry", [{"listeners": [desk.name]}], template=RESIDENT, name="watched")
+    registry = desk.client.spawn_spec(spec)
+    holder = desk.client.spawn_spec(ProcessSpec("tests.fault.holder_actors:Reader", path=str(ROOT)))
+    for key in ("one", "two"):
+        assert desk.client.call(holder, ["ask", "watched", ["register", key, 1]], WAIT_S) is True
+        send_signal(desk.node_os_pid(), signal.SIGKILL)
+        news = desk.client.receive(WAIT_S)
+        assert news == InfoMessage(registry, ["register", "watched", key, holder, 1])
+    desk.client.kill(holder)
+    desk.client.stop(registry, timeout_s=WAIT_S)
