@@ -165,6 +165,7 @@ class SessionLives:
 
     def _on_not_started(self, session: Session, fact: Started) -> None:
         reason = NORMAL if fact.error is None else fact.error
+        session.last_serial = fact.serial
         session.reason = short_reason(reason)
         if session.state != "stopping":
             self._answer(session.starters, error=None if fact.error is None else ("start_failed", session.reason))

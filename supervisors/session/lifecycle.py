@@ -142,6 +142,8 @@ class Lifecycle:
             case "session_recovered":
                 self.advance(slot, "recover")
                 self.tell(slot, "session_recovered")
+            case "session_stopped" if slot.failure is not None:
+                self._await_end(slot, told.serial)
             case "session_stopped":
                 slot.reason = _reason(told.detail)
                 self._on_gone(slot)
@@ -176,10 +178,12 @@ class Lifecycle:
         self.memory.errands.clear()
         for slot in self.slots.values():
             slot.starters, slot.stoppers = [], []
-            if slot.status != "suspended" or slot.ending:
+            if slot.failure is None and (slot.status != "suspended" or slot.ending):
                 self._consult("watch", slot, supervisor.WatchSession(slot.record.id))
         for one in self.memory.subscriptions.by_ref.values():
             self.do(Monitor(one.ref, one.to))
+        for ref, id in self.memory.awaited.items():
+            self.do(Monitor(ref, self.slots[id].serial))
 
     def _on_ready(self, slot: Slot, serial: int) -> None:
         slot.serial, slot.ready_at, slot.reason, slot.handled, slot.active_at = serial, self.now, None, 0, self.now
@@ -198,11 +202,27 @@ class Lifecycle:
 
     def _on_not_started(self, slot: Slot, error: tuple[str, Term]) -> None:
         code, detail = error
-        slot.reason = detail if code == "start_failed" and isinstance(detail, (str, dict)) else {code: detail}
+        has_process = code == "start_failed"  # that did begin; the supervisor's news of its end follow
+        slot.reason = detail if has_process and isinstance(detail, (str, dict)) else {code: detail}
+        slot.failure = _refusal(error)
         self.advance(slot, "crash")
-        starters, slot.starters = slot.starters, []
-        self._end(slot)
-        self._answer(starters, error=_refusal(error))
+        if not has_process:
+            self._end(slot)
+
+    def _await_end(self, slot: Slot, serial: int) -> None:
+        """Its process has refused or was killed, and is on its way out: place and folder are free when that is over."""
+        self.memory.subscriptions.refs += 1  # no two monitors of ours have one number
+        slot.serial, ref = serial, self.memory.subscriptions.refs
+        self.memory.awaited[ref] = slot.record.id
+        self.do(Monitor(ref, serial))
+
+    def on_down(self, refs: list[int]) -> None:
+        """Subscribers are dead, or processes that did not become sessions."""
+        for ref in refs:
+            self.memory.subscriptions.by_ref.pop(ref, None)
+            slot = self.slots.get(self.memory.awaited.pop(ref, ""))
+            if slot is not None:
+                self._end(slot)
 
     def _on_gone(self, slot: Slot) -> None:
         """Its process is no more, and none will follow by itself."""
@@ -226,7 +246,7 @@ class Lifecycle:
         row = {**slot.row(), "serial": 0}
         self._answer(slot.stoppers[:1], row)
         self._answer(slot.stoppers[1:], error=("not_found", None))
-        self._answer(slot.starters, error=("start_failed", slot.reason))
+        self._answer(slot.starters, error=slot.failure or ("start_failed", slot.reason))
 
     # ---- idleness ---------------------------------------------------------------------------------------------------
 

@@ -107,8 +107,7 @@ class Manager:
             case ClockSet(offset_s):
                 life.memory.offset_s = offset_s
             case Down(refs):
-                for ref in refs:
-                    life.memory.subscriptions.by_ref.pop(ref, None)
+                life.on_down(refs)
             case Exit(frm) if frm == NOBODY:  # the daemon ends; the supervisor of the sessions ends them
                 life.memory.leaving = True
             case Reborn():

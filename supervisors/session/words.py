@@ -214,8 +214,9 @@ class Slot(msgspec.Struct):
     """One session. ``number``: its place in the order of creation. ``serial``: its process, 0 for none; ``restarts``: how
     often it was restarted. ``seq``: of its last event. ``began_at``, ``ready_at``: since when its process is being started,
     and is ready (monotonic seconds). ``ending``: it is suspended and its process is on its way out. ``stale``: its process
-    began with an older record. ``state``: of a group, the process that remembers. ``handled``: messages when it was looked
-    at last; ``active_at``: the last look that found something done. ``starters``, ``stoppers``: who waits.
+    began with an older record. ``state``: of a group, the process that remembers. ``failure``: with what its start is
+    refused as soon as its process is gone. ``handled``: messages when it was looked at last; ``active_at``: the last look
+    that found something done. ``starters``, ``stoppers``: who waits.
     """
 
     number: int
@@ -230,6 +231,7 @@ class Slot(msgspec.Struct):
     ending: bool = False
     stale: bool = False
     state: int = 0
+    failure: tuple[str, Term] | None = None
     handled: int = 0
     active_at: float = 0.0
     starters: list[Asker] = []
@@ -257,7 +259,8 @@ Errand: TypeAlias = Literal["start", "wake", "stop", "restart", "watch", "none"]
 
 class Memory(msgspec.Struct):
     """The whole state of the resident. ``orders``, ``slots``: the last numbers used; ``errands``: what was asked of others,
-    by number, and for whom. ``offset_s``: of the wall clock. ``last_at``: the last time that was given to a session.
+    by number, and for whom. ``awaited``: monitors of processes that failed to start, and whose. ``offset_s``: of the wall
+    clock. ``last_at``: the last time that was given to a session.
     """
 
     orders: int = 0
@@ -266,6 +269,7 @@ class Memory(msgspec.Struct):
     errands: dict[int, tuple[Errand, str]] = {}
     subscriptions: Subscriptions = msgspec.field(default_factory=Subscriptions)
     counters: dict[str, int] = {}
+    awaited: dict[int, str] = {}
     default: str = ""
     offset_s: float = 0.0
     last_at: float = 0.0

@@ -53,6 +53,7 @@ class Broken(GenServer):
         if how == "exit":
             os._exit(3)
         if how == "wait":
-            os.mkfifo(record["config"]["fifo"] + ".up")
-            with open(record["config"]["fifo"]):  # until somebody writes
+            with open(record["config"]["fifo"] + ".up", "w"):  # as soon as somebody reads
+                pass
+            with open(record["config"]["fifo"]):  # as soon as somebody writes
                 pass
