@@ -19,7 +19,7 @@ from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.sys_face import Sys
-from supervisors import client_kill, client_steps as steps, paths
+from supervisors import client_kill, client_steps as steps, client_tasks, paths
 from supervisors.async_driver import AsyncDriver
 from supervisors.async_manager_client import AsyncManagerClient
 from supervisors.child_spec import ChildSpec
@@ -99,6 +99,9 @@ class AsyncClient:
 
     async def call(self, to: Target, request: object, timeout_s: float = DEFAULT_TIMEOUT_S) -> Term:
         return await self._driver.run(steps.call(self._core, to, request), timeout_s)
+
+    async def run_task(self, supervisor: Target, spec: ProcessSpec, timeout_s: float = DEFAULT_TIMEOUT_S) -> Term:
+        return await self._driver.run(client_tasks.run_task(self._core, supervisor, spec), timeout_s)
 
     async def cast(self, to: Target, request: object) -> None:
         await self._driver.run(steps.cast(self._core, to, request))

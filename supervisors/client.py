@@ -21,7 +21,7 @@ from actorcore.pids import Pid
 from actorcore.runtime import clock
 from actorcore.signals import ProcessSpec
 from actorcore.sys_face import Sys
-from supervisors import client_kill, client_steps as steps, paths
+from supervisors import client_kill, client_steps as steps, client_tasks, paths
 from supervisors.child_spec import ChildSpec
 from supervisors.client_code import CodeChanged, change_code
 from supervisors.client_driver import DEFAULT_TIMEOUT_S, Driver
@@ -118,6 +118,14 @@ class Client:
     def call(self, to: Target, request: object, timeout_s: float = DEFAULT_TIMEOUT_S) -> Term:
         """Ask ``to`` (a Pid, a name, or ``system:…``) and return its answer."""
         return self._driver.run(steps.call(self._core, to, request), timeout_s)
+
+    def run_task(self, supervisor: Target, spec: ProcessSpec, timeout_s: float = DEFAULT_TIMEOUT_S) -> Term:
+        """The value of the function ``spec.start``, called with ``spec.args`` in a process of its own under ``supervisor``, a
+        ``task_supervisor``. It ends with this client, and when ``timeout_s`` is over.
+
+        :raises CallFailed: it has ended without a value.
+        """
+        return self._driver.run(client_tasks.run_task(self._core, supervisor, spec), timeout_s)
 
     def cast(self, to: Target, request: object) -> None:
         """Tell ``to`` without an answer; waits up to 5 s for room, then RequestError ``mailbox_full``."""

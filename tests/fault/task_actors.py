@@ -213,6 +213,7 @@ def as_item_says(item: Any, log: str) -> Any:
             case ["die"]:
                 os.kill(os.getpid(), 9)
             case ["hang"]:
+                lines.close()
                 stand_still()
         lines.write(b"-\n")
     return result

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from actorcore.errors import RequestError
+from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT, TaskSpec
+from supervisors.async_client import AsyncClient
+from supervisors.client import Client
 from tests.daemon_fixture import ROOT, WAIT_S, Desk, send_signal
 
 HERE = "tests.fault.task_actors"
@@ -242,3 +247,71 @@ def test_acceptance_178_a_daemon_that_ends_takes_its_tasks_with_it(own: Any) -> 
     own.stop()
     with pytest.raises(ProcessLookupError):
         os.pidfd_open(os_pid)
+
+
+# ---- clients --------------------------------------------------------------------------------------------------------
+
+
+def task(start: str, *args: Any) -> ProcessSpec:
+    return ProcessSpec(f"{HERE}:{start}", [*args], path=str(ROOT))
+
+
+@pytest.fixture
+def clerks(desk: Desk) -> Iterator[Pid]:
+    """A task supervisor under which no task is left."""
+    pid = desk.client.spawn_spec(ProcessSpec("task_supervisor", template=RESIDENT))
+    yield pid
+    assert desk.client.call(pid, ["count_children"]) == NONE_ACTIVE
+    desk.client.stop(pid, timeout_s=WAIT_S)
+
+
+def await_none(desk: Desk, supervisor: Pid) -> None:
+    """Until the tasks that have told their values are dead."""
+    for row in [row for row in desk.client.processes() if row["parent"] == supervisor.serial]:
+        desk.client.wait_down(desk.client.monitor(Pid(supervisor.instance, int(str(row["serial"])))), WAIT_S)
+
+
+def test_acceptance_176_a_client_awaits_a_task_and_no_mail_is_left(desk: Desk, clerks: Pid, tmp_path: Path) -> None:
+    client = desk.client
+    assert [client.run_task(clerks, task("square", number), WAIT_S) for number in range(5)] == [0, 1, 4, 9, 16]
+    with pytest.raises(CallFailed) as failed:
+        client.run_task(clerks, task("as_item_says", ["die"], str(tmp_path / "log")), WAIT_S)
+    assert failed.value.reason == "killed"
+    await_none(desk, clerks)
+
+
+def test_acceptance_176_a_client_awaits_tasks_in_a_loop(desk: Desk, clerks: Pid) -> None:
+    async def run() -> list[object]:
+        async with await AsyncClient.connect(desk.daemon.directory) as client:
+            return await asyncio.gather(*(client.run_task(clerks, task("slow_square", n), WAIT_S) for n in range(5)))
+
+    assert asyncio.run(run()) == [0, 1, 4, 9, 16]
+    await_none(desk, clerks)
+
+
+def test_a_task_that_is_late_for_its_client_is_killed(desk: Desk, clerks: Pid, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    os.mkfifo(log)
+    with Client.connect(desk.daemon.directory, WAIT_S) as client, pytest.raises(CallTimeout):
+        client.run_task(clerks, task("as_item_says", ["hang"], str(log)), 2.0)
+    await_none(desk, clerks)
+
+
+def test_acceptance_176_the_death_of_a_client_cancels_its_task(desk: Desk, clerks: Pid, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    os.mkfifo(log)
+    code = "import sys; from tests.fault.test_tasks import *; run_in_a_client(*sys.argv[1:])"
+    words = [str(desk.daemon.directory), str(clerks), str(log)]
+    client = subprocess.Popen([sys.executable, "-c", code, *words], cwd=ROOT)
+    assert log.read_bytes() == b"+\n"
+    rows = [row for row in desk.client.processes() if row["parent"] == clerks.serial]
+    ref = desk.client.monitor(Pid(clerks.instance, int(str(rows[0]["serial"]))))
+    client.kill()
+    client.wait()
+    assert desk.client.wait_down(ref, WAIT_S).reason == "noconnection"
+
+
+def run_in_a_client(directory: str, clerks: str, log: str) -> None:
+    """Await a task that never ends."""
+    with Client.connect(directory, WAIT_S) as client:
+        client.run_task(Pid.parse(clerks), task("as_item_says", ["hang"], log), 60.0)
