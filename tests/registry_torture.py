@@ -148,9 +148,11 @@ def heard(pid: int, pipe: int) -> str:
 
 
 def torture(
-    kills: int, writer_type: type[RegistryWriter] = RegistryWriter, seed: int = 1, budget_s: float = float("inf")
-) -> Report:
-    """Kill ``kills`` writers, or as many as ``budget_s`` allows, or until the first violation."""
+    kills: int, writer_type: type[RegistryWriter] = RegistryWriter, seed: int = 1, budget_s: float = float("inf"),
+    lookups: int = 0,
+) -> Report:  # fmt: skip
+    """Kill ``kills`` writers, and more until readers have looked so often; or as many as ``budget_s`` allows, or until the
+    first violation."""
     began, chance = monotonic(), random.Random(seed)
     violations: list[str] = []
     table: dict[str, int] = {}
@@ -164,11 +166,14 @@ def torture(
         with AttachedRegistry(registry.fd) as reader:
             return read_until_stopped(reader, control, index, seed + index)
 
+    def looked() -> int:
+        return sum(control[LOOKUPS + 8 * index] for index in range(READERS))
+
     readers = [fork(lambda index=index: read(index)) for index in range(READERS)]  # type: ignore[misc]
     mine = RegistryReader(registry.memory)
     done = committed = 0
     torn = False
-    while done < kills and not violations and monotonic() - began < budget_s:
+    while (done < kills or looked() < lookups) and not violations and monotonic() - began < budget_s:
         done += 1
         with registry.inherited():
             pid, pipe = fork(lambda life=done: write_for_ever(registry, writer_type, control, seed, life))  # type: ignore[misc]
@@ -191,12 +196,12 @@ def torture(
             violations.append(f"after kill {done} at batch {committed}: {set(mine.entries().items()) ^ set(table.items())}")
     control[STOP] = 1
     violations += [f"reader: {said}" for said in [heard(*reader) for reader in readers] if said]
-    lookups, busy = (sum(control[word + 8 * index] for index in range(READERS)) for word in (LOOKUPS, BUSY))
+    seen, busy = looked(), sum(control[BUSY + 8 * index] for index in range(READERS))
     control.release()
     mine.close()
     unmap(page)
     registry.close()
-    return Report(done, committed, lookups, busy, monotonic() - began, violations)
+    return Report(done, committed, seen, busy, monotonic() - began, violations)
 
 
 if __name__ == "__main__":

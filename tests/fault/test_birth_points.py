@@ -248,6 +248,27 @@ def test_B3_of_a_start_that_failed_no_monitor_is_left_to_tell(desk: Desk) -> Non
         desk.client.receive(0)
 
 
+def test_R5_what_a_node_said_before_it_was_killed_is_heard_and_its_newborns_are_nobodys_orphans(desk: Desk) -> None:
+    """The guardian stands still while a process is born and the node is killed; it wakes up to the death of the node
+    and of a session, after which it looks for orphans, with the adoption unread."""
+    victim = desk.start("victim")
+    ref = desk.client.monitor("victim")
+    node = desk.node_os_pid()
+    send_signal(desk.daemon.guardian_pid, signal.SIGSTOP)
+    await_stop(desk.daemon.guardian_pid)
+    told = spawn(desk)
+    (os_pid, _) = desk.client.call("newborn", ["state", None], WAIT_S)  # type: ignore[misc]
+    with watched([victim, node]) as handles:
+        for dying in (victim, node):
+            send_signal(dying, signal.SIGKILL)
+        assert await_deaths(handles)
+    send_signal(desk.daemon.guardian_pid, signal.SIGCONT)
+    assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
+    assert desk.await_up("victim") != victim
+    assert newborns(desk) == [(told, "running")]
+    assert desk.client.call("newborn", ["state", None], WAIT_S) == [os_pid, 0]
+
+
 @pytest.mark.parametrize("nth", [1, 2, 3, 4])
 def test_B7_the_node_dies_after_each_turn_of_a_birth(armed: Armed, desk: Desk, nth: int) -> None:
     armed.arm(f"node.flushed:{nth}:kill")
