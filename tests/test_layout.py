@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PRODUCT = ("actorcore", "supervisors")
-FOLDERS = (*PRODUCT, "tests", "benchmarks")
+FOLDERS = (*PRODUCT, "tests", "benchmarks", "examples")
 MAX_LINES = 400
 MAX_TEST_LINES = 650
 """A file of tests may be a long list of sentences; it is still reported."""

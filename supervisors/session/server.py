@@ -81,11 +81,19 @@ class SessionServer(GenServer):
         return open_journal(self.process, str(record["id"]))
 
     def tell(self, request: requests.Change) -> Term:
-        """Change the session as a request from outside would; the answer.
+        """Change the session as a request from outside would, and tell the watchers; the answer.
 
         :raises RequestError: as for that request.
         """
-        return self._change(request).answer
+        answer = self._change(request).answer
+        self._publish()
+        return answer
+
+    def stream(self, text: str) -> None:
+        """A piece of the message that is streamed; ignored when none is."""
+        if self.talk.streaming is not None:
+            self.talk.chunk(text)
+            self._news.append(("llm_stream_chunk", {"content": cut(text)}))
 
     def use_tool(self, name: str, **parameters: Term) -> Term:
         """Call a tool of ``tools`` with the session and these parameters; the call and what comes of it are remembered.
@@ -158,9 +166,7 @@ class SessionServer(GenServer):
     def handle_cast(self, request: object) -> NoReply:
         """A piece of what is streamed."""
         assert isinstance(request, requests.StreamChunk)
-        if self.talk.streaming is not None:
-            self.talk.chunk(request.text)
-            self._news.append(("llm_stream_chunk", {"content": cut(request.text)}))
+        self.stream(request.text)
         return NoReply(then=Continue(_PUBLISH))
 
     def handle_continue(self, term: object) -> NoReply | None:
