@@ -26,7 +26,8 @@ JUDGES: dict[str, list[str]] = {
         "tests/test_links.py", "tests/test_monitors.py", "tests/test_names.py", "tests/test_timers.py",
         "tests/test_exit_reason.py", "tests/test_restart_intensity.py", "tests/test_process_table.py", "tests/test_kernel.py",
         "tests/test_sessions.py", "tests/test_naming.py", "tests/test_hangs.py", "tests/test_templates_table.py",
-        "tests/test_sessions_requests.py", "tests/test_sessions_stop.py",
+        "tests/test_sessions_requests.py", "tests/test_sessions_stop.py", "tests/test_task.py",
+        "tests/test_groups.py", "tests/test_registry.py", "tests/test_shown.py",
     ],
 }  # fmt: skip
 """Parts of the suite that need no operating system, quick ones first within ``all``."""

@@ -1,0 +1,296 @@
+"""Tasks as pure steps: what an owner asks for, waits for and concludes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+
+from actorcore.errors import CallFailed, CallTimeout, RequestError
+from actorcore.exit_reason import Reason
+from actorcore.frames import Call, Info, Reply
+from actorcore.mailbox import DownMessage, Mailbox, Raw
+from actorcore.pids import Pid
+from actorcore.signals import Demonitor, Link, Monitor, SendExit, Unlink
+from actorcore.task import BeginTask, Outcome, Owner, Question, Steps, Stream, Task, TaskExit, TaskValue, Todo, Wait, order_of
+from actorcore.words import ProcessSpec, TaskSpec
+
+T = TypeVar("T")
+ME, SUPERVISOR = Pid(7, 2), Pid(7, 3)
+SPEC = ProcessSpec("m:f")
+Event = Callable[[], None]
+
+
+class World:
+    """A process with a mailbox and a clock; ``plan`` is what happens, one after the other, while it waits."""
+
+    def __init__(self, callers: tuple[int, ...] = ()) -> None:
+        self.mailbox = Mailbox()
+        self.now = 0.0
+        self.done: list[Todo] = []
+        self.plan: list[Event] = []
+        self.children = 10
+        self.refuse: dict[type, Exception] = {}
+        self.owner = Owner(ME, callers, SUPERVISOR, self.mailbox, lambda: self.now)
+
+    def run(self, steps: Steps[T]) -> T:
+        try:
+            todo = next(steps)
+            while True:
+                try:
+                    result = self.do(todo)
+                except Exception as error:
+                    todo = steps.throw(error)
+                else:
+                    todo = steps.send(result)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    def do(self, todo: Todo) -> object:
+        if isinstance(todo, Wait):
+            while not todo.arrivals.items and (todo.until_s is None or self.now < todo.until_s):
+                assert self.plan, "it waits for ever"
+                self.plan.pop(0)()
+            return None
+        self.done.append(todo)
+        if type(todo) in self.refuse:
+            raise self.refuse[type(todo)]
+        if isinstance(todo, Question):
+            self.children += 1
+            return self.children
+        return True
+
+    def start(self, link: bool = False) -> Task:
+        task = self.run(self.owner.start(SPEC, link, None))
+        self.done.clear()
+        return task
+
+    def value(self, task: Task, value: Any) -> Event:
+        return lambda: self.mailbox.settle(task.pid.serial, Reply(task.ref, msgspec.Raw(msgspec.msgpack.encode(value))))
+
+    def down(self, task: Task, reason: Reason, ref: int = 0) -> Event:
+        return lambda: self.mailbox.push_down(DownMessage(ref or task.ref, task.pid, reason))
+
+    def later(self, seconds: float) -> Event:
+        def pass_() -> None:
+            self.now += seconds
+
+        return pass_
+
+
+def test_a_task_begins_when_it_is_linked_and_monitored() -> None:
+    world = World(callers=(1,))
+    task = world.run(world.owner.start(SPEC, True, 3.0))
+    spec = msgspec.structs.replace(SPEC, task=TaskSpec([2, 1], True))
+    child = {"id": "task", "process": spec, "restart": "temporary", "shutdown_s": 3.0}
+    assert task == Task(Pid(7, 11), 1, ME)
+    asked, *rest = world.done
+    assert isinstance(asked, Question) and (asked.to, asked.body) == (SUPERVISOR, ["start_child", child])
+    assert rest == [Link(11), Monitor(1, 11), BeginTask(task)]
+
+
+def test_a_task_that_cannot_be_linked_or_monitored_does_not_begin() -> None:
+    for refused in (Link, Monitor):
+        world = World()
+        world.refuse[refused] = RequestError("process_not_alive")
+        with pytest.raises(RequestError):
+            world.run(world.owner.start(SPEC, True, None))
+        assert not any(isinstance(todo, BeginTask) for todo in world.done)
+        world.mailbox.settle(11, Reply(1))
+        assert not world.mailbox.items
+
+
+def test_a_child_is_not_awaited_and_not_watched() -> None:
+    world = World()
+    assert world.run(world.owner.start_child(SPEC, "transient", None)) == Pid(7, 11)
+    (asked,) = world.done
+    assert isinstance(asked, Question)
+    assert asked.body[1]["process"].task == TaskSpec([2], False)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_await_is_the_value_and_leaves_nothing(is_before: bool) -> None:
+    world = World()
+    task = world.start()
+    events = [world.value(task, {"n": 1}), world.down(task, "normal")]
+    if is_before:
+        for event in events:
+            event()
+        world.mailbox.push(Raw(9, Info(msgspec.Raw(b"\x01"))))
+    else:
+        world.plan = events[:1]
+    assert world.run(world.owner.await_(task, 5.0)) == {"n": 1}
+    assert (world.done, len(world.mailbox.items)) == ([Demonitor(1)], int(is_before))
+    world.value(task, 2)()
+    assert len(world.mailbox.items) == int(is_before)
+
+
+def test_await_of_a_task_that_died_is_its_reason() -> None:
+    world = World()
+    task = world.start()
+    world.plan = [world.down(task, "killed")]
+    with pytest.raises(CallFailed) as failed:
+        world.run(world.owner.await_(task, 5.0))
+    assert (failed.value.reason, list(world.mailbox.items)) == ("killed", [])
+
+
+def test_await_gives_up_in_time_and_what_is_late_is_dropped() -> None:
+    world = World()
+    task = world.start()
+    world.plan = [world.later(4.0), world.later(1.0)]
+    with pytest.raises(CallTimeout):
+        world.run(world.owner.await_(task, 5.0))
+    world.value(task, 1)()
+    assert (world.done, list(world.mailbox.items)) == ([Demonitor(1)], [])
+
+
+def test_yield_is_asked_again_until_there_is_an_outcome_and_that_is_given_once() -> None:
+    world = World()
+    task = world.start()
+    world.plan = [world.later(1.0), world.value(task, 1), world.later(1.0)]
+    outcomes = [world.run(world.owner.yield_(task, 1.0)) for _ in range(3)]
+    assert outcomes == [None, TaskValue(1), None]
+
+
+def test_a_value_that_nobody_waits_for_is_a_message_in_its_place() -> None:
+    world = World()
+    task = world.start()
+    world.mailbox.push(Raw(9, Info(msgspec.Raw(b"\x01"))))
+    world.value(task, 1)()
+    world.down(task, "normal")()
+    kinds = [type(item.message).__name__ if isinstance(item, Raw) else type(item).__name__ for item in world.mailbox.items]
+    assert kinds == ["Info", "Reply", "DownMessage"]
+
+
+def test_a_reply_of_another_process_is_no_value() -> None:
+    world = World()
+    task = world.start()
+    world.mailbox.settle(99, Reply(task.ref))
+    assert not world.mailbox.items
+
+
+@pytest.mark.parametrize(("grace", "reason", "outcome"), [
+    (5.0, "shutdown", None), (5.0, "killed", TaskExit("killed")), (5.0, "boom", TaskExit("boom")),
+    ("brutal_kill", "killed", None), ("brutal_kill", "shutdown", TaskExit("shutdown")),
+    ("infinity", "noproc", TaskExit("noproc")),
+])  # fmt: skip
+def test_shutdown_is_nothing_when_it_ended_as_it_was_told(grace: Any, reason: Reason, outcome: Outcome | None) -> None:
+    world = World()
+    task = world.start()
+    world.plan = [world.down(task, reason, 2)]
+    assert world.run(world.owner.shutdown(task, grace)) == outcome
+    signal = "kill" if grace == "brutal_kill" else "shutdown"
+    assert world.done == [Monitor(2, 11), Unlink(11), SendExit(11, signal), Demonitor(1)]
+    assert list(world.mailbox.items) == []
+
+
+def test_shutdown_kills_what_takes_too_long_and_a_value_that_came_first_counts() -> None:
+    world = World()
+    task = world.start()
+    world.value(task, "last words")()
+    world.plan = [world.later(2.0), world.down(task, "killed", 2)]
+    assert world.run(world.owner.shutdown(task, 2.0)) == TaskValue("last words")
+    assert world.done == [Monitor(2, 11), Unlink(11), SendExit(11, "shutdown"), SendExit(11, "kill"), Demonitor(1)]
+
+
+def test_a_task_is_its_owners_alone() -> None:
+    world = World()
+    stranger = Task(Pid(7, 11), 1, Pid(7, 99))
+    for steps in (world.owner.await_(stranger, 1.0), world.owner.yield_(stranger, 1.0), world.owner.shutdown(stranger, 1.0)):
+        with pytest.raises(RequestError, match="not_permitted"):
+            world.run(steps)  # type: ignore[arg-type]
+
+
+# ---- streams --------------------------------------------------------------------------------------------------------
+
+
+class Streamed(World):
+    """A stream of ``count`` tasks; task n is the n-th that is started."""
+
+    def __init__(self, count: int, at_once: int, timeout_s: float | None = 5.0, **options: bool) -> None:
+        super().__init__()
+        how = {"ordered": True, "link": False, "kill_late": True, **options}
+        self.stream = Stream(self.owner, iter([SPEC] * count), at_once, timeout_s, **how)
+
+    def task(self, place: int) -> Task:
+        return Task(Pid(7, 11 + place), 1 + place, ME)
+
+    def ends(self, place: int, value: Any) -> list[Event]:
+        return [self.value(self.task(place), value), self.down(self.task(place), "normal")]
+
+    def next(self) -> Outcome | None:
+        return self.run(self.stream.next())
+
+    def running(self) -> int:
+        return sum(isinstance(todo, BeginTask) for todo in self.done)
+
+
+def test_a_stream_begins_the_next_task_when_one_is_dead() -> None:
+    world = Streamed(3, 2)
+    began: list[int] = []
+    world.plan = [*world.ends(1, "b"), lambda: began.append(world.running()), *world.ends(0, "a"), *world.ends(2, "c")]
+    assert [world.next() for _ in range(4)] == [TaskValue("a"), TaskValue("b"), TaskValue("c"), None]
+    assert began == [3]
+
+
+def test_a_value_alone_makes_no_room() -> None:
+    world = Streamed(2, 1)
+    value, down = world.ends(0, "a")
+    began: list[int] = []
+    world.plan = [value, lambda: began.append(world.running()), down, *world.ends(1, "b")]
+    assert ([world.next(), world.next()], began) == ([TaskValue("a"), TaskValue("b")], [1])
+
+
+def test_a_stream_without_order_gives_what_ends_first() -> None:
+    world = Streamed(2, 2, ordered=False)
+    world.plan = [*world.ends(1, "b"), world.down(world.task(0), "boom")]
+    assert [world.next() for _ in range(3)] == [TaskValue("b"), TaskExit("boom"), None]
+
+
+def test_a_late_task_is_killed_and_is_late_whatever_it_dies_of() -> None:
+    world = Streamed(2, 2)
+    world.plan = [*world.ends(1, "b"), world.later(5.0), world.down(world.task(0), "killed")]
+    assert [world.next() for _ in range(3)] == [TaskExit("timeout"), TaskValue("b"), None]
+    assert [todo for todo in world.done if isinstance(todo, (Unlink, SendExit))] == [Unlink(11), SendExit(11, "kill")]
+
+
+def test_each_task_has_its_own_time() -> None:
+    world = Streamed(2, 1)
+    world.plan = [world.later(4.0), *world.ends(0, "a"), world.later(4.0), *world.ends(1, "b")]
+    assert [world.next(), world.next()] == [TaskValue("a"), TaskValue("b")]
+
+
+def test_a_late_task_ends_its_stream_if_it_is_not_to_be_killed_alone() -> None:
+    world = Streamed(3, 2, kill_late=False)
+    world.plan = [world.later(5.0)]
+    with pytest.raises(CallTimeout):
+        world.next()
+    world.plan = [world.down(world.task(0), "killed"), world.down(world.task(1), "killed")]
+    world.run(world.stream.close())
+    assert [todo for todo in world.done if isinstance(todo, SendExit)] == [SendExit(11, "kill"), SendExit(12, "kill")]
+    assert (list(world.mailbox.items), world.running()) == ([], 2)
+
+
+def test_a_stream_has_room_for_one_at_least() -> None:
+    with pytest.raises(ValueError, match="max_concurrency"):
+        Streamed(1, 0)
+
+
+# ---- the task -------------------------------------------------------------------------------------------------------
+
+
+def test_a_task_begins_by_its_owners_word_alone() -> None:
+    mailbox = Mailbox()
+    for item in (Raw(9, Call(1, msgspec.Raw(b"\xc0"))), Raw(2, Info(msgspec.Raw(b"\xc0"))), DownMessage(4, SUPERVISOR, "x")):
+        mailbox.push(item)
+        assert order_of(mailbox, 2, 5) is None
+    mailbox.push(Raw(2, Call(8, msgspec.Raw(b"\xc0"))))
+    assert (order_of(mailbox, 2, 5), len(mailbox.items)) == (8, 3)
+
+
+def test_a_task_whose_owner_is_dead_ends() -> None:
+    mailbox = Mailbox()
+    mailbox.push(DownMessage(5, ME, "killed"))
+    assert order_of(mailbox, 2, 5) == {"shutdown": "killed"}
