@@ -13,7 +13,8 @@ from pathlib import Path
 
 import click
 
-import supervisors.cli_sys  # noqa: F401  # its commands
+import supervisors.cli_sessions  # their commands
+import supervisors.cli_sys  # noqa: F401
 from supervisors.cli_base import cli, command, daemon, directory, find, json_term, running_daemon, say, signal_number, timeout
 
 RESTARTS = ["permanent", "transient", "temporary", "none"]
@@ -250,7 +251,7 @@ def restart(target: str, timeout_s: float, as_json: bool) -> None:
     from supervisors import cli_target
 
     with daemon() as client:
-        answer = client.restart_session(cli_target.session_id(find(client, target)), timeout_s)
+        answer = cli_target.restart(client, find(client, target), timeout_s)
         say(answer, as_json, "restarted")
 
 

@@ -19,20 +19,26 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def find(client: Client, target: str) -> Found:
-    """``target`` as a pid of this daemon, else a name, else a session id.
+    """``target`` as a pid of this daemon, else a registered name, else a session id, else what a person says of a session
+    that works in a folder: its number, its name, a prefix.
 
     A session that is between two lives has the Pid of nobody (serial 0).
 
-    :raises RequestError: ``not_found``.
+    :raises RequestError: ``not_found``, ``ambiguous_target``.
     """
     pid = _parse(client, target) or client.whereis(target)
     for row in client.sessions():
         if row["id"] == target if pid is None else row["serial"] == pid.serial:
             serial = row["serial"]
             return Found(target, Pid(client.pid.instance, serial if isinstance(serial, int) else 0), str(row["id"]))
-    if pid is None:
-        raise RequestError("not_found", target)
-    return Found(target, pid, None)
+    if pid is not None:
+        return Found(target, pid, None)
+    try:
+        row = client.manager.resolve(target)
+    except RequestError as error:
+        raise RequestError(error.code, target) if error.code == "not_found" else error from None
+    serial = row["serial"]
+    return Found(target, Pid(client.pid.instance, serial if isinstance(serial, int) else 0), str(row["id"]))
 
 
 def _parse(client: Client, target: str) -> Pid | None:
@@ -68,10 +74,26 @@ def process_row(client: Client, row: dict[str, Term]) -> dict[str, object]:
 def stop(client: Client, found: Found, timeout_s: float) -> dict[str, object]:
     """Stop the session, or shut the process down; it is gone when this returns."""
     if found.session is not None:
+        try:
+            return with_pid(client, client.manager.stop(found.session, timeout_s))
+        except RequestError as error:
+            if error.code != "not_found":  # a supervised process that works in no folder
+                raise
         return with_pid(client, client.stop_session(found.session, timeout_s))
     ref = client.monitor(found.pid)
     client.exit(found.pid, SHUTDOWN)
     return {"pid": str(found.pid), "reason": client.wait_down(ref, timeout_s).reason}
+
+
+def restart(client: Client, found: Found, timeout_s: float) -> dict[str, object]:
+    """Another process for the session, under the same id; RequestError ``not_found`` for a bare process."""
+    id = session_id(found)
+    try:
+        return with_pid(client, client.manager.restart(id, timeout_s))
+    except RequestError as error:
+        if error.code != "not_found":
+            raise
+    return with_pid(client, client.restart_session(id, timeout_s))
 
 
 def take_down(client: Client, timeout_s: float) -> None:

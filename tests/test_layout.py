@@ -54,7 +54,8 @@ LAYERS: dict[str, int] = {
         "application async_client async_driver async_steps"
     ).split()), 4),
     **dict.fromkeys((f"supervisors.{name}" for name in (
-        "daemon node_entry doctor demo cli cli_base cli_output cli_sys cli_target cli.** __main__ dashboard dashboard.**"
+        "daemon node_entry doctor demo cli cli_base cli_sessions cli_output cli_sys cli_target cli.** __main__ "
+        "dashboard dashboard.**"
     ).split()), 5),
     "supervisors": 5,
 }  # fmt: skip

@@ -25,7 +25,3 @@ cpu_s = time.process_time
 def wall_offset_s() -> float:
     """What to add to :data:`monotonic_s` for the wall clock: UTC, seconds since 1970. It changes when that is set."""
     return time.time() - time.monotonic()
-
-
-wall_s = time.time
-"""UTC, seconds since 1970, for people to read: it may jump."""

@@ -1,0 +1,24 @@
+"""Times as people say them."""
+
+from __future__ import annotations
+
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
+
+
+def text(age_s: float) -> str:
+    """How long ago: ``just now``, ``5 min ago``, ``2 hours ago``, ``yesterday``, ``3 days ago``."""
+    if age_s < _MINUTE_S:
+        return "just now"
+    if age_s < _HOUR_S:
+        return f"{int(age_s // _MINUTE_S)} min ago"
+    if age_s < _DAY_S:
+        hours = int(age_s // _HOUR_S)
+        return "1 hour ago" if hours == 1 else f"{hours} hours ago"
+    days = int(age_s // _DAY_S)
+    return "yesterday" if days == 1 else f"{days} days ago"
+
+
+def time_of_day(at: float) -> str:
+    """``HH:MM:SSZ`` of a time in seconds since 1970 UTC."""
+    second = int(at) % _DAY_S
+    return f"{second // _HOUR_S:02}:{second // _MINUTE_S % 60:02}:{second % 60:02}Z"
