@@ -22,7 +22,7 @@ from supervisors import cli_output, launch
 from supervisors.cli import run
 from tests.fake_node import INSTANCE, FakeNode, Script, Session, running
 
-RESIDENTS = {"system:node": 2, "system:sessions": 3}
+RESIDENTS = {"system:node": 2, "system:sessions": 3, "system:manager": 4}
 ACTORCORE = [sys.executable, "-m", "supervisors"]
 
 
@@ -64,6 +64,8 @@ def world(session: Session, said: Numbered) -> None:
             session.answer(said, {"sessions": [row], "next": None})
         case Ask(3):
             session.answer(said, row)
+        case Ask(4):
+            session.answer(said, error=("not_found", None))
         case Processes(0):
             process = {"serial": 7, "kind": "process", "name": "counter", "phase": "running", "os_pid": 99, "start": "m:f"}
             session.answer(said, [process, {**process, "serial": 8, "name": None, "start": "", "phase": "warm"}])
@@ -88,7 +90,8 @@ def test_help_names_every_command_and_needs_neither_client_nor_rich() -> None:
     words = {line.split()[0] for line in done.stdout.split("Commands:")[1].splitlines() if line.strip()}
     assert words == {
         "start", "status", "spawn", "ls", "call", "send", "monitor", "kill", "stop", "restart", "reload", "down", "demo",
-        "doctor", "whereis", "up", "[]",
+        "doctor", "whereis", "up", "sys", "trace", "code-change", "create", "sessions", "info", "rename", "suspend", "wake", "rm",
+        "events", "say", "history", "save", "[]",
     }  # fmt: skip
 
 

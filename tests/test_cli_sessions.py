@@ -1,0 +1,172 @@
+"""The commands for sessions in folders, against a real daemon, as a person and as a program types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisors.cli_sessions import _short
+from supervisors.session.ages import text, time_of_day
+from tests.daemon_fixture import Daemon, send_signal
+from tests.test_cli import beside, command
+from tests.test_cli_offline import Output
+
+PLAIN = "tests.fault.session_actors:Plain"
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with Daemon(tmp_path_factory.mktemp("daemon") / "run") as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[Path]:
+    made = [tmp_path / name for name in ("web", "api", "apidocs")]
+    for folder in made:
+        folder.mkdir()
+    return made
+
+
+@pytest.fixture
+def line(daemon: Daemon, folders: list[Path], capsys: pytest.CaptureFixture[str]) -> Iterator[Output]:
+    """The command line, with a session in each folder."""
+    output = Output(daemon.directory, capsys)
+    for folder in folders:
+        assert output.run("create", str(folder), "--module", PLAIN) == 0
+    yield output
+    for row in said(output, "sessions"):
+        assert output.run("rm", row["id"]) == 0
+
+
+def said(line: Output, *words: str) -> Any:
+    """What the command prints with --json."""
+    assert line.run(*words, "--json") == 0, line.err
+    return json.loads(line.out)
+
+
+def test_create_prints_the_name_and_the_id_and_takes_a_relative_path(daemon, folders, capsys, monkeypatch) -> None:
+    line = Output(daemon.directory, capsys)
+    monkeypatch.chdir(folders[0])
+    assert line.run("create", "../api", "-n", "mine", "--module", PLAIN, "--config", '{"temperature": 0}') == 0
+    name, id = line.out.split()
+    row = said(line, "info", id)
+    assert (name, row["name"], row["path"], row["config"]) == ("mine", "mine", str(folders[1]), {"temperature": 0})
+    assert said(line, "create", "--module", PLAIN)["path"] == str(folders[0])
+    assert line.run("rm", "mine", "web") == 0
+    assert line.out == "mine\nweb\n"
+
+
+def test_acceptance_26_targets_are_numbers_names_and_prefixes(line: Output) -> None:
+    rows = said(line, "sessions")
+    assert [row["name"] for row in rows] == ["web", "api", "apidocs"]
+    for target in ("2", "API", rows[1]["id"], rows[1]["id"][:13]):
+        assert said(line, "info", target)["id"] == rows[1]["id"]
+    assert said(line, "call", "apid", '["add", 2]') == 2
+    assert line.run("info", "ap") == 1
+    assert line.err == 'error: ambiguous_target: ["api","apidocs"]\n'
+    for target in ("", " ", "nobody"):
+        assert line.run("info", target) == 1
+        assert line.err == "error: not_found\n"
+
+
+def test_sessions_is_a_table_with_the_default_marked(line: Output) -> None:
+    assert line.run("sessions") == 0
+    head, *lines = line.out.splitlines()
+    assert head.split() == ["#", "NAME", "STATUS", "PID", "RESTARTS", "PATH", "CREATED", "ID"]
+    assert [one.split()[:3] for one in lines] == [["1*", "web", "active"], ["2", "api", "active"], ["3", "apidocs", "active"]]
+    assert "just now" in lines[0]
+
+
+def test_a_session_is_renamed_suspended_woken_restarted_and_stopped(line: Output) -> None:
+    first = said(line, "info", "web")
+    assert line.run("rename", "web", "front") == 0
+    assert line.out == "front\n"
+    assert said(line, "suspend", "front")["status"] == "suspended"
+    assert line.run("suspend", "front") == 1
+    assert line.err == "error: invalid_transition: suspended\n"
+    woken = said(line, "wake", "1")
+    assert (woken["status"], woken["id"], woken["pid"] == first["pid"]) == ("active", first["id"], False)
+    restarted = said(line, "restart", "front")
+    assert (restarted["status"], restarted["name"], restarted["restarts"]) == ("active", "front", 0)
+    assert said(line, "stop", "front")["status"] == "terminated"
+    assert [row["name"] for row in said(line, "sessions")] == ["api", "apidocs"]
+
+
+def test_acceptance_145_what_cannot_be_is_one_line_without_a_path_or_an_id(line: Output, tmp_path: Path) -> None:
+    told = {}
+    for path in (tmp_path / "web", tmp_path / "none", "/etc", tmp_path / "web" / ".." / ".." / "x"):
+        assert line.run("create", str(path)) == 1
+        told[str(path)] = line.err
+    assert list(told.values()) == [
+        "error: project_already_open\n", "error: path_not_found\n", "error: not_permitted: a system directory\n",
+        "error: path_not_found\n"]  # fmt: skip
+    assert line.run("create", str(tmp_path), "--config", '{"temperature": 7, "model": ""}') == 1
+    assert line.err == 'error: invalid_config: ["invalid_model","invalid_temperature"]\n'
+    assert line.run("rename", "web", "x" * 51) == 1
+    assert line.err == "error: name_too_long: at most 50 characters\n"
+
+
+def test_rm_looks_all_targets_up_before_it_stops_the_first(line: Output) -> None:
+    assert line.run("rm", "web", "nobody") == 1
+    assert [row["name"] for row in said(line, "sessions")] == ["web", "api", "apidocs"]
+    assert line.run("rm", "1", "web", "3") == 0
+    assert line.out == "web\napidocs\n"
+
+
+def test_a_conversation_is_said_and_read_and_saved(daemon: Daemon, tmp_path: Path, capsys) -> None:
+    line = Output(daemon.directory, capsys)
+    (tmp_path / "talk").mkdir()
+    assert line.run("create", str(tmp_path / "talk")) == 0
+    for number in range(3):
+        assert line.run("say", "talk", f"word {number}") == 0
+    assert line.run("history", "talk", "-n", "2") == 0
+    assert line.out == "user: word 1\nuser: word 2\n"
+    assert [row["content"] for row in said(line, "history", "talk")] == ["word 0", "word 1", "word 2"]
+    assert said(line, "save", "talk") == {"saved": True}
+    assert line.run("rm", "talk") == 0
+
+
+def test_events_are_listed_and_filtered(line: Output) -> None:
+    assert line.run("events", "web", "--json") == 0
+    events = [json.loads(one) for one in line.out.splitlines()]
+    assert [(event["type"], event["seq"]) for event in events] == [("session_created", 1), ("session_status", 2)]
+    assert line.run("events", "web", "--type", "session_created") == 0
+    (one,) = line.out.splitlines()
+    assert one.split()[2:4] == [events[0]["session"][:8], "session_created"]
+    assert line.run("events", "--after", str(events[1]["number"]), "--json") == 0
+    assert all(json.loads(one)["number"] > events[1]["number"] for one in line.out.splitlines())
+
+
+def test_events_follow_until_ctrl_c(line: Output, daemon: Daemon) -> None:
+    with beside(*command(daemon.directory, "events", "-f", "web", "--after", "0", "--json")) as watcher:
+        assert watcher.stdout is not None
+        before = [json.loads(watcher.stdout.readline())["type"] for _ in range(2)]
+        assert line.run("rename", "web", "front") == 0
+        event = json.loads(watcher.stdout.readline())
+        assert (before, event["type"], event["data"]) == (
+            ["session_created", "session_status"], "session_updated", {"fields": ["name"]})  # fmt: skip
+        send_signal(watcher.pid, signal.SIGINT)
+        assert watcher.wait() == 130
+
+
+@pytest.mark.parametrize(
+    ("age_s", "words"),
+    [(0, "just now"), (59.9, "just now"), (60, "1 min ago"), (3599, "59 min ago"), (3600, "1 hour ago"), (7200, "2 hours ago"),
+     (86399, "23 hours ago"), (86400, "yesterday"), (172800, "2 days ago")],
+)  # fmt: skip
+def test_ages_are_told_as_people_do(age_s: float, words: str) -> None:
+    assert text(age_s) == words
+
+
+def test_times_and_paths_are_short() -> None:
+    home = os.path.expanduser("~")
+    assert (time_of_day(3661.9), time_of_day(86400.0)) == ("01:01:01Z", "00:00:00Z")
+    assert (_short(f"{home}/x"), _short("/short")) == ("~/x", "/short")
+    assert _short("/" + "long" * 20) == "…" + ("long" * 20)[-39:]
