@@ -12,13 +12,11 @@ from actorcore import process_spec, terms
 from actorcore.exit_reason import Reason, is_abnormal
 from actorcore.frames import encoder
 from actorcore.signals import ProcessSpec
-from supervisors.backoff import MAX_DELAY_S, MIN_STEP_S, is_limit_reachable, shortest_time_to_limit_s
+from supervisors.restart_budget import trouble_with_numbers, trouble_with_waits
 
 RestartType: TypeAlias = Literal["permanent", "transient", "temporary"]
 Shutdown_s: TypeAlias = Union[float, Literal["brutal_kill", "infinity"]]
 
-MAX_INTENSITY = 1000
-"""Each counted restart is a time in the snapshot."""
 MAX_SPEC_BYTES = 32 << 10
 """A spec must fit into the one datagram that tells a child what to become, and stays in the snapshot."""
 
@@ -77,28 +75,12 @@ def _trouble_with_size(spec: ChildSpec) -> str | None:
 def _trouble_with_numbers(spec: ChildSpec) -> str | None:
     if not isinstance(spec.shutdown_s, str) and not 0 <= spec.shutdown_s < math.inf:
         return "shutdown_s: must be seconds, brutal_kill or infinity"
-    if not 0 <= spec.intensity <= MAX_INTENSITY:
-        return f"intensity: must be 0 to {MAX_INTENSITY}"
-    if not 0 < spec.period_s < math.inf:
-        return "period_s: must be more than 0"
-    if not 0 <= spec.backoff_max_s <= MAX_DELAY_S:
-        return f"backoff_max_s: must be 0 to {MAX_DELAY_S:g}"
-    if not 0 <= spec.backoff_initial_s <= spec.backoff_max_s:
-        return "backoff_initial_s: must be 0 to backoff_max_s"
-    if spec.backoff_step_s != 0 and not MIN_STEP_S <= spec.backoff_step_s <= spec.backoff_max_s:
-        return f"backoff_step_s: must be 0, or {MIN_STEP_S:g} to backoff_max_s"
-    return None
+    return trouble_with_numbers(spec)
 
 
 def _trouble_with_backoff(spec: ChildSpec) -> str | None:
-    backoff = (spec.backoff_initial_s, spec.backoff_step_s, spec.backoff_max_s)
     if spec.give_up == "never":
         # Without a limit the delay alone keeps a child that dies as it starts from taking a whole CPU.
         return "give_up: never needs a back-off" if spec.backoff_step_s == 0 and spec.backoff_initial_s == 0 else None
-    if is_limit_reachable(spec.intensity, spec.period_s, *backoff):
-        return None
-    needed_s = float(shortest_time_to_limit_s(spec.intensity, *backoff))
-    return (
-        f"backoff: {spec.intensity + 1} deaths take {needed_s:g} s or more, so the limit of {spec.intensity} restarts in "
-        f"{spec.period_s:g} s is never reached; write give_up=never if that is meant"
-    )
+    trouble = trouble_with_waits(spec)
+    return None if trouble is None else f"{trouble}; write give_up=never if that is meant"

@@ -34,7 +34,7 @@ class DynamicSupervisor(BaseSupervisor):
         self._set_spec(spec or DynamicSpec())
 
     def _set_spec(self, spec: DynamicSpec) -> None:
-        self.spec, self.intensity, self.period_s = spec, spec.intensity, spec.period_s
+        self.spec = self.budget = spec
 
     def snapshot(self) -> bytes:
         """The whole state."""
@@ -45,7 +45,7 @@ class DynamicSupervisor(BaseSupervisor):
         self._set_spec(_decoder.decode(self._recall(state)))
 
     def _first_steps(self) -> list[Step] | str:
-        trouble = trouble_with_budget(self.intensity, self.period_s)
+        trouble = trouble_with_budget(self.spec)
         if trouble is None and self.spec.max_children is not None and self.spec.max_children < 0:
             trouble = "max_children: must be 0 or more"
         return [ReadyStep()] if trouble is None else trouble

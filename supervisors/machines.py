@@ -11,6 +11,7 @@ from actorcore.residents import Machines
 from supervisors.dynamic_supervisor import DynamicSupervisor
 from supervisors.groups import Groups, GroupsSpec
 from supervisors.limiter import Limiter
+from supervisors.partition_supervisor import PartitionSpec, PartitionSupervisor
 from supervisors.rate_limit import Rates
 from supervisors.registry import Registry
 from supervisors.registry_words import RegistrySpec
@@ -39,6 +40,7 @@ MACHINES: Machines = {
     "registry": lambda args: Registry(_spec_of(RegistrySpec, args)),
     "limiter": lambda args: Limiter(_spec_of(Rates, args)),
     "groups": lambda args: Groups(_spec_of(GroupsSpec, args)),
+    "partition_supervisor": lambda args: PartitionSupervisor(_spec_of(PartitionSpec, args)),
     "dynamic_supervisor": lambda args: DynamicSupervisor(_spec_of(DynamicSpec, args)),
     "task_supervisor": lambda args: DynamicSupervisor(_spec_of(DynamicSpec, args)),
 }

@@ -14,7 +14,7 @@ from actorcore.residents import AnswerTo, CancelAlarm, Do, Order, Send, SetAlarm
 from actorcore.signals import Release, Request, SendExit, Spawn, Started
 from supervisors.backoff import delay_s
 from supervisors.child_spec import ChildSpec, is_restarted
-from supervisors.restart_intensity import add_restart
+from supervisors.restart_budget import decide
 from supervisors.session_vocabulary import Asker, Closing, Memory, Session, SessionTold, State, short_reason
 
 SHORTAGE = "resource_exhausted"
@@ -196,19 +196,18 @@ class SessionLives:
         """Restart it at once, after its back-off, or never again."""
         spec = session.spec
         self._tell("session_crashed", session, serial, reason=session.reason)
-        session.times, is_allowed = add_restart(session.times, self.now, spec.intensity, spec.period_s)
-        if not is_allowed and spec.give_up == "after_intensity":
+        verdict = decide(spec, session.times, session.streak, session.ready_at, self.now)
+        session.times = verdict.times
+        if not verdict.is_allowed and spec.give_up == "after_intensity":
             session.state = "gave_up"
             self._tell("session_gave_up", session, serial, reason=session.reason)
             return
-        was_quiet = session.ready_at is not None and self.now - session.ready_at >= spec.period_s
-        session.streak = 1 if was_quiet else session.streak + 1
+        session.streak = verdict.streak
         session.restarts += 1
         session.state, session.ready_at = "restarting", None
-        wait_s = delay_s(session.streak, spec.backoff_initial_s, spec.backoff_step_s, spec.backoff_max_s)
-        self._tell_watcher("session_restarting", session, serial, {"in_s": wait_s})
-        if wait_s > 0:
-            self._set_alarm(session, wait_s)
+        self._tell_watcher("session_restarting", session, serial, {"in_s": verdict.wait_s})
+        if verdict.wait_s > 0:
+            self._set_alarm(session, verdict.wait_s)
         else:
             self._spawn(session, "restarting")
 

@@ -15,6 +15,7 @@ from supervisors.supervisor_words import (
     GetChildSpec,
     LeaveStep,
     Life,
+    Partition,
     ReadyStep,
     RestartChild,
     StartChild,
@@ -39,7 +40,7 @@ class Supervisor(BaseSupervisor):
         self._set_spec(spec or SupervisorSpec())
 
     def _set_spec(self, spec: SupervisorSpec) -> None:
-        self.spec, self.intensity, self.period_s = spec, spec.intensity, spec.period_s
+        self.spec = self.budget = spec
         self._is_simple = spec.strategy == "simple_one_for_one"
 
     def snapshot(self) -> bytes:
@@ -134,8 +135,8 @@ class Supervisor(BaseSupervisor):
                 self.orders.append(AnswerTo(*asker, True))
             case GetChildSpec(id) if (life := self._find(id)) is not None:
                 self.orders.append(AnswerTo(*asker, msgspec.to_builtins(life.spec)))
-            case StartInstance():
-                return ("unsupported", "start_instance is for simple_one_for_one")
+            case StartInstance() | Partition():
+                return ("unsupported", "start_instance is for simple_one_for_one, partition for partition supervisors")
             case _:
                 return ("not_found", None)
         return None

@@ -33,10 +33,11 @@ from actorcore.signals import (
     Unlink,
 )
 from supervisors.child_spec import is_restarted
-from supervisors.restart_intensity import add_restart
+from supervisors.restart_budget import Budget, decide
 from supervisors.supervisor_words import (
     AnswerStep,
     Asker,
+    BackoffOver,
     CountChildren,
     Counting,
     Dying,
@@ -56,7 +57,9 @@ from supervisors.supervisor_words import (
 from supervisors.tree_spec import Child
 
 Refusal = tuple[str, Term]
-Message = Union[Asking, Exit, TryAgain]
+Message = Union[Asking, Exit, TryAgain, BackoffOver]
+BACKOFF = "backoff "
+"""Begins the key of an alarm that ends the wait of a child; the others are refs of monitors."""
 
 
 class Memory(msgspec.Struct):
@@ -80,8 +83,7 @@ class Memory(msgspec.Struct):
 class BaseSupervisor:
     """The machine without its strategy: what subclasses decide are the methods that raise NotImplementedError."""
 
-    intensity: int
-    period_s: float
+    budget: Budget
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -157,6 +159,8 @@ class BaseSupervisor:
             case Down(refs, _, reason):
                 for ref in refs:
                     self._on_dead(ref, reason)
+            case Alarm(key) if key.startswith(BACKOFF):
+                self._mail.append(BackoffOver(int(key.removeprefix(BACKOFF))))
             case Alarm(key):
                 self._on_late(int(key))
             case Answer(number, value):
@@ -188,6 +192,10 @@ class BaseSupervisor:
                 tried = self.children.get(key)
                 if tried is not None and tried.restarting:
                     self._try_restart(tried)
+            case BackoffOver(key):
+                waiting = self.children.get(key)
+                if waiting is not None and waiting.restarting:  # else it was stopped, or came back with another
+                    self._agenda.extend(self._restart(waiting))
 
     def _answer(self, asker: Asker, request: SupervisorRequest) -> Refusal | None:
         match request:
@@ -226,13 +234,17 @@ class BaseSupervisor:
             self._leave(SHUTDOWN)
 
     def _try_restart(self, life: Life) -> None:
-        self._times, is_allowed = add_restart(self._times, self.now, self.intensity, self.period_s)
-        if is_allowed:
-            self._agenda.extend(self._restart(life))
-        else:
+        verdict = decide(self.budget, self._times, life.streak, life.ready_at, self.now)
+        self._times, life.streak, life.ready_at = verdict.times, verdict.streak, None
+        if not verdict.is_allowed:
             self._tell("restart_limit_reached", life, SHUTDOWN)
             life.restarting = False
             self._leave(SHUTDOWN)
+        elif verdict.wait_s > 0:
+            life.restarting = True
+            self.orders.append(SetAlarm(f"{BACKOFF}{life.key}", self.now + verdict.wait_s))
+        else:
+            self._agenda.extend(self._restart(life))
 
     # ---- steps ------------------------------------------------------------------------------------------------------
 
@@ -294,7 +306,7 @@ class BaseSupervisor:
         if fact.error is not None:
             self._on_start_refused(life, step, fact.error)
             return
-        life.restarting = False
+        life.restarting, life.ready_at = False, self.now
         if fact.ignored:
             self._on_ignored(life, step)
             return

@@ -68,6 +68,12 @@ class GetChildSpec(Word, frozen=True, tag="get_childspec"):
     id: str
 
 
+class Partition(Word, frozen=True, tag="partition"):
+    """Of a partition supervisor: ``[number, serial]`` of the partition that has ``key``. Errors: restarting, not_running."""
+
+    key: Union[int, str]
+
+
 class Stop(Word, frozen=True, tag="stop"):
     """Stop all children, then the supervisor with ``reason``. Answered with True just before its end."""
 
@@ -75,7 +81,8 @@ class Stop(Word, frozen=True, tag="stop"):
 
 
 SupervisorRequest: TypeAlias = Union[
-    StartChild, StartInstance, TerminateChild, RestartChild, DeleteChild, WhichChildren, CountChildren, GetChildSpec, Stop
+    StartChild, StartInstance, TerminateChild, RestartChild, DeleteChild, WhichChildren, CountChildren, GetChildSpec, Stop,
+    Partition,
 ]
 _decoder = msgspec.msgpack.Decoder(SupervisorRequest, ext_hook=decode_ext)
 
@@ -93,13 +100,17 @@ def decode_request(body: msgspec.Raw) -> SupervisorRequest | str:
 
 
 class Life(msgspec.Struct):
-    """One child: ``serial`` of the process that runs, else 0. ``last_serial``: of a restarting one, its last process."""
+    """One child: ``serial`` of the process that runs, else 0. ``last_serial``: of a restarting one, its last process.
+    ``streak``, ``ready_at``: see restart_budget.
+    """
 
     key: int
     spec: Child
     serial: int = 0
     last_serial: int = 0
     restarting: bool = False
+    streak: int = 0
+    ready_at: float | None = None
 
 
 class StartStep(msgspec.Struct, frozen=True, tag="start"):
@@ -144,6 +155,12 @@ Step: TypeAlias = Union[StartStep, StopStep, StopAllStep, AnswerStep, ReadyStep,
 
 class TryAgain(Word, frozen=True, tag="try_again"):
     """A message of the supervisor to itself: the restart of child ``key`` has failed."""
+
+    key: int
+
+
+class BackoffOver(Word, frozen=True, tag="backoff_over"):
+    """A message of the supervisor to itself: child ``key`` has waited."""
 
     key: int
 

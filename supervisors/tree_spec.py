@@ -9,7 +9,8 @@ import msgspec
 
 from actorcore import process_spec, terms
 from actorcore.words import ProcessSpec
-from supervisors.child_spec import ID, MAX_INTENSITY, RestartType
+from supervisors.child_spec import ID, RestartType
+from supervisors.restart_budget import Budget, trouble_with_numbers, trouble_with_waits
 
 Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one", "simple_one_for_one"]
 AutoShutdown: TypeAlias = Literal["never", "any_significant", "all_significant"]
@@ -38,7 +39,8 @@ class Child(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SupervisorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """More than ``intensity`` restarts within ``period_s`` seconds end the supervisor with reason ``shutdown``.
+    """More than ``intensity`` restarts within ``period_s`` seconds end the supervisor with reason ``shutdown``. A restart may
+    wait (:mod:`supervisors.backoff`; OTP's never does): what goes with it is stopped only then.
 
     ``children`` are started in this order and stopped in the reverse one. With ``simple_one_for_one`` there is exactly
     one, the model of all children that are started later.
@@ -48,6 +50,9 @@ class SupervisorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     strategy: Strategy = "one_for_one"
     intensity: int = 1
     period_s: float = 5.0
+    backoff_initial_s: float = 0.0
+    backoff_step_s: float = 0.0
+    backoff_max_s: float = 0.0
     auto_shutdown: AutoShutdown = "never"
 
 
@@ -56,12 +61,15 @@ class DynamicSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     intensity: int = 3
     period_s: float = 5.0
+    backoff_initial_s: float = 0.0
+    backoff_step_s: float = 0.0
+    backoff_max_s: float = 0.0
     max_children: int | None = None
 
 
 def trouble_with(spec: SupervisorSpec) -> str | None:
     """What is wrong with it, naming the field; None for a spec that can be run."""
-    trouble = trouble_with_budget(spec.intensity, spec.period_s)
+    trouble = trouble_with_budget(spec)
     if trouble is not None:
         return trouble
     if spec.strategy == "simple_one_for_one" and len(spec.children) != 1:
@@ -77,11 +85,9 @@ def trouble_with(spec: SupervisorSpec) -> str | None:
     return None
 
 
-def trouble_with_budget(intensity: int, period_s: float) -> str | None:
-    """As :func:`trouble_with`, for the restart intensity."""
-    if not 0 <= intensity <= MAX_INTENSITY:
-        return f"intensity: must be 0 to {MAX_INTENSITY}"
-    return None if 0 < period_s < math.inf else "period_s: must be more than 0"
+def trouble_with_budget(spec: Budget) -> str | None:
+    """As :func:`trouble_with`, for its numbers."""
+    return trouble_with_numbers(spec) or trouble_with_waits(spec)
 
 
 def trouble_with_child(child: Child, auto_shutdown: AutoShutdown) -> str | None:

@@ -36,8 +36,8 @@ LAYERS: dict[str, int] = {
     "actorcore.runtime.**": 2,
     "actorcore": 2,  # the package's face: may offer what any of its layers has
     **dict.fromkeys((f"supervisors.{name}" for name in (
-        "child_spec restart_intensity strategy supervisor control rate_limit circuit_breaker scheduler task_pool saga "
-        "session "
+        "child_spec restart_budget restart_intensity strategy supervisor control rate_limit circuit_breaker scheduler task_pool "
+        "saga session partition_supervisor "
         "backoff sessions session_lives session_vocabulary criteria registry_words "
         "toml_lines tree_spec supervisor_words supervisor_base dynamic_supervisor machines services registry groups limiter"
     ).split()), 3),

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from actorcore.exit_reason import Reason
-from supervisors import session_lives
+from supervisors import restart_budget, session_lives
 from supervisors.session_lives import SessionLives
 from supervisors.session_vocabulary import Memory, Session
 from tests.test_sessions_random import SEEDS, simulate
@@ -87,8 +87,8 @@ PLANTED: dict[str, tuple[object, str, object]] = {
     "the second stop is never answered": (SessionLives, "_remove", stop_forgets_the_second_asker),
     "a restart starts a second process": (SessionLives, "restart", restarts_join_nothing),
     "one budget for all sessions": (SessionLives, "_on_crash", one_budget_for_all),
-    "one restart too many": (session_lives, "add_restart", one_restart_too_many),
-    "a period too short": (session_lives, "add_restart", the_period_excludes_its_end),
+    "one restart too many": (restart_budget, "add_restart", one_restart_too_many),
+    "a period too short": (restart_budget, "add_restart", the_period_excludes_its_end),
     "every reason restarts": (session_lives, "is_restarted", lambda restart, reason: True),
     "the snapshot forgets Shutdown": (SessionLives, "memory", memory_without_closing),
     **{

@@ -14,7 +14,7 @@ MODULES = [
     "actorcore.process_table", "actorcore.table.births", "actorcore.table.deaths", "actorcore.table.channels",
     "actorcore.table.clients", "actorcore.table.requests", "actorcore.table.turn", "actorcore.table.state",
     "actorcore.table.entry", "supervisors.sessions", "supervisors.session_lives", "supervisors.restart_intensity",
-    "supervisors.backoff", "supervisors.child_spec",
+    "supervisors.restart_budget", "supervisors.backoff", "supervisors.child_spec",
 ]  # fmt: skip
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Is: ast.IsNot,
