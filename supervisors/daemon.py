@@ -19,6 +19,7 @@ from actorcore.ledger import Ledger
 from actorcore.runtime import descriptors, fault_injection, memory
 from actorcore.runtime.guardian import Guardian
 from actorcore.runtime.guardian_keep import Mappings
+from actorcore.runtime.log_cap import LogCap
 from actorcore.runtime.shared_registry import SharedRegistry
 from actorcore.runtime.status_page import PAGE_BYTES
 from supervisors import paths
@@ -141,7 +142,8 @@ def _guard(
             os.close(arguments.ready_fd)
         arguments.announce, arguments.ready_fd = None, -1  # once; a successor serves in silence
 
-    return Guardian(node_entry, listener, mappings, instance, on_serving, configuration.templates, logs).run()
+    cap = LogCap(str(Path(logs).with_name(paths.LOG_NAME)))
+    return Guardian(node_entry, listener, mappings, instance, on_serving, configuration.templates, logs, cap.look).run()
 
 
 def _memory(name: str, size_bytes: int) -> tuple[memoryview, int]:

@@ -8,11 +8,13 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from actorcore.runtime import log as log_module
 from actorcore.runtime.log import Log
+from actorcore.runtime.log_cap import KEPT_BYTES, LOG_BYTES, LogCap
 
 DEEP: object = []
 for _ in range(5000):
@@ -123,3 +125,26 @@ def test_the_rest_of_a_line_that_a_disk_did_not_take_spoils_no_other(monkeypatch
     lines = b"".join(written).split(b"\n")
     assert [json.loads(line)["serial"] for line in lines[1:] if line] == [1, 2]
     assert log.dropped == 1
+
+
+def test_C20_only_the_log_that_is_still_where_it_was_is_cut(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    line = b"x" * 999 + b"\n"
+    log.write_bytes(line * (LOG_BYTES // len(line) + 1))
+    size = log.stat().st_size
+    with open(log, "ab") as file, stderr_is(file.fileno()):
+        for moved in ("none", "other"):
+            LogCap(str(tmp_path / moved)).look(1.0)
+            (tmp_path / "other").write_bytes(b"")
+        assert log.stat().st_size == size
+        cap = LogCap(str(log))
+        cap.look(1.0)
+        first, *others = log.read_bytes().splitlines(keepends=True)
+        assert json.loads(first)["detail"] == {"bytes": size - len(others) * len(line)}
+        assert (set(others), len(others)) == ({line}, KEPT_BYTES // len(line) - (KEPT_BYTES % len(line) == 0))
+        file.write(line * (LOG_BYTES // len(line) + 1))
+        file.flush()
+        cap.look(1.5)
+        assert log.stat().st_size > LOG_BYTES, "looked at once a second"
+        cap.look(2.0)
+        assert log.stat().st_size <= KEPT_BYTES + 200

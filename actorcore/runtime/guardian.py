@@ -42,13 +42,13 @@ class Guardian:
 
     def __init__(
         self, entry: str, listener: socket.socket, mappings: Mappings, instance: int, on_serving: Callable[[], None],
-        templates: Sequence[Template] = BUILT_IN, logs: str = "",
+        templates: Sequence[Template] = BUILT_IN, logs: str = "", on_watch: Callable[[float], None] = lambda now_s: None,
     ) -> None:  # fmt: skip
         self._entry = entry
         self._listener = listener
         self._mappings = mappings
         self._instance = instance
-        self._on_serving = on_serving
+        self._on_serving, self._on_watch = on_serving, on_watch
         self._kept: dict[int, Kept] = {}
         self._serial_of: dict[int, int] = {}
         self._unclaimed: dict[int, words.Died] = {}
@@ -128,6 +128,7 @@ class Guardian:
 
     def _watch(self) -> None:
         now = clock.monotonic_s()
+        self._on_watch(now)
         self._halted |= self._ending.is_over(now)
         if self._spare is None:
             if now >= self._succession.next_start_s:

@@ -39,5 +39,4 @@ def node_main(control: socket.socket, ledger: memoryview, registry: memoryview, 
 
 
 if __name__ == "__main__":
-    daemon.NODE_ENTRY = "tests.fault.weighed:node_main"
-    sys.exit(daemon.main())
+    sys.exit(daemon.main("tests.fault.weighed:node_main"))
