@@ -15,7 +15,7 @@ from actorcore.signals import ProcessSpec
 from supervisors import paths
 from supervisors.client import Client
 from supervisors.launch import connect_or_start
-from tests.daemon_fixture import ROOT, WAIT_S, WITNESS, send_signal
+from tests.daemon_fixture import ROOT, WAIT_S, WITNESS, descendants, send_signal, still_there
 from tests.test_cli import guardian_of
 
 LINE = json.dumps({"at_s": 0.0, "kind": "filler", "serial": 0, "detail": "x" * 900}).encode() + b"\n"
@@ -29,8 +29,10 @@ def running(tmp_path: Path) -> Iterator[Client]:
     guardian = guardian_of(tmp_path / "run")
     with client:
         yield client
+        left = descendants(guardian)
         send_signal(guardian, signal.SIGTERM)
         assert os.waitpid(guardian, 0)[1] == 0  # we have started it
+        assert still_there(left) == []
 
 
 def fill(path: Path) -> None:
