@@ -18,6 +18,7 @@ from supervisors import session_vocabulary as supervisor
 from supervisors.session.events import Event
 from supervisors.session.record import SessionRecord, child_spec, to_map
 from supervisors.session.state import WITH_PROCESS, Happening, next_status
+from supervisors.session.subscriptions import Subscription
 from supervisors.session.words import Asker, Errand, Memory, Slot
 
 SUPERVISOR = "sessions"
@@ -35,7 +36,7 @@ class Lifecycle:
         self.orders: list[Order] = []
         self.memory = memory
         self.slots = {slot.record.id: slot for slot in memory.sessions}
-        self._is_news = False
+        self._news: dict[str, None] = {}
 
     def remembered(self) -> Memory:
         """Everything that the next incarnation of this object needs."""
@@ -180,7 +181,7 @@ class Lifecycle:
             slot.starters, slot.stoppers = [], []
             if slot.failure is None and (slot.status != "suspended" or slot.ending):
                 self._consult("watch", slot, supervisor.WatchSession(slot.record.id))
-        for one in self.memory.subscriptions.by_ref.values():
+        for one in self.memory.subscriptions.all():
             self.do(Monitor(one.ref, one.to))
         for ref, id in self.memory.awaited.items():
             self.do(Monitor(ref, self.slots[id].serial))
@@ -219,7 +220,7 @@ class Lifecycle:
     def on_down(self, refs: list[int]) -> None:
         """Subscribers are dead, or processes that did not become sessions."""
         for ref in refs:
-            self.memory.subscriptions.by_ref.pop(ref, None)
+            self.memory.subscriptions.remove(ref)
             slot = self.slots.get(self.memory.awaited.pop(ref, ""))
             if slot is not None:
                 self._end(slot)
@@ -298,24 +299,24 @@ class Lifecycle:
         at = self.now + self.memory.offset_s
         self.memory.subscriptions.publish(Event(number, slot.seq, slot.record.id, type_, at, data))
         self.memory.counters[type_] = self.memory.counters.get(type_, 0) + 1
-        self._is_news = True
+        self._news[slot.record.id] = None
         return number
 
     def spread(self) -> None:
         """Send every subscriber what is due to him, after everything else has been decided."""
-        if not self._is_news:
-            return
-        self._is_news = False
+        sessions, self._news = self._news, {}
         subscriptions = self.memory.subscriptions
-        for one in list(subscriptions.by_ref.values()):
-            self.orders += [Send(one.to, msgspec.Raw(body)) for body in subscriptions.due(one)]
-            if one.over and one.cursor == subscriptions.number:
-                del subscriptions.by_ref[one.ref]
-                self.do(Demonitor(one.ref))
+        due = {one.ref: one for session in sessions for one in subscriptions.concerned(session)}
+        for one in due.values():
+            self.serve(one)
 
-    def hurry(self) -> None:
-        """There may be something due to somebody."""
-        self._is_news = True
+    def serve(self, one: Subscription) -> None:
+        """Send ``one`` what is due to it."""
+        subscriptions = self.memory.subscriptions
+        self.orders += [Send(one.to, msgspec.Raw(body)) for body in subscriptions.due(one)]
+        if one.over and one.cursor == subscriptions.number:
+            subscriptions.remove(one.ref)
+            self.do(Demonitor(one.ref))
 
     def do(self, request: Monitor | Demonitor) -> None:
         self.memory.orders += 1

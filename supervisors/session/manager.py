@@ -291,22 +291,23 @@ class Manager:
             return ("not_found", None)
         if any(type_ not in events.SCHEMAS or type_ in events.MARKS for type_ in request.types):
             return ("unknown_event_type", None)
-        if len(subscriptions.by_ref) >= MAX_SUBSCRIPTIONS:
+        if len(subscriptions.where) >= MAX_SUBSCRIPTIONS:
             return ("resource_exhausted", f"{MAX_SUBSCRIPTIONS} subscriptions")
         one = subscriptions.add(frm, request.session, request.types, request.after)
         self._life.do(Monitor(one.ref, frm))
-        self._life.hurry()
+        self._life.serve(one)
         return {"subscription": one.ref, "number": subscriptions.number}
 
     def _on_subscription(self, frm: int, request: Seen | Unsubscribe) -> bool:
-        one = self._life.memory.subscriptions.by_ref.get(request.ref)
+        subscriptions = self._life.memory.subscriptions
+        one = subscriptions.find(request.ref)
         if one is None or one.to != frm:
             return False
         if isinstance(request, Seen):
             one.seen = max(one.seen, min(request.count, one.sent))
-            self._life.hurry()
+            self._life.serve(one)
         else:
-            del self._life.memory.subscriptions.by_ref[one.ref]
+            subscriptions.remove(one.ref)
             self._life.do(Demonitor(one.ref))
         return True
 

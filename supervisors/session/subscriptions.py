@@ -60,17 +60,45 @@ class Subscription(msgspec.Struct):
 
 
 class Subscriptions(msgspec.Struct):
-    """All of them, by ref; ``number``: the last event's, ``first``: that of the oldest in ``history``."""
+    """All of them, by session (empty: of all sessions), oldest first; ``where`` finds them by ref.
+
+    ``number``: the last event's; ``refs``: the last ref. An event is looked at by those only who may want it, so one that a
+    thousand others do not want costs them nothing; their cursors stay behind.
+    """
 
     number: int = 0
     refs: int = 0
     size_bytes: int = 0
     history: list[Told] = []
-    by_ref: dict[int, Subscription] = {}
+    groups: dict[str, list[Subscription]] = {}
+    where: dict[int, str] = {}
 
     @property
     def first(self) -> int:
+        """The number of the oldest event in the history."""
         return self.number - len(self.history) + 1
+
+    def find(self, ref: int) -> Subscription | None:
+        """The subscription with this ref."""
+        return next((one for one in self.groups.get(self.where.get(ref, ""), []) if one.ref == ref), None)
+
+    def remove(self, ref: int) -> None:
+        """It is over; nothing happens when it is already."""
+        session = self.where.pop(ref, None)
+        if session is not None:
+            left = [one for one in self.groups[session] if one.ref != ref]
+            if left:
+                self.groups[session] = left
+            else:
+                del self.groups[session]
+
+    def concerned(self, session: str) -> list[Subscription]:
+        """Who may want an event of ``session``."""
+        return [*self.groups.get(session, []), *self.groups.get("", [])]
+
+    def all(self) -> list[Subscription]:
+        """Every one."""
+        return [one for group in self.groups.values() for one in group]
 
     def publish(self, event: Event) -> None:
         """Into the history; ``event`` has the next number. What it pushes out is lost to whoever has not got it."""
@@ -81,7 +109,7 @@ class Subscriptions(msgspec.Struct):
         while len(self.history) > HISTORY_EVENTS or self.size_bytes > HISTORY_BYTES:
             lost = self.history.pop(0)
             self.size_bytes -= len(lost.body)
-            for one in self.by_ref.values():
+            for one in self.concerned(lost.session):
                 if one.cursor < lost.number:
                     one.pass_by(lost)
                     one.dropped += one.wants(lost)
@@ -94,7 +122,8 @@ class Subscriptions(msgspec.Struct):
             # A number that has not been given yet was another daemon's.
             one.gap = after if after < self.first - 1 or after > self.number else None
             one.cursor = self.first - 1 if one.gap is not None else after
-        self.by_ref[one.ref] = one
+        self.groups.setdefault(session, []).append(one)
+        self.where[one.ref] = session
         return one
 
     def due(self, one: Subscription) -> list[bytes]:
@@ -103,7 +132,7 @@ class Subscriptions(msgspec.Struct):
         if one.gap is not None:
             bodies.append(self._mark(one, "events_gap", {"after": one.gap, "oldest": self.first}))
             one.gap = None
-        at = one.cursor - self.first + 1
+        at = max(0, one.cursor - self.first + 1)
         while one.sent + len(bodies) - one.seen < WINDOW:
             if one.dropped:
                 bodies.append(self._mark(one, "events_dropped", {"count": one.dropped}))
