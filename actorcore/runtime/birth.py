@@ -18,7 +18,7 @@ from typing import NoReturn
 import msgspec
 
 from actorcore.exit_reason import Reason
-from actorcore.faults import point
+from actorcore.faults import point, unarmed
 from actorcore.frames import Call, Cast, Downlink, decode_down, encoder
 from actorcore.gen_server import GenServer, Reply, Result, Stop
 from actorcore.guardian_words import ForkOrder
@@ -72,6 +72,7 @@ class Nursery:
         finally:
             os._exit(1)
 
+    @unarmed()
     def rehearse(self, times: int) -> None:
         """Play the life of an understudy: what it does for the first time costs no later life anything.
 

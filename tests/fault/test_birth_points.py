@@ -404,7 +404,7 @@ def test_B1_B7_every_process_is_killed_at_every_pass_of_every_point_while_a_pool
             while not pool_is_full(desk):
                 pass
             passes = {name: min(armed.passed().count(name), MAX_NTH) for name in POINTS if name.startswith(ROLES)}
-            assert passes["birth.booted"] > 0
+            assert (passes["birth.begun"], passes["birth.booted"]) == (1, 1), "lives that are only rehearsed pass no point"
             assert passes["node.fork"] > 0
             end_newborn(desk)
             struck = 0
