@@ -22,11 +22,13 @@ from actorcore.exit_reason import Term
 from actorcore.faults import point
 from actorcore.runtime.clock import wall_s
 from supervisors.persistence import files, proof, snapshot as snapshots
-from supervisors.persistence.database_files import HEAD_NAME, SCHEMA, connect, lock, read, told
+from supervisors.persistence.database_files import ENDINGS, HEAD_NAME, SCHEMA, connect, lock, read, told
 from supervisors.persistence.files import FileTrouble
 from supervisors.persistence.proof import HEAD_BYTES, Content, Head, Untrue
 from supervisors.persistence.signing import Keys, chain
 from supervisors.persistence.snapshot import Snapshot
+
+_DATABASES = tuple(f".db{ending}" for ending in ENDINGS)
 
 
 class Database:
@@ -77,7 +79,7 @@ class Database:
         if os.path.exists(left):
             try:
                 found = read(left, self._id, self._keys)
-            except Untrue:
+            except (RequestError, sqlite3.Error):  # torn as it was made: nobody was told of it
                 found = None
             if found is not None and (found.snapshot.generation, found.number) != (1, 0):
                 raise Untrue("head: missing")
@@ -277,8 +279,8 @@ class Database:
     def _move(self, epoch: int) -> None:
         """Write all that is kept into a new database; the old one stays as it is until the head names the new one."""
         path, content = self._path(epoch), self._content
-        for name in (path, f"{path}-wal"):
-            files.discard(name)
+        for ending in ENDINGS:
+            files.discard(f"{path}{ending}")
         os.close(files.open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
         point("database.created")
         connection = connect(path)
@@ -302,10 +304,9 @@ class Database:
 
     def _clear(self, kept: str) -> None:
         """Remove databases of other epochs than that at ``kept``."""
-        for name in os.listdir(self._folder):
-            path = self._file(name)
-            if name.endswith((".db", ".db-wal", files.TEMPORARY)) and path not in (kept, f"{kept}-wal"):
-                os.unlink(path)
+        others = {self._file(name) for name in os.listdir(self._folder) if name.endswith(_DATABASES)}
+        for path in others - {f"{kept}{ending}" for ending in ENDINGS}:
+            os.unlink(path)
 
     def _path(self, epoch: int) -> str:
         return self._file(f"{epoch}.db")

@@ -18,6 +18,9 @@ from supervisors.persistence.signing import Keys
 HEAD_NAME = "head"
 MAX_FILE_BYTES = 64 << 20
 """Of a database or its log that is read: a session checkpoints long before."""
+KEPT = ".kept"
+ENDINGS = ("", "-wal", "-journal", f"-wal{KEPT}")
+"""Of the names of the files of one database."""
 SCHEMA = (
     "CREATE TABLE snapshot (generation INTEGER PRIMARY KEY, text BLOB NOT NULL)",
     "CREATE TABLE records (number INTEGER PRIMARY KEY, body BLOB NOT NULL, mac BLOB NOT NULL)",
@@ -65,21 +68,36 @@ def connect(path: str) -> sqlite3.Connection:
 def read(path: str, id: str, keys: Keys) -> Content:
     """What the database at ``path`` proves to hold. Not a byte of it is changed; its folder must be locked.
 
-    :raises RequestError: as :func:`proof.prove`; ``file_too_large``; ``not_found``.
+    :raises RequestError: as :func:`proof.prove`; ``file_too_large``; :class:`Untrue`.
     :raises OSError: it cannot be read.
     """
-    for name in (path, f"{path}-wal"):
-        try:
-            fd = files.open_private(name, os.O_RDONLY)
-        except FileNotFoundError:
-            if name == path:
-                raise Untrue("database: missing") from None
-            continue
-        try:
-            if (size := os.fstat(fd).st_size) > MAX_FILE_BYTES:
-                raise FileTrouble("file_too_large", f"{size} bytes, at most {MAX_FILE_BYTES}")
-        finally:
-            os.close(fd)
+    with _kept(f"{path}-wal"):
+        for name in (path, f"{path}-wal"):
+            _check(name, is_needed=name == path)
+        texts, records = _rows(path)
+    if not all(isinstance(value, bytes) for row in (*texts, *records) for value in row[1:]):
+        raise Untrue("database: types")
+    return proof.prove(id, keys, texts, records)
+
+
+def _check(path: str, is_needed: bool) -> None:
+    try:
+        fd = files.open_private(path, os.O_RDONLY, links=1 if is_needed else 2)
+    except FileNotFoundError:
+        if is_needed:
+            raise Untrue("database: missing") from None
+        return
+    try:
+        size = os.fstat(fd).st_size
+    finally:
+        os.close(fd)
+    if size > MAX_FILE_BYTES:
+        raise FileTrouble("file_too_large", f"{size} bytes, at most {MAX_FILE_BYTES}")
+    if not size and is_needed:
+        raise Untrue("database: empty")
+
+
+def _rows(path: str) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes, bytes]]]:
     # unix-none: SQLite's own locks want a descriptor to write with; the lock of the head keeps everybody else out.
     connection = sqlite3.connect(f"file:{_quoted(path)}?mode=ro&vfs=unix-none", uri=True, isolation_level=None)
     try:
@@ -88,16 +106,41 @@ def read(path: str, id: str, keys: Keys) -> Content:
         if connection.execute("SELECT sql FROM sqlite_master ORDER BY rowid").fetchall() != [(text,) for text in SCHEMA]:
             raise Untrue("database: schema")
         texts = connection.execute("SELECT generation, text FROM snapshot").fetchall()
-        records = connection.execute("SELECT number, body, mac FROM records ORDER BY number").fetchall()
+        return texts, connection.execute("SELECT number, body, mac FROM records ORDER BY number").fetchall()
     except (sqlite3.DatabaseError, sqlite3.DataError, OverflowError) as error:
         if _number_of(error) is None:
             raise Untrue("database: malformed") from None
         raise
     finally:
         connection.close()
-    if not all(isinstance(value, bytes) for row in (*texts, *records) for value in row[1:]):
-        raise Untrue("database: types")
-    return proof.prove(id, keys, texts, records)
+
+
+@contextmanager
+def _kept(log: str) -> Iterator[None]:
+    """Nobody takes ``log`` away: SQLite, also when it only reads, removes one in which it finds nothing of worth.
+
+    What it cannot make sense of may be damaged, and somebody may mend it. A second name holds it meanwhile.
+    """
+    name = f"{log}{KEPT}"
+    try:
+        if os.path.exists(log):
+            files.discard(name)  # of one who died here
+        else:
+            os.rename(name, log)
+    except FileNotFoundError:
+        pass
+    try:
+        os.link(log, name)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        if os.path.exists(log):
+            os.unlink(name)
+        else:
+            os.rename(name, log)
 
 
 @contextmanager

@@ -61,8 +61,8 @@ def private_directory(path: str) -> None:
         raise FileTrouble("path_permission_denied", "not ours alone")
 
 
-def open_private(path: str, flags: int) -> int:
-    """A descriptor of a regular file of ours that has one name and mode 0600; O_CREAT makes it so.
+def open_private(path: str, flags: int, links: int = 1) -> int:
+    """A descriptor of a regular file of ours that has ``links`` names and mode 0600; O_CREAT makes it so.
 
     :raises OSError: it cannot be opened.
     :raises FileTrouble: it is something else.
@@ -78,7 +78,7 @@ def open_private(path: str, flags: int) -> int:
         if is_new:
             os.fchmod(fd, MODE)  # a umask may have taken more away
         found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != links:
             raise FileTrouble("path_permission_denied", "not a plain file")
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) != MODE:
             raise FileTrouble("path_permission_denied", "not ours alone")
