@@ -12,7 +12,7 @@ from actorcore.pids import Pid
 from supervisors import manager_steps as steps
 from supervisors.async_driver import AsyncDriver
 from supervisors.client_driver import DEFAULT_TIMEOUT_S
-from supervisors.manager_client import STOP_TIMEOUT_S
+from supervisors.manager_client import RESUME_TIMEOUT_S, STOP_TIMEOUT_S
 from supervisors.manager_steps import Row, SessionEvent, Subscribed
 from supervisors.session import words
 from supervisors.session.record import POLICY, Policy
@@ -33,6 +33,9 @@ class AsyncManagerClient:
     ) -> Row:  # fmt: skip
         work = steps.create(self._core, path, name, module, config, metadata, limits, policy, group, durability, id)
         return await self._driver.run(work, policy.start_timeout_s + DEFAULT_TIMEOUT_S)
+
+    async def resume(self, id: str, timeout_s: float = RESUME_TIMEOUT_S) -> Row:
+        return await self._driver.run(steps.resume(self._core, id), timeout_s)
 
     async def stop(self, id: str, timeout_s: float = STOP_TIMEOUT_S) -> Row:
         return await self._ask(words.StopSession(id), timeout_s)

@@ -62,7 +62,9 @@ def main(node_entry: str = NODE_ENTRY) -> int:
         print(error, file=sys.stderr)
         return EXIT_REFUSED
     logs = _fresh_logs(directory)
-    os.environ[SETTINGS_VARIABLE] = msgspec.json.encode(configuration.sessions).decode()
+    sessions = configuration.sessions
+    sessions = msgspec.structs.replace(sessions, resume=sessions.resume and paths.has_saved_sessions())
+    os.environ[SETTINGS_VARIABLE] = msgspec.json.encode(sessions).decode()
     _settle_in_root()
     try:
         instance = int.from_bytes(os.urandom(8), "big") >> 1

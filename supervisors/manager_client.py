@@ -24,6 +24,7 @@ from supervisors.session import words
 from supervisors.session.record import POLICY, Policy
 
 STOP_TIMEOUT_S = 30.0
+RESUME_TIMEOUT_S = 30.0
 
 
 class ManagerClient:
@@ -54,6 +55,18 @@ class ManagerClient:
         """
         work = steps.create(self._core, path, name, module, config, metadata, limits, policy, group, durability, id)
         return self._driver.run(work, policy.start_timeout_s + DEFAULT_TIMEOUT_S)
+
+    def resume(self, id: str, timeout_s: float = RESUME_TIMEOUT_S) -> Row:
+        """A saved session as it was: the same id, name, record and memory; its row when it is active.
+
+        Each attempt counts: five per session and twenty of all within a minute.
+
+        :raises RequestError: invalid_id; rate_limit_exceeded with the seconds to wait; not_found, signature_verification_failed
+            and what else is wrong with what was saved; project_path_not_found, project_path_not_directory,
+            project_path_changed; project_already_open, session_exists, session_limit_reached, start_failed. What was saved is
+            then as it was.
+        """
+        return self._driver.run(steps.resume(self._core, id), timeout_s)
 
     def stop(self, id: str, timeout_s: float = STOP_TIMEOUT_S) -> Row:
         """It saves itself and ends; its last row when nothing of it is left."""

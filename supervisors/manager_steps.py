@@ -10,17 +10,22 @@ from typing import Literal
 import msgspec
 
 from actorcore import frames
+from actorcore.errors import RequestError
 from actorcore.exit_reason import Term
 from actorcore.signals import Ask
 from supervisors import project_path
 from supervisors.client_core import ClientCore
 from supervisors.client_messages import InfoMessage, Mail
-from supervisors.client_steps import Steps, ask, await_mail, whereis
+from supervisors.client_steps import Steps, ask, await_mail, call, whereis
+from supervisors.persistence.store_words import SERVICES, STORE, GetSaved
+from supervisors.project_path import draft_of
+from supervisors.rate_limit import RESUME
 from supervisors.session import words
-from supervisors.session.record import SERVER, Policy
+from supervisors.session.record import ID, SERVER, Policy
 from supervisors.session.subscriptions import WINDOW
 
 MANAGER = "system:manager"
+LIMITER = "system:limiter"
 PAGE_ROWS = 500
 Row = dict[str, Term]
 
@@ -61,6 +66,19 @@ def create(
         "group": None if group is None else dict(group), "durability": durability,
     }  # fmt: skip
     return (yield from of_row(core, words.CreateSession(draft)))
+
+
+def resume(core: ClientCore, id: object) -> Steps[Row]:
+    """A saved session again; every attempt counts, whatever comes of it."""
+    if not isinstance(id, str) or not ID.fullmatch(id):
+        raise RequestError("invalid_id")
+    yield from ask(core, LIMITER, ["attempt", RESUME, id])
+    yield from ask(core, SERVICES, ["ensure", "store"])
+    try:
+        saved = yield from call(core, STORE, GetSaved(id))
+    except RequestError as error:
+        raise RequestError("session_exists") if error.code == "running" else error from None
+    return (yield from of_row(core, words.CreateSession(draft_of(saved), True)))
 
 
 def of_row(core: ClientCore, request: words.ManagerRequest) -> Steps[Row]:

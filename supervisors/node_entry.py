@@ -33,7 +33,8 @@ def kernel(instance: int) -> Kernel:
     """The kernel of this daemon, fresh: its residents, and those that may be spawned."""
     settings = msgspec.json.decode(os.environ.get(SETTINGS_VARIABLE, "{}"), type=SessionSettings)
     sessions = Sessions(MAX_SESSIONS + settings.max_sessions)  # nobody's plain processes take the place of a session
-    return kernel_of(instance, {"sessions": sessions, "limiter": Limiter(), "manager": Manager(settings), "services": Services()})
+    manager = Manager(settings, settings.resume)
+    return kernel_of(instance, {"sessions": sessions, "limiter": Limiter(), "manager": manager, "services": Services()})
 
 
 def kernel_of(instance: int, residents: dict[str, Resident]) -> Kernel:

@@ -18,6 +18,8 @@ from actorcore.errors import RequestError
 
 DIRECTORY_VARIABLE = "ACTORCORE_DIR"
 STATE_VARIABLE = "ACTORCORE_STATE"
+SESSIONS_NAME = "sessions"
+"""In the state directory: the folder with one folder per saved session."""
 SOCKET_NAME = "actorcore.sock"
 LOCK_NAME = "start.lock"
 LOG_NAME = "daemon.log"
@@ -42,6 +44,15 @@ def default_directory(environment: Mapping[str, str] = os.environ) -> Path:
     import platformdirs  # 20 ms that most callers need not spend
 
     return platformdirs.user_state_path("actorcore", appauthor=False) / "run"
+
+
+def has_saved_sessions(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether there is anything in the state directory of ``$ACTORCORE_STATE`` that could be resumed."""
+    try:
+        with os.scandir(os.path.join(environment[STATE_VARIABLE], SESSIONS_NAME)) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False
 
 
 def state_directory(directory: Path, environment: Mapping[str, str] = os.environ) -> Path:

@@ -9,11 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import cast
+
+import msgspec
 
 from actorcore.errors import RequestError
+from actorcore.exit_reason import Term
 from supervisors.session.record import MAX_PATH_BYTES, Project
 
 _NOT_FOUND = {errno.ENOENT, errno.ELOOP}
+_OF_SAVED = {"path_not_found": "project_path_not_found", "path_not_directory": "project_path_not_directory"}
 
 
 def examine(path: object) -> Project:
@@ -34,6 +39,20 @@ def examine(path: object) -> Project:
     if not os.access(real, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         raise RequestError("path_permission_denied")
     return Project(_checked_text(real), found.st_dev, found.st_ino, found.st_uid, found.st_gid, found.st_mode)
+
+
+def draft_of(saved: Term) -> dict[str, Term]:
+    """The record to create a session with that is ``saved`` (the store's answer to GetSaved); its project is looked at now.
+
+    :raises RequestError: project_path_not_found, project_path_not_directory, and as :func:`examine`.
+    """
+    session = cast(dict[str, dict[str, Term]], saved)["session"]
+    project = session.get("project")
+    try:
+        found = examine(project.get("path") if isinstance(project, dict) else None)
+    except RequestError as error:
+        raise RequestError(_OF_SAVED.get(error.code, error.code), error.detail) from None
+    return {**session, "project": msgspec.to_builtins(found)}
 
 
 def _checked_text(path: object) -> str:

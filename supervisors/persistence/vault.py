@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from actorcore.errors import RequestError
 from actorcore.exit_reason import Term
 from actorcore.runtime.clock import wall_s
+from supervisors.paths import SESSIONS_NAME
 from supervisors.persistence import database_files, files, proof, retention, secrets, snapshot as snapshots
 from supervisors.persistence.database import Database
 from supervisors.persistence.database_files import HEAD_NAME, Locked, told
@@ -32,7 +33,6 @@ from supervisors.persistence.signing import Keys, Ring
 from supervisors.persistence.snapshot import SESSION_ID, Snapshot
 from supervisors.persistence.store_words import Grant
 
-SESSIONS_NAME = "sessions"
 DEFAULT_LIMITS = Limits()
 UNBORN_S = 300.0
 """So long a new session may take from its grant to its first save; then its folder is taken for that of a failed start."""
@@ -50,6 +50,8 @@ class Vault:
         self._chance = chance
         self._ring: Ring | None = None
         self._index = Index(state)
+        self.held: set[str] = set()
+        """Of the sessions whose processes live: these are locked, or are about to be, and no look may be in their way."""
 
     def prepare(self) -> None:
         """Make the directories and remove what those before have left half done; what cannot be is told when it is needed."""
@@ -185,7 +187,7 @@ class Vault:
 
         :raises RequestError: ``running``, ``invalid_id``, or why it cannot be removed.
         """
-        folder = self._folder(snapshots.check_id(id))
+        folder = self._folder(self._free(id))
         with told():
             try:
                 handle = database_files.lock(folder, create=True)
@@ -242,7 +244,18 @@ class Vault:
     def _folder(self, id: str) -> str:
         return f"{self._sessions}/{id}"
 
+    def _free(self, id: str) -> str:
+        """``id``, whose session has no process.
+
+        :raises RequestError: ``invalid_id``; ``running``.
+        """
+        if snapshots.check_id(id) in self.held:
+            raise Locked("running", "another process has this session")
+        return id
+
     def _is_live(self, id: str) -> bool:
+        if id in self.held:
+            return True
         try:
             os.close(database_files.lock(self._folder(id)))
         except Locked:
@@ -254,7 +267,7 @@ class Vault:
     @contextmanager
     def _locked(self, id: str) -> Iterator[tuple[Head, Keys]]:
         """The head of a session that does not live, which cannot begin to meanwhile."""
-        folder = self._folder(snapshots.check_id(id))
+        folder = self._folder(self._free(id))
         keys = self.ring().keys_of(id)
         with told():
             try:

@@ -13,7 +13,7 @@ from actorcore.errors import CODES
 from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, CancelAlarm, Consult, Do, Glance, Order, Send, SetAlarm
-from actorcore.signals import Answer, Demonitor, Monitor
+from actorcore.signals import Answer, Demonitor, Monitor, Spawn
 from supervisors import session_vocabulary as supervisor
 from supervisors.session.events import Event
 from supervisors.session.record import SessionRecord, child_spec, to_map
@@ -54,9 +54,9 @@ class Lifecycle:
 
     # ---- what people want -------------------------------------------------------------------------------------------
 
-    def create(self, asker: Asker, record: SessionRecord) -> None:
+    def create(self, asker: Asker, record: SessionRecord, is_resumed: bool) -> None:
         self.memory.slots += 1
-        slot = Slot(self.memory.slots, record, began_at=self.now, starters=[asker])
+        slot = Slot(self.memory.slots, record, began_at=self.now, starters=[asker], is_resumed=is_resumed)
         self.slots[record.id] = slot
         self.tell(slot, "session_created", name=record.name, metadata=record.metadata)
         self._consult("start", slot, supervisor.StartSession(child_spec(record), watch=True))
@@ -189,6 +189,9 @@ class Lifecycle:
     def _on_ready(self, slot: Slot, serial: int) -> None:
         slot.serial, slot.ready_at, slot.reason, slot.handled, slot.active_at = serial, self.now, None, 0, self.now
         self.advance(slot, "ready", self.now - slot.began_at)
+        if slot.is_resumed:
+            slot.is_resumed = False
+            self.tell(slot, "session_resumed", duration_s=self.now - slot.began_at)
         if slot.stale:
             self._send_record(slot)
         self._look_later(slot)
@@ -207,6 +210,8 @@ class Lifecycle:
         slot.reason = detail if has_process and isinstance(detail, (str, dict)) else {code: detail}
         slot.failure = _refusal(error)
         self.advance(slot, "crash")
+        if slot.is_resumed:
+            self.tell(slot, "resume_failed", code=slot.failure[0])
         if not has_process:
             self._end(slot)
 
@@ -318,7 +323,7 @@ class Lifecycle:
             subscriptions.remove(one.ref)
             self.do(Demonitor(one.ref))
 
-    def do(self, request: Monitor | Demonitor) -> None:
+    def do(self, request: Monitor | Demonitor | Spawn) -> None:
         self.memory.orders += 1
         self.orders.append(Do(self.memory.orders, request))
 

@@ -32,8 +32,10 @@ from actorcore.signals import (
     PeerDown,
     Reborn,
     Sent,
+    Spawn,
     Started,
 )
+from actorcore.words import LEAN, ProcessSpec
 from supervisors.session import events
 from supervisors.session.config import config_troubles, merged
 from supervisors.session.lifecycle import Lifecycle
@@ -76,6 +78,7 @@ from supervisors.session.words import (
 )
 from supervisors.session_vocabulary import SessionTold
 
+RESUMING = "supervisors.resuming:main"
 NEEDS = ("sessions",)
 """The residents without which there are no sessions."""
 
@@ -89,8 +92,10 @@ OfOne: TypeAlias = Union[
 class Manager:
     """The resident."""
 
-    def __init__(self, settings: SessionSettings | None = None) -> None:
+    def __init__(self, settings: SessionSettings | None = None, resumes: bool = False) -> None:
+        """``resumes``: there may be sessions that the daemon before has left; see :mod:`supervisors.resuming`."""
         self._settings = settings or SessionSettings()
+        self._resumes = resumes
         self._life = Lifecycle(Memory())
 
     def handle(self, body: Delivery, now: float) -> list[Order]:
@@ -106,6 +111,7 @@ class Manager:
                 life.on_told(_told_decoder.decode(body.body))
             case ClockSet(offset_s):
                 life.memory.offset_s = offset_s
+                self._begin()
             case Down(refs):
                 life.on_down(refs)
             case Exit(frm) if frm == NOBODY:  # the daemon ends; the supervisor of the sessions ends them
@@ -134,6 +140,11 @@ class Manager:
         """Become what :meth:`snapshot` described; the settings stay."""
         self._life = Lifecycle(_decoder.decode(state))
 
+    def _begin(self) -> None:
+        if self._resumes and not self._life.memory.has_begun:
+            self._life.do(Spawn(ProcessSpec(RESUMING, template=LEAN), wait_init=False))
+        self._life.memory.has_begun = True
+
     # ---- requests: what is returned is the answer, a tuple is a refusal, Later is answered when it has come to pass ------
 
     def _on_asking(self, asking: Asking) -> None:
@@ -147,8 +158,8 @@ class Manager:
 
     def _serve(self, asker: Asker, request: ManagerRequest) -> Term | Refusal | Later:
         match request:
-            case CreateSession(draft):
-                return self._create(asker, draft)
+            case CreateSession(draft, is_resumed):
+                return self._create(asker, draft, is_resumed)
             case FindSession() | ResolveTarget() | GetDefault():
                 return self._find(request)
             case ListSessions():
@@ -204,7 +215,7 @@ class Manager:
             case _:
                 assert_never(request)
 
-    def _create(self, asker: Asker, draft: dict[str, Term]) -> Refusal | Later:
+    def _create(self, asker: Asker, draft: dict[str, Term], is_resumed: bool) -> Refusal | Later:
         at = self._life.time()
         record = from_map({"created_at": at, **draft, "updated_at": at})
         if isinstance(record, tuple):
@@ -220,7 +231,7 @@ class Manager:
             return ("session_exists", None)
         if any(slot.record.project.is_same_folder(record.project) for slot in slots.values()):
             return ("project_already_open", None)
-        self._life.create(asker, record)
+        self._life.create(asker, record, is_resumed)
         return Later()
 
     # ---- looking ----------------------------------------------------------------------------------------------------

@@ -11,12 +11,14 @@ FORBIDDEN_DIRECTORIES = (
 
 class SessionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``max_sessions``: live ones. No session works in a directory of ``forbidden_directories``, or below one, or in ``/``.
-    ``default``: the id or name of the session that is meant when none is.
+    ``default``: the id or name of the session that is meant when none is. ``resume``: those that were alive when the daemon
+    or the machine died come back with the next daemon.
     """
 
     max_sessions: int = 1000
     forbidden_directories: tuple[str, ...] = FORBIDDEN_DIRECTORIES
     default: str = ""
+    resume: bool = True
 
     def is_forbidden(self, path: str) -> bool:
         """Whether no session may work in ``path``, a real path."""

@@ -22,7 +22,7 @@ PAGE_BYTES = 16 << 10
 
 class CreateSession(Word, frozen=True, tag="create"):
     """``draft``: a record's map without times, or with ``created_at`` for a session that was saved. Answered with its row
-    when it is active; then, and not before, it is reached under its id.
+    when it is active; then, and not before, it is reached under its id. ``is_resumed``: it is told as such.
 
     Checked in this order: the draft, the project's folder, shutting_down, session_limit_reached, session_exists (id),
     project_already_open. A refused one starts no process. Errors of the start: start_failed with the reason, and then
@@ -30,6 +30,7 @@ class CreateSession(Word, frozen=True, tag="create"):
     """
 
     draft: dict[str, Term]
+    is_resumed: bool = False
 
 
 class StopSession(Word, frozen=True, tag="stop"):
@@ -231,6 +232,7 @@ class Slot(msgspec.Struct):
     ending: bool = False
     stale: bool = False
     state: int = 0
+    is_resumed: bool = False
     failure: tuple[str, Term] | None = None
     handled: int = 0
     active_at: float = 0.0
@@ -274,6 +276,7 @@ class Memory(msgspec.Struct):
     offset_s: float = 0.0
     last_at: float = 0.0
     leaving: bool = False
+    has_begun: bool = False
 
 
 def page(slots: list[Slot], limit: int) -> dict[str, Term]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from random import Random
 
 from actorcore.errors import RequestError
@@ -64,3 +65,21 @@ class State(SessionServer):
     def opened(self, is_restored: bool) -> None:
         watcher = self.state.session["metadata"]["watcher"]  # type: ignore[index, call-overload]
         self.process.send(str(watcher), {"up": self.id, "os_pid": os.getpid()})
+
+
+class Gated(SessionServer):
+    """A session that stands still before it is ready and before it ends, as long as there is the FIFO ``metadata.gate``: it
+    writes there, then waits until somebody else does."""
+
+    def opened(self, is_restored: bool) -> None:
+        self.stand()
+
+    def terminate(self, reason: object) -> None:
+        self.stand()
+        super().terminate(reason)  # type: ignore[arg-type]
+
+    def stand(self) -> None:
+        gate = Path(str(self.state.session["metadata"]["gate"]))  # type: ignore[index, call-overload]
+        if gate.exists():
+            gate.write_bytes(b"1")
+            gate.read_bytes()

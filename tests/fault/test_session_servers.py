@@ -82,8 +82,9 @@ def test_acceptance_87_a_message_to_nobody_is_told_as_such(desk: Desk) -> None:
 
 
 def test_acceptance_88_ten_thousand_messages_of_a_hundred_senders_are_there_once_in_the_order_of_their_acceptance(
-    desk: Desk, session: str
+    desk: Desk, tmp_path: Path
 ) -> None:
+    session = start(desk, record_of(project_in(tmp_path), durability="checkpoint"))
     for mine in range(100):
         desk.client.spawn(SENDERS, desk.name, session, mine, 100, wait_init=False)
     said: dict[int, str] = {}

@@ -1,0 +1,328 @@
+"""Saved sessions come back as they were, or stay saved as they are: by hand, and when a daemon or the machine has died."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actorcore.errors import ActorError, CallFailed, RequestError
+from supervisors.client import Client
+from supervisors.persistence.store_words import GetSaved
+from supervisors.project_path import draft_of
+from supervisors.session.requests import AddPrompt, GetMessages, GetPrompts, GetRecord, GetTodos, SendMessage, SetTodos
+from supervisors.session.words import CreateSession
+from tests.daemon_fixture import WAIT_S, Daemon, await_deaths, send_signal, watched
+from tests.session_world import project_in
+
+Row = dict[str, Any]
+GATED = "tests.fault.talkers:Gated"
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Daemon]:
+    with Daemon(tmp_path / "run") as daemon:
+        yield daemon
+
+
+def files_of(daemon: Daemon, id: str) -> dict[str, bytes]:
+    """What is saved of the session, byte by byte."""
+    folder = daemon.directory / "state" / "sessions" / id
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def talk(client: Client, id: str, *texts: str) -> None:
+    for text in texts:
+        client.call(id, SendMessage("user", text), WAIT_S)
+
+
+def contents(client: Client, id: str) -> list[str]:
+    page: Any = client.call(id, GetMessages(), WAIT_S)
+    return [message["content"] for message in page["items"]]
+
+
+def everything(client: Client, id: str) -> list[Any]:
+    record: Any = client.call(id, GetRecord(), WAIT_S)
+    kept = {key: record[key] for key in ("id", "name", "project", "config", "metadata", "created_at")}
+    return [kept, *(client.call(id, request, WAIT_S) for request in (GetMessages(), GetTodos(), GetPrompts()))]
+
+
+def saved(client: Client, project: Path) -> Row:
+    """A session with something of everything, that was stopped."""
+    row = client.manager.create(project, "the name", config={"temperature": 0.0}, metadata={"a": [1]})
+    id = str(row["id"])
+    talk(client, id, "one", "two", "three")
+    client.call(id, SetTodos([{"content": "ship", "status": "in_progress"}]))
+    for text in ("first", "second"):
+        client.call(id, AddPrompt(text))
+    before = everything(client, id)
+    client.manager.stop(id)
+    return {"id": id, "before": before}
+
+
+def code(client: Client, id: object) -> str:
+    with pytest.raises(RequestError) as error:
+        client.manager.resume(id)  # type: ignore[arg-type]
+    return error.value.code
+
+
+def test_acceptance_117_118_ten_cycles_of_save_and_resume_change_nothing(running: Daemon, tmp_path: Path) -> None:
+    client = running.client()
+    session = saved(client, project_in(tmp_path))
+    for turn in range(10):
+        if turn % 5 == 0:
+            client.call("system:limiter", ["reset", "resume", session["id"]])
+        client.manager.resume(session["id"])
+        assert everything(client, session["id"]) == session["before"]
+        client.manager.stop(session["id"])
+
+
+def test_a_resume_is_told_as_such(running: Daemon, tmp_path: Path) -> None:
+    client = running.client()
+    session = saved(client, project_in(tmp_path))
+    with running.client().manager.subscribe(types=["session_resumed"]) as events:
+        client.manager.resume(session["id"])
+        assert events.next(WAIT_S).session == session["id"]
+
+
+@pytest.mark.parametrize("id", [
+    "", "x", "../../etc/passwd", "/etc/passwd", "a\0b", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", None, 5,
+    "00000000-0000-4000-8000-00000000000G",
+])  # fmt: skip
+def test_acceptance_119_what_is_no_id_is_refused_and_touches_nothing(running: Daemon, id: object) -> None:
+    assert code(running.client(), id) == "invalid_id"
+    assert not (running.directory / "state").exists()
+
+
+def test_acceptance_119_an_unknown_session_is_not_found(running: Daemon) -> None:
+    assert code(running.client(), "00000000-0000-4000-8000-000000000000") == "not_found"
+
+
+def gone(project: Path) -> None:
+    project.rmdir()
+
+
+def replaced(project: Path) -> None:
+    project.rmdir()
+    project.write_text("")
+
+
+@pytest.mark.parametrize(("change", "expected"), [(gone, "project_path_not_found"), (replaced, "project_path_not_directory")])
+def test_acceptance_120_122_without_its_folder_a_session_stays_saved(
+    running: Daemon, tmp_path: Path, change: Any, expected: str
+) -> None:
+    client, project = running.client(), project_in(tmp_path)
+    session = saved(client, project)
+    before = files_of(running, session["id"])
+    change(project)
+    assert code(client, session["id"]) == expected
+    assert (files_of(running, session["id"]), list(client.manager.list())) == (before, [])
+
+
+def test_acceptance_120_122_a_path_in_use_and_a_limit_refuse_a_resume(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "run", configuration="[sessions]\nmax_sessions = 1\n") as daemon:
+        client, project = daemon.client(), project_in(tmp_path)
+        session = saved(client, project)
+        before = files_of(daemon, session["id"])
+        other = client.manager.create(project_in(tmp_path, "other"))
+        assert code(client, session["id"]) == "session_limit_reached"
+        client.manager.stop(str(other["id"]))
+        assert files_of(daemon, session["id"]) == before
+
+
+def test_acceptance_120_the_folder_of_a_live_session_is_not_opened_twice(running: Daemon, tmp_path: Path) -> None:
+    client, project = running.client(), project_in(tmp_path)
+    session = saved(client, project)
+    client.manager.create(project)
+    assert code(client, session["id"]) == "project_already_open"
+
+
+def another_mode(project: Path) -> None:
+    project.chmod(0o700)
+
+
+def another_folder(project: Path) -> None:
+    project.rename(project.with_name("old"))
+    project.mkdir(0o755)
+
+
+@pytest.mark.parametrize("change", [another_mode, another_folder])
+def test_acceptance_121_122_a_folder_that_changes_between_check_and_start_starts_nothing(
+    running: Daemon, tmp_path: Path, change: Any
+) -> None:
+    client, project = running.client(), project_in(tmp_path)
+    session = saved(client, project)
+    before = files_of(running, session["id"])
+    checked = draft_of(client.call("system:store", GetSaved(session["id"]), WAIT_S))
+    change(project)
+    with pytest.raises(RequestError, match="project_path_changed"):
+        client.call("system:manager", CreateSession(checked, True), WAIT_S)
+    assert (files_of(running, session["id"]), client.whereis(session["id"]), list(client.manager.list())) == (before, None, [])
+
+
+def test_acceptance_124_a_resume_while_the_session_saves_itself_is_refused_and_disturbs_nothing(
+    running: Daemon, tmp_path: Path
+) -> None:
+    client, gate = running.client(), tmp_path / "gate"
+    id = str(client.manager.create(project_in(tmp_path), module=GATED, metadata={"gate": str(gate)})["id"])
+    talk(client, id, "one", "two")
+    before = everything(client, id)
+    os.mkfifo(gate)
+    with Client.connect(running.directory, WAIT_S) as other:
+        thread = threading.Thread(target=other.manager.stop, args=(id,))
+        thread.start()
+        gate.read_bytes()  # it has been told to end, and is about to save
+        assert code(client, id) == "session_exists"
+        gate.write_bytes(b"go on")
+        thread.join()
+    gate.unlink()
+    client.manager.resume(id)
+    assert everything(client, id) == before
+
+
+def test_acceptance_123_of_ten_resumes_at_once_one_succeeds(running: Daemon, tmp_path: Path) -> None:
+    session = saved(running.client(), project_in(tmp_path))
+    clients = [running.client() for _ in range(5)]
+    outcomes: list[str] = []
+
+    def attempt(client: Client) -> None:
+        try:
+            client.manager.resume(session["id"])
+        except ActorError as error:
+            outcomes.append(str(getattr(error, "code", error)))
+        else:
+            outcomes.append("resumed")
+
+    for _ in range(2):  # the limit is five in a minute
+        threads = [threading.Thread(target=attempt, args=(client,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        running.client().call("system:limiter", ["reset", "resume", session["id"]])
+    assert (outcomes.count("resumed"), set(outcomes)) == (1, {"resumed", "session_exists"})
+    client = running.client()
+    assert len([row for row in client.processes() if row["name"] == session["id"]]) == 1
+    assert everything(client, session["id"]) == session["before"]
+
+
+def test_acceptance_146_148_the_sixth_resume_in_a_minute_waits_and_failures_count(running: Daemon, tmp_path: Path) -> None:
+    client, project = running.client(), project_in(tmp_path)
+    session = saved(client, project)
+    project.rmdir()
+    assert [code(client, session["id"]) for _ in range(5)] == ["project_path_not_found"] * 5
+    with pytest.raises(RequestError) as error:
+        client.manager.resume(session["id"])
+    assert error.value.code == "rate_limit_exceeded"
+    assert 1 <= int(error.value.detail) <= 60
+
+
+def test_acceptance_126_a_kill_of_a_resumed_session_loses_nothing(running: Daemon, tmp_path: Path) -> None:
+    client = running.client()
+    session = saved(client, project_in(tmp_path))
+    row = client.manager.resume(session["id"])
+    with running.client().manager.subscribe(types=["session_restarted"]) as events:
+        os_pid = next(one["os_pid"] for one in client.processes() if one["serial"] == row["serial"])
+        send_signal(int(str(os_pid)), signal.SIGKILL)
+        events.next(WAIT_S)
+    assert everything(client, session["id"]) == session["before"]
+
+
+def kill_daemon(daemon: Daemon) -> None:
+    """SIGKILL of the guardian: everything below it ends with it."""
+    node = Client.connect(daemon.directory, WAIT_S)
+    os_pid = int(str(node.node("status")["node_os_pid"]))
+    with watched([daemon.guardian_pid, os_pid]) as handles:
+        send_signal(daemon.guardian_pid, signal.SIGKILL)
+        assert await_deaths(handles)
+    daemon.process.wait()
+    with pytest.raises(CallFailed, match="noconnection"):
+        node.call("system:node", {"verb": "status"}, 10.0)
+    node.close()
+
+
+def resumed(daemon: Daemon, count: int) -> list[str]:
+    """The ids of the first ``count`` sessions that come back by themselves."""
+    types = ["session_resumed"]
+    with Client.connect(daemon.directory, WAIT_S) as client, client.manager.subscribe(types=types, after=0) as events:
+        return sorted(events.next(WAIT_S).session for _ in range(count))
+
+
+def test_acceptance_125_sessions_that_were_alive_come_back_with_the_next_daemon_and_stopped_ones_do_not(
+    running: Daemon, tmp_path: Path
+) -> None:
+    client = running.client()
+    stopped = saved(client, project_in(tmp_path, "stopped"))
+    ids = [str(client.manager.create(project_in(tmp_path, f"p{n}"), f"name {n}")["id"]) for n in range(3)]
+    for id in ids:
+        talk(client, id, f"said to {id}", "and more")
+    before = {id: everything(client, id) for id in ids}
+    kill_daemon(running)
+    shutil.rmtree(tmp_path / "p2")
+    running.start()
+    assert resumed(running, 2) == sorted(ids[:2])
+    client = running.client()
+    assert {id: everything(client, id) for id in ids[:2]} == {id: before[id] for id in ids[:2]}
+    (tmp_path / "p2").mkdir(mode=0o755)
+    client.manager.resume(ids[2])
+    assert everything(client, ids[2])[1:] == before[ids[2]][1:]
+    assert stopped["id"] not in client.manager.ids()
+    client.manager.resume(stopped["id"])
+    assert everything(client, stopped["id"]) == stopped["before"]
+
+
+def resume_in_vain(client: Client, id: str) -> threading.Thread:
+    """A resume that the end of the daemon ends."""
+
+    def attempt() -> None:
+        with pytest.raises(CallFailed, match="noconnection"):
+            client.manager.resume(id)
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    return thread
+
+
+def test_acceptance_125_a_daemon_that_is_killed_before_the_session_has_begun_has_lost_nothing(
+    running: Daemon, tmp_path: Path
+) -> None:
+    client = running.client()
+    session = saved(client, project_in(tmp_path))
+    before = files_of(running, session["id"])
+    store = next(int(str(row["os_pid"])) for row in client.processes() if row["name"] == "system:store")
+    send_signal(store, signal.SIGSTOP)
+    with Client.connect(running.directory, WAIT_S) as other:
+        thread = resume_in_vain(other, session["id"])
+        kill_daemon(running)
+        thread.join()
+    running.start()
+    assert files_of(running, session["id"]) == before
+    client = running.client()
+    client.manager.resume(session["id"])
+    assert everything(client, session["id"]) == session["before"]
+
+
+def test_acceptance_125_a_daemon_that_is_killed_while_the_session_remembers_has_lost_nothing(
+    running: Daemon, tmp_path: Path
+) -> None:
+    client, gate = running.client(), tmp_path / "gate"
+    id = str(client.manager.create(project_in(tmp_path), module=GATED, metadata={"gate": str(gate)})["id"])
+    talk(client, id, "one", "two")
+    before = everything(client, id)
+    client.manager.stop(id)
+    os.mkfifo(gate)
+    with Client.connect(running.directory, WAIT_S) as other:
+        thread = resume_in_vain(other, id)
+        gate.read_bytes()  # it has opened its database, and remembers
+        kill_daemon(running)
+        thread.join()
+    gate.unlink()
+    running.start()
+    assert resumed(running, 1) == [id]
+    assert everything(running.client(), id) == before
