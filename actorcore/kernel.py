@@ -20,6 +20,7 @@ from actorcore.process_table import ProcessTable
 from actorcore.resident_sys import ResidentSys, is_system
 from actorcore.residents import (
     AnswerTo,
+    AwaitEnd,
     CancelAlarm,
     Consult,
     Do,
@@ -45,6 +46,7 @@ from actorcore.signals import (
     Booted,
     ClockSet,
     Delivery,
+    Ended,
     Event,
     Exit,
     Inspected,
@@ -80,6 +82,7 @@ class Kernel:
         self._by_serial = {serial: self._residents[name] for name, serial in self._serials.items()}
         self._sys = ResidentSys(instance, self._serials["node"], {})
         self._alarms: Deadlines[str] = Deadlines()
+        self._awaited: dict[int, int] = {}
         self._inbox: deque[Deliver] = deque()
         self._shown: list[Effect] = []
         self._ending = False
@@ -140,7 +143,8 @@ class Kernel:
         residents = {name: (self._serials[name], resident.snapshot()) for name, resident in self._residents.items()}
         spawned = [(serial, machine, resident.snapshot()) for serial, (machine, resident) in self._spawned.items()]
         table = self.table.snapshot()
-        return _encode(KernelState(migrations.SCHEMA, table, residents, self._alarms, self._ending, spawned, self._sys.watched))
+        described = (table, residents, self._alarms, self._ending, spawned, self._sys.watched, self._awaited)
+        return _encode(KernelState(migrations.SCHEMA, *described))
 
     def machines(self) -> list[str]:
         """What this code can restore: machines that may be spawned, and the node's own residents."""
@@ -173,6 +177,7 @@ class Kernel:
             self._spawned[serial] = machine, resident
         self._sys = ResidentSys(self.table.instance, self._serials["node"], state.watched)
         self._alarms = state.alarms
+        self._awaited = state.awaited
         self._ending = state.ending
 
     @property
@@ -194,6 +199,8 @@ class Kernel:
                 if isinstance(effect.body, Begin) and effect.body.spec.start in self._machines and self._host:
                     effect = structs.replace(effect, body=self._hosted(effect.body))
             out.append(effect)
+            if isinstance(effect, Forget) and effect.serial in self._awaited:
+                self._inbox.append(Deliver(self._awaited.pop(effect.serial), 0, Ended(effect.serial)))
             if isinstance(effect, Forget) and effect.serial in self._by_serial:
                 if effect.serial in self._spawned:
                     self._drop(effect.serial)
@@ -275,6 +282,12 @@ class Kernel:
             case Show(key, value):
                 # Before telling, as a name: who hears of a death must not find the dead here.
                 self._shown += self.table.show(serial, key, value)
+                return []
+            case AwaitEnd(whose):
+                if self.table.row(whose) is None:
+                    self._inbox.append(Deliver(serial, 0, Ended(whose)))
+                else:
+                    self._awaited[whose] = serial
                 return []
             case Glance(whose):
                 row = self.table.row(whose)

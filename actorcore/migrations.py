@@ -27,6 +27,7 @@ class KernelState(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot. ``residents``: serial and state by name; ``schema``: the one that it was written in.
 
     ``spawned``: serial, machine and state of the residents that somebody has started; ``watched``: see resident_sys.
+    ``awaited``: by the serial of a process the resident that is told of its end.
     """
 
     schema: int
@@ -36,6 +37,7 @@ class KernelState(msgspec.Struct, frozen=True, array_like=True):
     ending: bool
     spawned: list[tuple[int, str, bytes]] = []
     watched: dict[int, Watched] = {}
+    awaited: dict[int, int] = {}
 
 
 class _Head(msgspec.Struct, array_like=True):

@@ -38,6 +38,12 @@ class Send(Word, frozen=True, tag="send"):
     body: msgspec.Raw
 
 
+class AwaitEnd(Word, frozen=True, tag="await_end"):
+    """Ended follows when the process ``serial`` has been reaped: a DOWN tells it as soon as its death is decided."""
+
+    serial: int
+
+
 class Glance(Word, frozen=True, tag="glance"):
     """Look at the status page of process ``serial``: Inspected follows, unless it is dead."""
 
@@ -97,7 +103,7 @@ class Refuse(Word, frozen=True, tag="refuse"):
     reason: Reason | None
 
 
-Order: TypeAlias = Union[Do, Consult, Send, Show, Glance, AnswerTo, SetAlarm, CancelAlarm, Tell, Leave, Ready, Refuse]
+Order: TypeAlias = Union[Do, Consult, Send, Show, Glance, AwaitEnd, AnswerTo, SetAlarm, CancelAlarm, Tell, Leave, Ready, Refuse]
 
 
 class Resident(Protocol):

@@ -151,6 +151,12 @@ class Reborn(Word, frozen=True, tag="reborn"):
     before: int
 
 
+class Ended(Word, frozen=True, tag="ended"):
+    """To the resident that awaited it: nothing is left of process ``serial``."""
+
+    serial: int
+
+
 class Inspected(Word, frozen=True, tag="inspected"):
     """To the resident ``by`` that wanted to know: since when (seconds, 0.0: idle) each serial is busy with its message, and
     how many it has handled, by its own status page."""
@@ -160,7 +166,7 @@ class Inspected(Word, frozen=True, tag="inspected"):
 
 
 Delivery: TypeAlias = Union[
-    Answer, Down, Exit, Channel, PeerDown, Begin, Asking, Alarm, Started, Hung, Sent, ClockSet, Reborn, Inspected
+    Answer, Down, Exit, Channel, PeerDown, Begin, Asking, Alarm, Started, Hung, Sent, ClockSet, Reborn, Inspected, Ended
 ]  # fmt: skip
 
 # ---- events: requests with their sender, and facts ------------------------------------------------------------------

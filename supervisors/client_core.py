@@ -30,6 +30,7 @@ from actorcore.signals import (
     Channel as ChannelDelivery,
     ClockSet,
     Down,
+    Ended,
     Exit,
     Hung,
     Inspected,
@@ -214,7 +215,7 @@ class ClientCore(Peers):
                 self.on_peer_down(peer_down)
             case Sent(frm, body):
                 self._take_info(frm, body, False)
-            case Begin() | Asking() | Alarm() | Started() | Hung() | ClockSet() | Reborn() | Inspected():
+            case Begin() | Asking() | Alarm() | Started() | Hung() | ClockSet() | Reborn() | Inspected() | Ended():
                 self.give_up(RequestError("protocol_error", "a delivery that is not for clients"))
             case _:
                 assert_never(arrival.body)

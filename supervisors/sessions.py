@@ -28,6 +28,7 @@ from actorcore.signals import (
     ClockSet,
     Delivery,
     Down,
+    Ended,
     Exit,
     Hung,
     Inspected,
@@ -98,7 +99,7 @@ class Sessions:
                 lives.on_hung(body.serial, body.why)
             case Reborn():
                 lives.lose_all()
-            case Down() | Channel() | PeerDown() | Begin() | Sent() | ClockSet() | Inspected():
+            case Down() | Channel() | PeerDown() | Begin() | Sent() | ClockSet() | Inspected() | Ended():
                 pass  # it monitors nobody, has no channel, and nobody tells it anything
             case _:
                 assert_never(body)

@@ -12,7 +12,7 @@ import msgspec
 from actorcore.errors import CODES
 from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import encoder
-from actorcore.residents import AnswerTo, CancelAlarm, Consult, Do, Glance, Order, Send, SetAlarm
+from actorcore.residents import AnswerTo, AwaitEnd, CancelAlarm, Consult, Do, Glance, Order, Send, SetAlarm
 from actorcore.signals import Answer, Demonitor, Monitor, Spawn
 from supervisors import session_vocabulary as supervisor
 from supervisors.session.events import Event
@@ -179,12 +179,12 @@ class Lifecycle:
         self.memory.errands.clear()
         for slot in self.slots.values():
             slot.starters, slot.stoppers = [], []
-            if slot.failure is None and (slot.status != "suspended" or slot.ending):
+            if slot.failure is not None:
+                self.orders.append(AwaitEnd(slot.serial))
+            elif slot.status != "suspended" or slot.ending:
                 self._consult("watch", slot, supervisor.WatchSession(slot.record.id))
         for one in self.memory.subscriptions.all():
             self.do(Monitor(one.ref, one.to))
-        for ref, id in self.memory.awaited.items():
-            self.do(Monitor(ref, self.slots[id].serial))
 
     def _on_ready(self, slot: Slot, serial: int) -> None:
         slot.serial, slot.ready_at, slot.reason, slot.handled, slot.active_at = serial, self.now, None, 0, self.now
@@ -217,17 +217,13 @@ class Lifecycle:
 
     def _await_end(self, slot: Slot, serial: int) -> None:
         """Its process has refused or was killed, and is on its way out: place and folder are free when that is over."""
-        self.memory.subscriptions.refs += 1  # no two monitors of ours have one number
-        slot.serial, ref = serial, self.memory.subscriptions.refs
-        self.memory.awaited[ref] = slot.record.id
-        self.do(Monitor(ref, serial))
+        slot.serial = serial
+        self.orders.append(AwaitEnd(serial))
 
-    def on_down(self, refs: list[int]) -> None:
-        """Subscribers are dead, or processes that did not become sessions."""
-        for ref in refs:
-            self.memory.subscriptions.remove(ref)
-            slot = self.slots.get(self.memory.awaited.pop(ref, ""))
-            if slot is not None:
+    def on_ended(self, serial: int) -> None:
+        """Nothing is left of a process that did not become a session."""
+        for slot in list(self.slots.values()):
+            if slot.failure is not None and slot.serial == serial:
                 self._end(slot)
 
     def _on_gone(self, slot: Slot) -> None:

@@ -25,6 +25,7 @@ from actorcore.signals import (
     Delivery,
     Demonitor,
     Down,
+    Ended,
     Exit,
     Hung,
     Inspected,
@@ -113,13 +114,16 @@ class Manager:
                 life.memory.offset_s = offset_s
                 self._begin()
             case Down(refs):
-                life.on_down(refs)
+                for ref in refs:
+                    life.memory.subscriptions.remove(ref)
             case Exit(frm) if frm == NOBODY:  # the daemon ends; the supervisor of the sessions ends them
                 life.memory.leaving = True
             case Reborn():
                 life.on_reborn()
             case Alarm(id):
                 life.on_alarm(id)
+            case Ended(serial):
+                life.on_ended(serial)
             case Inspected(_, seen):
                 life.on_inspected(seen)
             case Exit() | Started() | Hung() | Channel() | PeerDown() | Begin():

@@ -261,7 +261,7 @@ Errand: TypeAlias = Literal["start", "wake", "stop", "restart", "watch", "none"]
 
 class Memory(msgspec.Struct):
     """The whole state of the resident. ``orders``, ``slots``: the last numbers used; ``errands``: what was asked of others,
-    by number, and for whom. ``awaited``: monitors of processes that failed to start, and whose. ``offset_s``: of the wall
+    by number, and for whom. ``offset_s``: of the wall
     clock. ``last_at``: the last time that was given to a session.
     """
 
@@ -271,7 +271,6 @@ class Memory(msgspec.Struct):
     errands: dict[int, tuple[Errand, str]] = {}
     subscriptions: Subscriptions = msgspec.field(default_factory=Subscriptions)
     counters: dict[str, int] = {}
-    awaited: dict[int, str] = {}
     default: str = ""
     offset_s: float = 0.0
     last_at: float = 0.0
