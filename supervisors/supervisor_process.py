@@ -17,9 +17,9 @@ from collections.abc import Callable
 import msgspec
 
 from actorcore.errors import NotAlive, RequestError, StartFailed
-from actorcore.exit_reason import Reason
+from actorcore.exit_reason import Reason, Term
 from actorcore.faults import point
-from actorcore.frames import failure
+from actorcore.frames import failure, term_decoder
 from actorcore.gen_server import GenServer, Ignore, Info, InitResult, NoReply, Ok, Result, Stop
 from actorcore.mailbox import DownMessage, ExitMessage, From, Item
 from actorcore.names import RESERVED_PREFIX
@@ -106,6 +106,10 @@ class SupervisorProcess(GenServer):
         if self._end is None:
             return Ok(self._patience_s())
         return Ignore() if self._end.reason is None else Stop(self._end.reason)
+
+    def format_status(self, status: dict[str, Term]) -> dict[str, Term]:
+        """The state is the machine's, as of a resident."""
+        return status | {"state": term_decoder.decode(self._machine.snapshot())}
 
     # ---- the machine ------------------------------------------------------------------------------------------------
 

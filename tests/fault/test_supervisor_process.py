@@ -88,6 +88,17 @@ def test_the_word_template_says_whether_it_is_a_process(desk: Desk) -> None:
         assert [desk.client.whereis(name) for name in NAMES] == [None] * 3
 
 
+def test_its_status_has_the_same_state_as_that_of_a_resident(desk: Desk) -> None:
+    states = []
+    for template in (RESIDENT, AUTO):
+        tree = desk.client.spawn_spec(spec_of(template=template))
+        state: Any = desk.client.sys.get_status(tree)["state"]
+        assert [life.pop("serial") for life in state["children"]] == serials_below(desk, tree)
+        states.append([state["spec"], [life["spec"]["id"] for life in state["children"]], state["agenda"], state["mail"]])
+        desk.client.stop(tree, timeout_s=WAIT_S)
+    assert states[0] == states[1]
+
+
 def test_a_kill_at_any_moment_of_its_start_leaves_nothing(armed: Armed) -> None:
     with desk_of(armed.daemon) as desk:
         before = lives(desk)
