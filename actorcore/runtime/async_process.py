@@ -240,6 +240,12 @@ class AsyncProcess(Intake):
             await self.make_room(peer)
         self._post_now(peer, message)
 
+    async def _post_away(self, peer: int, message: Message) -> None:
+        """As :meth:`_post`, until it is on its way, if the peer is only to be introduced."""
+        await self._post(peer, message)
+        while (channel := self._peers.find(peer)) is not None and channel.sock is None:
+            await self._wait_among(self._for_room, None)
+
     def _post_now(self, peer: int, message: Message) -> None:
         if get_ident() != self._home:
             self._stay_home()

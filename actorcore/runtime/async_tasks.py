@@ -87,7 +87,8 @@ class AsyncTasks:
             case Question(to, body, timeout_s):
                 return await process.call(to, body, timeout_s)
             case BeginTask(task):
-                await process._post(task.pid.serial, Call(task.ref, None))  # type: ignore[arg-type]  # as a call
+                # As a call; and who has been told that the task runs is right, though its owner is killed now.
+                await process._post_away(task.pid.serial, Call(task.ref, None))  # type: ignore[arg-type]
             case Wait(arrivals, until_s):
                 if not arrivals.items:
                     future: asyncio.Future[None] = process._loop.create_future()

@@ -286,9 +286,8 @@ def test_C20_a_log_path_that_is_something_else_is_refused_in_words(tmp_path: Pat
 def test_C23_a_thousand_idle_clients_and_a_slow_loris_disturb_nobody(own: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     with desk_of(own) as desk, ExitStack() as stack:
         node, before = desk.node_os_pid(), descriptors_beyond(desk)
-        idle = [stack.enter_context(dial(desk)) for _ in range(1000)]
-        for sock in idle:
-            greeted(sock)
+        for _ in range(1000):
+            greeted(stack.enter_context(dial(desk)))
         slow = stack.enter_context(dial(desk))
         slow.settimeout(0.1)
         waits, whole, gone = [], hello(), False
