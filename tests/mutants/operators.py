@@ -10,11 +10,13 @@ from tests.mutants.judge import Wrong
 from tests.mutants.patching import path_of
 
 MODULES = [
-    "actorcore.links", "actorcore.monitors", "actorcore.names", "actorcore.timers", "actorcore.exit_reason", "actorcore.kernel",
-    "actorcore.process_table", "actorcore.table.births", "actorcore.table.deaths", "actorcore.table.channels",
-    "actorcore.table.clients", "actorcore.table.requests", "actorcore.table.turn", "actorcore.table.state",
-    "actorcore.table.entry", "supervisors.sessions", "supervisors.session_lives", "supervisors.restart_intensity",
-    "supervisors.restart_budget", "supervisors.backoff", "supervisors.child_spec",
+    *(f"actorcore.{name}" for name in (
+        "links monitors names timers exit_reason kernel process_table statem_machine resident_sys debug"
+    ).split()),
+    *(f"actorcore.table.{name}" for name in (
+        "births deaths channels clients requests turn backlog state entry"
+    ).split()),
+    *(f"supervisors.{name}" for name in "sessions session_lives restart_intensity restart_budget backoff child_spec".split()),
 ]  # fmt: skip
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Is: ast.IsNot,
