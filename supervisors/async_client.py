@@ -22,6 +22,7 @@ from actorcore.sys_face import Sys
 from supervisors import client_kill, client_steps as steps, client_tasks, paths
 from supervisors.async_driver import AsyncDriver
 from supervisors.async_manager_client import AsyncManagerClient
+from supervisors.async_saved_client import AsyncSavedClient
 from supervisors.child_spec import ChildSpec
 from supervisors.client import NODE, PAGE_ROWS, SESSIONS
 from supervisors.client_code import CodeChanged, change_code
@@ -39,6 +40,7 @@ class AsyncClient:
         self._driver = AsyncDriver(directory, asyncio.get_running_loop())
         self._core = self._driver.core
         self.manager = AsyncManagerClient(self._driver)
+        self.saved = AsyncSavedClient(self._driver)
 
     @classmethod
     async def connect(cls, directory: Path | str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S) -> AsyncClient:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import click
 
-import supervisors.cli_sessions  # their commands
+import supervisors.cli_saved  # their commands
+import supervisors.cli_sessions
 import supervisors.cli_sys  # noqa: F401
 from supervisors.cli_base import cli, command, daemon, directory, find, json_term, running_daemon, say, signal_number, timeout
 

@@ -61,7 +61,7 @@ def create(
     where = os.path.abspath(os.path.expanduser(path))
     with daemon() as client:
         row = client.manager.create(where, name, module=module, config=given[0], metadata=given[1], policy=policy)  # type: ignore[arg-type]
-        say(_shown(client, row), as_json, [f"{row['name']!s}  {row['id']!s}"])
+        say(shown(client, row), as_json, [f"{row['name']!s}  {row['id']!s}"])
 
 
 @command
@@ -74,7 +74,7 @@ def sessions(as_json: bool) -> None:
     from supervisors.session import ages
 
     with daemon() as client:
-        rows = [_shown(client, row) for row in client.manager.list()]
+        rows = [shown(client, row) for row in client.manager.list()]
         default = client.manager.default()["id"] if rows else None
     if as_json:
         cli_output.say_rows(rows, COLUMNS, True)
@@ -82,7 +82,7 @@ def sessions(as_json: bool) -> None:
     now = clock.wall_s()
     table = [
         {
-            **row, "#": f"{number}*" if row["id"] == default else str(number), "path": _short(str(row["path"])),
+            **row, "#": f"{number}*" if row["id"] == default else str(number), "path": short(str(row["path"])),
             "created": ages.text(now - float(str(row["created_at"]))),
         }
         for number, row in enumerate(rows, 1)
@@ -99,7 +99,7 @@ def info(target: str, as_json: bool) -> None:
     from supervisors.cli_output import to_json
 
     with daemon() as client:
-        row = _shown(client, client.manager.resolve(target))
+        row = shown(client, client.manager.resolve(target))
         say(row, as_json, [f"{key}: {value if isinstance(value, (str, int)) else to_json(value)}" for key, value in row.items()])
 
 
@@ -112,7 +112,7 @@ def rename(target: str, name: str, as_json: bool) -> None:
     Example: actorcore rename 1 backend"""
     with daemon() as client:
         row = client.manager.rename(_target(client, target), name)
-        say(_shown(client, row), as_json, str(row["name"]))
+        say(shown(client, row), as_json, str(row["name"]))
 
 
 @command
@@ -123,7 +123,7 @@ def suspend(target: str, timeout_s: float, as_json: bool) -> None:
 
     Example: actorcore suspend web"""
     with daemon() as client:
-        say(_shown(client, client.manager.suspend(_target(client, target), timeout_s)), as_json, "suspended")
+        say(shown(client, client.manager.suspend(_target(client, target), timeout_s)), as_json, "suspended")
 
 
 @command
@@ -134,7 +134,7 @@ def wake(target: str, timeout_s: float, as_json: bool) -> None:
 
     Example: actorcore wake web"""
     with daemon() as client:
-        say(_shown(client, client.manager.wake(_target(client, target), timeout_s)), as_json, "awake")
+        say(shown(client, client.manager.wake(_target(client, target), timeout_s)), as_json, "awake")
 
 
 @command
@@ -148,7 +148,7 @@ def rm(targets: tuple[str, ...], timeout_s: float, as_json: bool) -> None:
     with daemon() as client:
         ids = dict.fromkeys(_target(client, target) for target in targets)
         rows = [client.manager.stop(id, timeout_s) for id in ids]
-        say([_shown(client, row) for row in rows], as_json, [str(row["name"]) for row in rows])
+        say([shown(client, row) for row in rows], as_json, [str(row["name"]) for row in rows])
 
 
 @command
@@ -228,7 +228,7 @@ def save(target: str, as_json: bool) -> None:
         say({"saved": client.call(_target(client, target), Save())}, as_json, "saved")
 
 
-def _shown(client: Client, row: dict[str, Term]) -> dict[str, object]:
+def shown(client: Client, row: dict[str, Term]) -> dict[str, object]:
     """The row with a Pid in place of a serial, and the folder's path in place of all that is known of it."""
     from supervisors.cli_target import with_pid
 
@@ -237,7 +237,7 @@ def _shown(client: Client, row: dict[str, Term]) -> dict[str, object]:
     return {**with_pid(client, {key: value for key, value in row.items() if key != "project"}), "path": path}
 
 
-def _short(path: str) -> str:
+def short(path: str) -> str:
     home = os.path.expanduser("~")
     text = f"~{path[len(home) :]}" if path == home or path.startswith(f"{home}/") else path
     return text if len(text) <= MAX_SHOWN_PATH else f"…{text[-MAX_SHOWN_PATH + 1 :]}"

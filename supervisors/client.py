@@ -28,6 +28,7 @@ from supervisors.client_driver import DEFAULT_TIMEOUT_S, Driver
 from supervisors.client_messages import DownMessage, Mail, Ref
 from supervisors.client_steps import Target
 from supervisors.manager_client import ManagerClient
+from supervisors.saved_client import SavedClient
 from supervisors.session_vocabulary import GetSession, ListSessions, RestartSession, StartSession, StopSession
 
 SESSIONS = "system:sessions"
@@ -48,6 +49,8 @@ class Client:
         self._core = self._driver.core
         self.manager = ManagerClient(self._driver)
         """The sessions that work in folders: create, list, watch, stop."""
+        self.saved = SavedClient(self._driver)
+        """What was saved of them."""
 
     @classmethod
     def connect(cls, directory: Path | str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S) -> Client:

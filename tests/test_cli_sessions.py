@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from supervisors.cli_sessions import _short
+from supervisors.cli_sessions import short
 from supervisors.session.ages import text, time_of_day
 from tests.daemon_fixture import Daemon, send_signal
 from tests.test_cli import beside, command
@@ -165,8 +165,8 @@ def test_ages_are_told_as_people_do(age_s: float, words: str) -> None:
     assert text(age_s) == words
 
 
-def test_times_and_paths_are_short() -> None:
+def test_times_and_paths_areshort() -> None:
     home = os.path.expanduser("~")
     assert (time_of_day(3661.9), time_of_day(86400.0)) == ("01:01:01Z", "00:00:00Z")
-    assert (_short(f"{home}/x"), _short("/short")) == ("~/x", "/short")
-    assert _short("/" + "long" * 20) == "…" + ("long" * 20)[-39:]
+    assert (short(f"{home}/x"), short("/short")) == ("~/x", "/short")
+    assert short("/" + "long" * 20) == "…" + ("long" * 20)[-39:]

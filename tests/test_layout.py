@@ -51,10 +51,11 @@ LAYERS: dict[str, int] = {
         "session.server session.project_files cache_server resuming supervisor_process command http paths "
         "configuration client client_core client_driver client_messages client_steps client_kill launch demo_actors place "
         "client_tasks client_code manager_steps manager_client async_manager_client project_path "
+        "saved_steps saved_client async_saved_client "
         "application async_client async_driver async_steps"
     ).split()), 4),
     **dict.fromkeys((f"supervisors.{name}" for name in (
-        "daemon node_entry doctor demo cli cli_base cli_sessions cli_output cli_sys cli_target cli.** __main__ "
+        "daemon node_entry doctor demo cli cli_base cli_saved cli_sessions cli_output cli_sys cli_target cli.** __main__ "
         "dashboard dashboard.**"
     ).split()), 5),
     "supervisors": 5,

@@ -1,0 +1,89 @@
+"""The commands for what was saved of sessions: ``saved``, ``resume``, ``delete``, ``cleanup``.
+
+Here a TARGET is a number in the list (0 is the tenth), a name, an id, or the beginning of one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from supervisors.cli_base import command, daemon, say, timeout
+from supervisors.cli_sessions import short, shown
+
+if TYPE_CHECKING:
+    from supervisors.persistence.saved import SavedSession
+
+
+@command
+@click.option("--all", "also_live", is_flag=True, help="Also those that live, or whose project another one works in.")
+def saved(also_live: bool, as_json: bool) -> None:
+    """List the saved sessions that can be resumed, newest first.
+
+    Example: actorcore saved"""
+    import msgspec
+
+    from actorcore.runtime import clock
+    from supervisors import cli_output
+    from supervisors.session import ages
+
+    with daemon() as client:
+        found = list(client.saved.list() if also_live else client.saved.resumable())
+    rows: list[dict[str, object]] = [msgspec.to_builtins(one) for one in found]
+    now = clock.wall_s()
+    table = rows if as_json else [
+        {"#": number, "name": one.name, "path": short(one.project_path), "saved": ages.text(now - one.saved_at), "id": one.id}
+        for number, one in enumerate(found, 1)
+    ]  # fmt: skip
+    cli_output.say_rows(table, ["#", "name", "path", "saved", "id"], as_json)
+
+
+@command
+@click.argument("target")
+@timeout(30.0)
+def resume(target: str, timeout_s: float, as_json: bool) -> None:
+    """Resume saved session TARGET as it was: a number in the list of `actorcore saved`, a name, an id, or a prefix.
+
+    Example: actorcore resume 1"""
+    with daemon() as client:
+        row = client.manager.resume(_target(client.saved.resumable(), target), timeout_s)
+        say(shown(client, row), as_json, [f"{row['name']!s}  {row['id']!s}"])
+
+
+@command
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+def delete(targets: tuple[str, ...], as_json: bool) -> None:
+    """Delete what was saved of sessions that do not live.
+
+    All TARGETs are looked up before the first one is deleted. Example: actorcore delete 1 web
+    """
+    with daemon() as client:
+        ids = dict.fromkeys(_target(client.saved.list(), target) for target in targets)
+        deleted = {id: client.saved.delete(id) for id in ids}
+        say({"deleted": deleted}, as_json, "deleted")
+
+
+@command
+@click.argument("days", type=int)
+def cleanup(days: int, as_json: bool) -> None:
+    """Delete what was saved more than DAYS ago, of sessions that do not live.
+
+    Example: actorcore cleanup 30"""
+    with daemon() as client:
+        row = client.saved.clean_up(days)
+        say(row, as_json, [f"{key}: {row.get(key)!s}" for key in ("deleted", "skipped", "failed")])
+
+
+def _target(saved: Iterable[SavedSession], target: str) -> str:
+    """The id of whom the person means."""
+    from actorcore.errors import RequestError
+    from supervisors.session.targets import Ambiguous, Named, resolve
+
+    found = resolve(target, [Named(one.id, one.name) for one in saved])
+    if isinstance(found, Ambiguous):
+        raise RequestError("ambiguous_target", ", ".join(found.names))
+    if found is None:
+        raise RequestError("not_found")
+    return found
