@@ -48,3 +48,16 @@ def test_the_prompt_knows_after_every_death_what_another_process_has_told_it(dae
         "12", "ZeroDivisionError: division by zero", "13", "the prompt is dead: {'killed': 'unresponsive'}", "14",
         "11 messages are kept",
     ]  # fmt: skip
+
+
+def test_a_conversation_survives_its_process_its_node_its_daemon_and_a_stop(tmp_path: Path) -> None:
+    example = EXAMPLES / "crash_and_resume" / "main.py"
+    done = subprocess.run(
+        [sys.executable, str(example), str(tmp_path / "place")], env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = [line for line in done.stdout.splitlines() if line.startswith("   ")]
+    said = ["hello", "still there?", "and now?", "good morning", "goodbye"]
+    assert [line.strip() for line in told] == [str(said[: count + 1]) for count in range(5)]
+    assert done.stdout.splitlines()[-1] == "the daemon ended with status 0"
