@@ -136,11 +136,9 @@ class _Reader:
             tree = msgspec.to_builtins(self._tree(where, table))
             process: dict[str, Any] = {"start": SUPERVISOR, "args": [tree], "template": RESIDENT}
             process |= {name: table[name] for name in ("name", "template") if name in table}
-            kind = "supervisor"
         else:
             self._check_keys(where, table, (*_CHILD, *_PROCESS))
             process = {name: table[name] for name in _PROCESS if name in table}
-            kind = "supervisor" if process.get("template") == RESIDENT else "worker"
         fields = {name: table[name] for name in _CHILD if name in table}
         if "id" not in fields:
             raise self._wrong((*where, "id"), "is missing", where)
@@ -148,11 +146,12 @@ class _Reader:
             raise self._wrong((*where, "start"), "is missing; or children, for a supervisor", where)
         self._check_types(where, process, ProcessSpec, {"start": SUPERVISOR})
         self._check_types(where, fields, Child, {"id": "x", "process": ProcessSpec(SUPERVISOR)})
-        if process.get("template") != RESIDENT:
+        kind = "supervisor" if process["start"] in MACHINES else "worker"
+        if kind == "worker" and process.get("template") == RESIDENT:
+            raise self._wrong((*where, "start"), f"one of {', '.join(sorted(MACHINES))}")
+        if kind == "worker":
             process["path"] = str(self._path(where, table) or self._folder)
             self._check_module((*where, "start"), str(process["start"]), process["path"])
-        elif process["start"] not in MACHINES:
-            raise self._wrong((*where, "start"), f"one of {', '.join(sorted(MACHINES))}")
         return msgspec.convert({**fields, "process": process, "type": kind}, Child)
 
     def _path(self, where: Place, table: dict[str, Any]) -> Path | None:

@@ -56,26 +56,28 @@ def is_restarted(restart: RestartType, reason: Reason) -> bool:
 
 def validate(spec: ChildSpec) -> tuple[str, str] | None:
     """None for a spec that can be run, else ``("invalid_spec", what is wrong with which field)``."""
-    trouble = _trouble_with_size(spec) or _trouble_with_numbers(spec) or _trouble_with_backoff(spec)
+    trouble = _trouble_with_size(spec) or trouble_with_numbers(spec) or _trouble_with_backoff(spec)
     return None if trouble is None else ("invalid_spec", trouble)
 
 
-def _trouble_with_size(spec: ChildSpec) -> str | None:
-    if not ID.fullmatch(spec.id):
+def trouble_with_fields(id: str, process: ProcessSpec, shutdown_s: Shutdown_s | None) -> str | None:
+    """What is wrong with what every child has, of sessions and of supervisors, naming the field."""
+    if not ID.fullmatch(id):
         return "id: must match [a-z0-9][a-z0-9._-]{0,63}"
-    # First of all: encoding, here or in a snapshot, raises for what is nested too deeply.
-    if (trouble := terms.trouble_with(spec.process.args)) is not None:
+    if not isinstance(shutdown_s, str | None) and not 0 <= shutdown_s < math.inf:
+        return "shutdown_s: must be seconds, brutal_kill or infinity"
+    # Before anybody encodes it, here or in a snapshot: that raises for what is nested too deeply.
+    if (trouble := terms.trouble_with(process.args)) is not None:
         return f"process.args: {trouble}"
-    if (trouble := process_spec.trouble_with(spec.process)) is not None:
-        return f"process.{trouble}"
+    trouble = process_spec.trouble_with(process)
+    return None if trouble is None else f"process.{trouble}"
+
+
+def _trouble_with_size(spec: ChildSpec) -> str | None:
+    if (trouble := trouble_with_fields(spec.id, spec.process, spec.shutdown_s)) is not None:
+        return trouble
     size_bytes = len(encoder.encode(spec))
     return f"process: {size_bytes} bytes encoded, at most {MAX_SPEC_BYTES}" if size_bytes > MAX_SPEC_BYTES else None
-
-
-def _trouble_with_numbers(spec: ChildSpec) -> str | None:
-    if not isinstance(spec.shutdown_s, str) and not 0 <= spec.shutdown_s < math.inf:
-        return "shutdown_s: must be seconds, brutal_kill or infinity"
-    return trouble_with_numbers(spec)
 
 
 def _trouble_with_backoff(spec: ChildSpec) -> str | None:

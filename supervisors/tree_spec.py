@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from typing import Literal, TypeAlias, Union
+from typing import Literal, TypeAlias
 
 import msgspec
 
-from actorcore import process_spec, terms
 from actorcore.words import ProcessSpec
-from supervisors.child_spec import ID, RestartType
+from supervisors.child_spec import RestartType, Shutdown_s, trouble_with_fields
 from supervisors.restart_budget import Budget, trouble_with_numbers, trouble_with_waits
 
 Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one", "simple_one_for_one"]
 AutoShutdown: TypeAlias = Literal["never", "any_significant", "all_significant"]
-Shutdown: TypeAlias = Union[float, Literal["brutal_kill", "infinity"]]
 
 WORKER_SHUTDOWN_S = 5.0
 
@@ -27,11 +24,11 @@ class Child(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     process: ProcessSpec
     restart: RestartType = "permanent"
-    shutdown_s: Shutdown | None = None
+    shutdown_s: Shutdown_s | None = None
     type: Literal["worker", "supervisor"] = "worker"
     significant: bool = False
 
-    def grace(self) -> Shutdown:
+    def grace(self) -> Shutdown_s:
         """``shutdown_s`` with its default."""
         if self.shutdown_s is not None:
             return self.shutdown_s
@@ -92,15 +89,8 @@ def trouble_with_budget(spec: Budget) -> str | None:
 
 def trouble_with_child(child: Child, auto_shutdown: AutoShutdown) -> str | None:
     """As :func:`trouble_with`, for one child."""
-    if not ID.fullmatch(child.id):
-        return "id: must match [a-z0-9][a-z0-9._-]{0,63}"
-    if not isinstance(child.shutdown_s, str | None) and not 0 <= child.shutdown_s < math.inf:
-        return "shutdown_s: must be seconds, brutal_kill or infinity"
     if child.significant and auto_shutdown == "never":
         return "significant: means nothing with auto_shutdown never"
     if child.significant and child.restart == "permanent":
         return "significant: a permanent child never ends"
-    if (trouble := terms.trouble_with(child.process.args)) is not None:
-        return f"process.args: {trouble}"
-    trouble = process_spec.trouble_with(child.process)
-    return None if trouble is None else f"process.{trouble}"
+    return trouble_with_fields(child.id, child.process, child.shutdown_s)

@@ -52,7 +52,8 @@ shutdown_s = "brutal_kill"
     below: dict[str, Any] = {
         "children": [{"id": "one", "process": {"start": "json:loads", "path": str(tmp_path)}, "restart": "transient",
                       "shutdown_s": "brutal_kill", "type": "worker", "significant": False}],
-        "strategy": "one_for_all", "intensity": 1, "period_s": 5.0, "auto_shutdown": "never",
+        "strategy": "one_for_all", "intensity": 1, "period_s": 5.0, "backoff_initial_s": 0.0, "backoff_step_s": 0.0,
+        "backoff_max_s": 0.0, "auto_shutdown": "never",
     }  # fmt: skip
     tree = SupervisorSpec(
         [
@@ -65,12 +66,20 @@ shutdown_s = "brutal_kill"
     assert one.id == below["children"][0]["id"]
 
 
+def test_a_supervisor_in_a_file_may_have_a_process_of_its_own(tmp_path: Path) -> None:
+    text = HEAD + "[[children]]\nid = 'below'\ntemplate = 'lean'\n[[children.children]]\nid = 'keys'\nstart = 'registry'"
+    (below,) = parse(text, tmp_path).tree.children
+    assert (below.type, below.process.start, below.process.template) == ("supervisor", "supervisor", "lean")
+    assert [child["process"]["start"] for child in below.process.args[0]["children"]] == ["registry"]  # type: ignore[index, call-overload]
+
+
 @pytest.mark.parametrize(("text", "error"), [
     ("name = = 1", ":1: Invalid value (at line 1, column 8)"),
     ("# nothing\n", ":1: name: must match [a-z0-9][a-z0-9._-]{0,63}"),
     ("\nname = 'A b'", ":2: name: must match [a-z0-9][a-z0-9._-]{0,63}"),
-    (HEAD + "\nnmae = 1", ":3: nmae: unknown; known are name, path, strategy, intensity, period_s, auto_shutdown, session, "
-     "children"),
+    (HEAD + "\nnmae = 1", ":3: nmae: unknown; known are name, path, strategy, intensity, period_s, backoff_initial_s, "
+     "backoff_step_s, backoff_max_s, auto_shutdown, session, children"),
+    (HEAD + "backoff_initial_s = 1.0", ":2: backoff_initial_s: must be 0 to backoff_max_s"),
     (HEAD + "path = 'nowhere'", ":2: path: is no folder"),
     (HEAD + "strategy = 'one_for_two'", ":2: strategy: Invalid enum value 'one_for_two'"),
     (HEAD + "intensity = -1", ":2: intensity: must be 0 to 1000"),

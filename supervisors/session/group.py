@@ -13,8 +13,8 @@ import msgspec
 
 from actorcore.exit_reason import Term
 from actorcore.words import RESIDENT, ProcessSpec
-from supervisors.child_spec import RestartType
-from supervisors.tree_spec import Child, Shutdown, SupervisorSpec, trouble_with
+from supervisors.child_spec import RestartType, Shutdown_s
+from supervisors.tree_spec import Child, SupervisorSpec, trouble_with
 
 STATE = "state"
 MAX_MEMBER_ID = 27
@@ -28,7 +28,7 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start: str
     args: list[Term] = []
     restart: RestartType = "permanent"
-    shutdown_s: Shutdown = 5.0
+    shutdown_s: Shutdown_s = 5.0
     template: str = "auto"
     trap_exit: bool = False
     path: str = ""
@@ -45,7 +45,7 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     period_s: float = 5.0
 
 
-def supervisor_of(data: dict[str, Term], id: str, state: ProcessSpec, shutdown_s: Shutdown) -> ProcessSpec:
+def supervisor_of(data: dict[str, Term], id: str, state: ProcessSpec, shutdown_s: Shutdown_s) -> ProcessSpec:
     """The supervisor of the group that ``data`` describes; ``state`` is the process of session ``id`` with its grace time.
 
     :raises ValueError: it is no group, and the text names the field.
