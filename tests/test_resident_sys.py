@@ -26,6 +26,7 @@ from actorcore.system_words import (
 )  # fmt: skip
 from actorcore.words import RESIDENT, ProcessSpec
 from supervisors.machines import MACHINES
+from supervisors.registry import RegistrySpec
 from supervisors.sessions import Sessions
 
 SUPERVISOR = ProcessSpec("supervisor", [{"children": [
@@ -100,7 +101,7 @@ def it() -> Client:
 def test_get_state_is_the_memory_of_a_resident(it: Client) -> None:
     state = it.sys(it.names, GetState())
     assert isinstance(state, dict)
-    assert (state["spec"], state["parent"], state["entries"]) == ({"keys": "unique"}, it.tree, [])
+    assert (state["spec"], state["parent"], state["entries"]) == (msgspec.to_builtins(RegistrySpec()), it.tree, [])
     it.call(it.names, ["register", "key", 1])
     state = it.sys(it.names, GetState())
     assert isinstance(state, dict)

@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -43,11 +43,11 @@ _forking = threading.Lock()
 
 @dataclass(frozen=True)
 class Wrong:
-    """``text``: the source that ``module`` has instead of its own."""
+    """``text``: makes the source that ``module`` has instead of its own."""
 
     name: str
     module: str
-    text: str
+    text: Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def verdict(wrong: Wrong, tests: list[str], lives: int) -> Verdict:
 def control(tests: list[str], lives: int) -> Verdict:
     """What the judge says of a program that is right; it should notice nothing."""
     module = "actorcore.links"
-    return verdict(Wrong("the right program", module, path_of(module).read_text()), tests, lives)
+    return verdict(Wrong("the right program", module, path_of(module).read_text), tests, lives)
 
 
 def verdicts(wrongs: list[Wrong], tests: list[str], jobs: int, lives: int) -> Iterator[Verdict]:
@@ -115,7 +115,7 @@ def _judge(wrong: Wrong, tests: list[str], lives: int, told: int) -> None:
         os.dup2(null, 2)
         os.chdir(ROOT)
         os.environ["LIVES"] = str(lives)
-        sys.meta_path.insert(0, WrongModule(wrong.module, wrong.text))
+        sys.meta_path.insert(0, WrongModule(wrong.module, wrong.text()))
         # On a busy machine a slow example says nothing about the program.
         hypothesis.settings.register_profile("judge", deadline=None, database=None)
         hypothesis.settings.load_profile("judge")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from tests.mutants.judge import Wrong
 from tests.mutants.patching import path_of
@@ -26,8 +27,6 @@ SWAPS: dict[type[ast.AST], type[ast.AST]] = {
 SILENT = {"report", "_tell"}
 """Telemetry: what it says is compared by tests of its own, and not by what processes are told."""
 
-Change = Callable[[ast.Module], str]
-
 
 def mutants() -> list[Wrong]:
     """Every change that the operators make, by module and line."""
@@ -36,13 +35,16 @@ def mutants() -> list[Wrong]:
 
 def _of(module: str) -> Iterator[Wrong]:
     tree = ast.parse(path_of(module).read_text())
-    places = list(_code(tree))
-    for at, node in enumerate(places):
+    for at, node in enumerate(_code(tree)):
         for what, change in _changes(node):
-            wrong = copy.deepcopy(tree)
-            change(list(_code(wrong))[at])
             line = getattr(node, "lineno", 0)
-            yield Wrong(f"{module}:{line} {what}", module, ast.unparse(ast.fix_missing_locations(wrong)))
+            yield Wrong(f"{module}:{line} {what}", module, partial(_changed, tree, at, change))
+
+
+def _changed(tree: ast.Module, at: int, change: Callable[[ast.AST], None]) -> str:
+    wrong = copy.deepcopy(tree)
+    change(list(_code(wrong))[at])
+    return ast.unparse(ast.fix_missing_locations(wrong))
 
 
 def _code(tree: ast.Module) -> Iterator[ast.AST]:

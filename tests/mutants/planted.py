@@ -33,4 +33,4 @@ def _wrong(name: str, changes: list[str]) -> Wrong:
         lines = change.splitlines()[1:]
         before, after = ("\n".join(line[2:] for line in lines if line[0] == sign) for sign in "-+")
         text = replaced(text, before, after)
-    return Wrong(name, module, text)
+    return Wrong(name, module, lambda: text)
