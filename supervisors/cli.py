@@ -1,7 +1,7 @@
 """The command line: ``actorcore COMMAND``. Commands are thin; what they do is in the client.
 
-Exit codes: 0 done, 1 refused or failed, 2 usage, 3 the daemon is not running, 130 interrupted. What went wrong is one line on
-stderr: ``error: code: detail``, or with --json ``{"error": {"code", "detail", "meaning"}}``.
+What went wrong is one line on stderr: ``error: code: detail``, or with --json ``{"error": {"code", "detail", "meaning"}}``;
+the exit codes are in :mod:`supervisors.exit_codes`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import click
 import supervisors.cli_saved  # their commands
 import supervisors.cli_sessions
 import supervisors.cli_sys  # noqa: F401
+from supervisors import exit_codes
 from supervisors.cli_base import cli, command, daemon, directory, find, json_term, running_daemon, say, signal_number, timeout
 
 RESTARTS = ["permanent", "transient", "temporary", "none"]
@@ -51,7 +52,7 @@ def start(foreground: bool, as_json: bool) -> None:
 def status(as_json: bool) -> None:
     """Ask how the daemon is.
 
-    Exit code 3 when it is not running. Example: actorcore status --json
+    Example: actorcore status --json
     """
     from supervisors.cli_output import to_json
 
@@ -61,6 +62,7 @@ def status(as_json: bool) -> None:
     say(answer, as_json, lines)
 
 
+SECONDS = click.FloatRange(min=0, min_open=True)
 FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True)
 
 
@@ -70,27 +72,34 @@ FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True)
 @click.option("--name", help="Register this name.")
 @click.option("--id", "session_id", help="Session id instead of the name or a new UUID.")
 @click.option("--restart", type=click.Choice(RESTARTS), default="transient", show_default=True, help="none: a bare process.")
-@click.option("--template", default="auto", show_default=True)
+@click.option("--template", default="auto", show_default=True, help="What it begins with; resident: a machine of the node.")
 @click.option("--path", default="", help="Import MODULE from this folder first.", type=FOLDER)
+@click.option("--busy-timeout", "busy_timeout_s", type=SECONDS, help="It hangs when one message takes so many seconds.")
+@click.option("--when-hung", type=click.Choice(["report", "kill"]), default="report", show_default=True)
+@click.option(
+    "--isolation", type=click.Choice(["fork", "exec"]), default="fork", show_default=True, help="exec: a program of its own."
+)
 def spawn(
-    start: str, args: tuple[object, ...], name: str | None, session_id: str | None, restart: str, template: str, path: str,
-    as_json: bool,
-) -> None:  # fmt: skip
+    start: str, args: tuple[object, ...], name: str | None, session_id: str | None, restart: str, as_json: bool, **fields: object
+) -> None:
     """Start MODULE:NAME as a session.
 
-    The arguments are JSON. It is ready when this returns; --restart none starts a bare process without a supervisor.
+    The arguments are JSON. It is ready when this returns; --restart none starts a bare process without a supervisor. With
+    --template resident NAME is that of a machine: supervisor, dynamic_supervisor, registry and more.
 
     \b
     Examples:
       actorcore spawn mypackage.counter:Counter 0 --name counter
       actorcore spawn mypackage.jobs:run '"nightly"' '{"retries": 3}' --restart none
+      actorcore spawn mypackage.model:Model --busy-timeout 60 --when-hung kill
+      actorcore spawn registry --template resident --name keys
     """
     import msgspec
 
     from actorcore.signals import ProcessSpec
     from supervisors.child_spec import ChildSpec
 
-    spec = ProcessSpec(start, msgspec.convert(list(args), list), template=template, name=name, path=path)
+    spec = msgspec.convert({"start": start, "args": list(args), "name": name, **fields}, ProcessSpec)
     with daemon() as client:
         if restart == "none":
             pid = client.spawn_spec(spec)
@@ -261,8 +270,7 @@ def reload(as_json: bool) -> None:
     """Switch to the code on disk.
 
     A new node takes the place of the running one; processes and clients do not notice. Code that does not get ready, or
-    cannot read the state of the running one, is refused and nothing changes. Processes that run keep their code. Exit code 3
-    when the daemon is not running.
+    cannot read the state of the running one, is refused and nothing changes. Processes that run keep their code.
 
     Example: actorcore reload
     """
@@ -275,7 +283,7 @@ def reload(as_json: bool) -> None:
 def down(timeout_s: float, as_json: bool) -> None:
     """Stop everything and the daemon.
 
-    Nothing of it is left afterwards. Exit code 3 when it is not running. Example: actorcore down
+    Nothing of it is left afterwards. Example: actorcore down
     """
     from supervisors import cli_target
 
@@ -292,7 +300,7 @@ def demo(as_json: bool) -> None:
     """
     from supervisors import demo as tour
 
-    click.get_current_context().exit(tour.main())
+    click.get_current_context().exit(tour.main(as_json))
 
 
 @command
@@ -323,21 +331,21 @@ def run(arguments: list[str]) -> int:
         code = cli.main(arguments, prog_name="actorcore", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        return 2
+        return exit_codes.USAGE
     except click.ClickException as error:
         if "--json" in arguments:
             _say_usage_error(error)
         else:
             error.show()
-        return 2
+        return exit_codes.USAGE
     except (click.Abort, KeyboardInterrupt):
-        return 130
+        return exit_codes.INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as in `actorcore ls | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
+        return exit_codes.REFUSED
     except Exception as error:
         return _failed(error, "--json" in arguments)
-    return code if isinstance(code, int) else 0
+    return code if isinstance(code, int) else exit_codes.DONE
 
 
 def _say_usage_error(error: click.ClickException) -> None:

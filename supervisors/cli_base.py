@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from supervisors import exit_codes
+
 if TYPE_CHECKING:  # the client costs 40 ms that --help need not spend
     from supervisors.cli_target import Found
     from supervisors.client import Client
@@ -38,7 +40,10 @@ def signal_number(text: str) -> signal.Signals:
         raise click.BadParameter(f"{text!r} is not a signal") from None
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=exit_codes.explained(tuple(exit_codes.MEANINGS)),
+)
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Runtime directory instead of the default one.")
 @click.pass_context
 def cli(context: click.Context, directory: Path | None) -> None:
@@ -46,8 +51,7 @@ def cli(context: click.Context, directory: Path | None) -> None:
 
     A TARGET is a pid (7f3a.42), a registered name, or a session id.
 
-    Exit codes: 0 done, 1 refused or failed, 2 usage, 3 the daemon is not running. What went wrong is one line on stderr,
-    "error: code: detail", or JSON with --json.
+    What went wrong is one line on stderr, "error: code: detail", or JSON with --json.
 
     \b
     Examples:
@@ -61,7 +65,9 @@ def cli(context: click.Context, directory: Path | None) -> None:
 def command(function: F) -> F:
     """A command of the group; every one has --json."""
     made = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
-    cli.command(name=function.__name__.removesuffix("_command").replace("_", "-"))(made)
+    name = function.__name__.removesuffix("_command").replace("_", "-")
+    codes = exit_codes.MEANINGS if name == "start" else exit_codes.OF_COMMANDS
+    cli.command(name=name, epilog=exit_codes.explained(tuple(codes)))(made)
     return function
 
 

@@ -11,11 +11,7 @@ import click
 from actorcore.errors import MEANINGS, ActorError, CallFailed, CallTimeout, ProtocolError, RequestError
 from actorcore.exit_reason import NOCONNECTION
 from actorcore.pids import Pid
-
-EXIT_REFUSED = 1
-EXIT_USAGE = 2
-EXIT_NOT_RUNNING = 3
-EXIT_INTERRUPTED = 130
+from supervisors import exit_codes
 
 
 def plain(value: object) -> object:
@@ -85,15 +81,15 @@ def explain(error: ActorError) -> tuple[str, str, int]:
     """Code, detail and exit code of an error."""
     match error:
         case RequestError():
-            return error.code, error.detail, EXIT_REFUSED
+            return error.code, error.detail, exit_codes.REFUSED
         case CallFailed(reason=reason) if reason == NOCONNECTION:
-            return "not_running", "the daemon is not running", EXIT_NOT_RUNNING
+            return "not_running", "the daemon is not running", exit_codes.NOT_RUNNING
         case CallFailed(reason=reason):
-            return "process_not_alive", reason if isinstance(reason, str) else to_json(reason), EXIT_REFUSED
+            return "process_not_alive", reason if isinstance(reason, str) else to_json(reason), exit_codes.REFUSED
         case CallTimeout() | ProtocolError():
-            return error.code, str(error), EXIT_REFUSED
+            return error.code, str(error), exit_codes.REFUSED
         case _:
-            return "internal_error", type(error).__name__, EXIT_REFUSED
+            return "internal_error", type(error).__name__, exit_codes.REFUSED
 
 
 def say_json_error(code: str, detail: str) -> None:

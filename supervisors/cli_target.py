@@ -80,6 +80,9 @@ def stop(client: Client, found: Found, timeout_s: float) -> dict[str, object]:
             if error.code != "not_found":  # a supervised process that works in no folder
                 raise
         return with_pid(client, client.stop_session(found.session, timeout_s))
+    if any(row["serial"] == found.pid.serial and row["kind"] == "resident" for row in client.processes()):
+        client.stop(found.pid, SHUTDOWN, timeout_s)  # a supervisor heeds no exit signal of a stranger
+        return {"pid": str(found.pid), "reason": SHUTDOWN}
     ref = client.monitor(found.pid)
     client.exit(found.pid, SHUTDOWN)
     return {"pid": str(found.pid), "reason": client.wait_down(ref, timeout_s).reason}

@@ -22,15 +22,13 @@ from actorcore.runtime.guardian_keep import Mappings
 from actorcore.runtime.log_cap import LogCap
 from actorcore.runtime.shared_registry import SharedRegistry
 from actorcore.runtime.status_page import PAGE_BYTES
-from supervisors import paths
+from supervisors import exit_codes, paths
 from supervisors.configuration import Configuration, InvalidConfiguration, configuration_file, read_configuration
 from supervisors.node_entry import SETTINGS_VARIABLE, node_main
 from supervisors.place import AlreadyRunning, listen, take_lock
 
 LEDGER_BYTES = 64 << 20
 STATUS_PAGES = 16384
-EXIT_REFUSED = 1
-EXIT_ALREADY_RUNNING = 100
 NODE_ENTRY = f"{node_main.__module__}:{node_main.__name__}"
 """Imported here, called in forks only: they start at once, whatever becomes of the files meanwhile."""
 
@@ -48,19 +46,19 @@ def main(node_entry: str = NODE_ENTRY) -> int:
         os.environ[paths.STATE_VARIABLE] = str(paths.state_directory(directory))  # for the store, which makes it
     except InvalidConfiguration as error:
         print(f"invalid_config: {error}", file=sys.stderr)
-        return paths.EXIT_INVALID_CONFIGURATION
+        return exit_codes.INVALID_CONFIGURATION
     except RequestError as error:
         print(error, file=sys.stderr)
-        return EXIT_REFUSED
+        return exit_codes.REFUSED
     try:
         take_lock(directory)
         listener = listen(directory)
     except AlreadyRunning as error:
         print(error, file=sys.stderr)
-        return EXIT_ALREADY_RUNNING
+        return exit_codes.ALREADY_RUNNING
     except RequestError as error:
         print(error, file=sys.stderr)
-        return EXIT_REFUSED
+        return exit_codes.REFUSED
     logs = _fresh_logs(directory)
     sessions = configuration.sessions
     sessions = msgspec.structs.replace(sessions, resume=sessions.resume and paths.has_saved_sessions())
@@ -71,7 +69,7 @@ def main(node_entry: str = NODE_ENTRY) -> int:
         return _guard(instance, _mappings(instance), listener, arguments, configuration, str(logs), node_entry)
     except NoMemory as error:
         print(error, file=sys.stderr)
-        return EXIT_REFUSED
+        return exit_codes.REFUSED
     finally:
         (directory / paths.SOCKET_NAME).unlink(missing_ok=True)
 

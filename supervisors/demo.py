@@ -6,6 +6,7 @@ a monitor was told, then the node killed under all of them. Exit status 1 when a
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -36,6 +37,7 @@ KILLS: tuple[tuple[str, signal.Signals, Reason], ...] = (
     ("polite TERM", signal.SIGTERM, "shutdown"),
 )
 NODE_KILLS = 5
+MARKS = {"yes": "[green]yes[/]", "NO": "[red]NO[/]"}
 WAIT_S = 10.0
 
 
@@ -46,6 +48,8 @@ class Demo:
         self.client = client
         self.console = console
         self.broken: list[str] = []
+        self.shown: dict[str, list[dict[str, str]]] = {}
+        """The tables, by title, as rows by heading."""
 
     def run(self) -> None:
         """All steps."""
@@ -57,7 +61,7 @@ class Demo:
     def _expect(self, promise: str, kept: bool) -> str:
         if not kept:
             self.broken.append(promise)
-        return "[green]yes[/]" if kept else "[red]NO[/]"
+        return "yes" if kept else "NO"
 
     def _start_sessions(self) -> None:
         for name in (*BYSTANDERS, "victim"):
@@ -70,12 +74,12 @@ class Demo:
 
     def _kill_sessions(self) -> None:
         before = self._states()
-        table = _table("Killing 'victim' with real signals; its monitor is told why", "killed by", "told", "true?",
-                       "old pid", "new pid", "told in", "back in", "others same?")  # fmt: skip
+        headings = ("killed by", "told", "true?", "old pid", "new pid", "told in", "back in", "others same?")
+        rows: list[tuple[str, ...]] = []
         for what, number, expected in KILLS:
             old, ref = self._os_pid("victim"), self.client.monitor("victim")
             started = clock.monotonic_s()
-            signal.pidfd_send_signal(os.pidfd_open(old), number)
+            _strike(old, number)
             down = self.client.wait_down(ref, WAIT_S)
             told_ms = (clock.monotonic_s() - started) * 1e3
             new = self._await_successor("victim", old)
@@ -84,23 +88,23 @@ class Demo:
             reason = self._expect(f"{what}: true reason", down.reason == expected)
             told = down.reason if isinstance(down.reason, str) else ", ".join(str(part) for part in down.reason.values())
             times = (f"{told_ms:.1f} ms", f"{back_ms:.1f} ms")
-            table.add_row(what, told, reason, str(old), str(new), *times, untouched)
-        self.console.print(table)
+            rows.append((what, told, reason, str(old), str(new), *times, untouched))
+        self._show("Killing 'victim' with real signals; its monitor is told why", headings, rows)
 
     def _kill_node(self) -> None:
         before = {**self._states(), "victim": self._state("victim")}
-        title = "\nKilling the node, the supervisor process of them all"
-        table = _table(title, "old node", "new node", "request answered in", "all sessions, pids, counts the same?")
+        headings = ("old node", "new node", "request answered in", "all sessions, pids, counts the same?")
+        rows: list[tuple[str, ...]] = []
         for _ in range(NODE_KILLS):
             old = self._node()
             started = clock.monotonic_s()
-            signal.pidfd_send_signal(os.pidfd_open(old), signal.SIGKILL)
+            _strike(old, signal.SIGKILL)
             new = self._node()
             back_ms = (clock.monotonic_s() - started) * 1e3
             after = {**self._states(), "victim": self._state("victim")}
             same = self._expect("node killed: sessions untouched", after == before and new != old)
-            table.add_row(str(old), str(new), f"{back_ms:.1f} ms", same)
-        self.console.print(table)
+            rows.append((str(old), str(new), f"{back_ms:.1f} ms", same))
+        self._show("Killing the node, the supervisor process of them all", headings, rows)
 
     def _stop_sessions(self) -> None:
         ids = [str(session["id"]) for session in self.client.sessions()]
@@ -108,6 +112,15 @@ class Demo:
             self.client.stop_session(session_id)
         gone = [self.client.whereis(name) is None for name in (*BYSTANDERS, "victim")]
         self.console.print(f"\nStopped {len(ids)} sessions; their names are free: {self._expect('names are free', all(gone))}")
+
+    def _show(self, title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+        self.shown[title] = [dict(zip(headings, row, strict=True)) for row in rows]
+        table = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for heading in headings:
+            table.add_column(heading, no_wrap=True)
+        for row in rows:
+            table.add_row(*(MARKS.get(cell, cell) for cell in row))
+        self.console.print(table)
 
     # ---- questions --------------------------------------------------------------------------------------------------
 
@@ -139,11 +152,10 @@ class Demo:
         return 0
 
 
-def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, no_wrap=True)
-    return table
+def _strike(os_pid: int, number: signal.Signals) -> None:
+    handle = os.pidfd_open(os_pid)
+    signal.pidfd_send_signal(handle, number)
+    os.close(handle)
 
 
 @contextmanager
@@ -165,9 +177,9 @@ def private_daemon(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
         daemon.wait(WAIT_S * 2)
 
 
-def main() -> int:
-    """Show it; 0 when every promise was kept."""
-    console = Console(highlight=False)
+def main(as_json: bool = False) -> int:
+    """Show it, or print what would be shown as JSON; 0 when every promise was kept."""
+    console = Console(highlight=False, quiet=as_json)
     with tempfile.TemporaryDirectory(prefix="actorcore-demo-") as folder:
         directory = Path(folder) / "run"
         with private_daemon(directory) as daemon:
@@ -177,6 +189,8 @@ def main() -> int:
                 demo.run()
         clean = not (directory / "actorcore.sock").exists() and daemon.returncode == 0
         console.print(f"Daemon ended, nothing left behind: {demo._expect('clean end', clean)}")
+    if as_json:
+        print(json.dumps({"kept": not demo.broken, "broken": demo.broken, "shown": demo.shown}))
     if demo.broken:
         console.print("[red]Promises broken:[/] " + "; ".join(demo.broken))
         return 1

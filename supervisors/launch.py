@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from actorcore.errors import CallFailed, RequestError
 from actorcore.exit_reason import NOCONNECTION
-from supervisors import paths
+from supervisors import exit_codes, paths
 from supervisors.client import Client
 
 START_TIMEOUT_S = 20.0
@@ -100,7 +100,7 @@ def _spawn(directory: Path, module: str) -> None:
             return
     finally:
         os.close(reader)
-    if _end(os_pid) == paths.EXIT_INVALID_CONFIGURATION:
+    if _end(os_pid) == exit_codes.INVALID_CONFIGURATION:
         last_line = (directory / paths.LOG_NAME).read_text(errors="replace").rstrip().rpartition("\n")[2]
         raise RequestError("invalid_config", last_line.removeprefix("invalid_config: "))
     raise RequestError("start_failed", f"the daemon did not become ready; see {paths.LOG_NAME} in {directory}")

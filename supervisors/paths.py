@@ -24,8 +24,6 @@ SOCKET_NAME = "actorcore.sock"
 LOCK_NAME = "start.lock"
 LOG_NAME = "daemon.log"
 PROCESS_LOGS_NAME = "log"
-EXIT_INVALID_CONFIGURATION = 78
-"""Of a daemon whose configuration file is wrong (sysexits.h: EX_CONFIG); the last line of its log says where."""
 MAX_ADDRESS_BYTES = 107
 """``sun_path`` without its final NUL, unix(7)."""
 

@@ -19,7 +19,7 @@ import pytest
 
 from actorcore.errors import CODES, MEANINGS
 from actorcore.pids import Pid
-from supervisors import cli, paths
+from supervisors import cli, exit_codes, paths
 from supervisors.client import Client
 from supervisors.client_messages import InfoMessage
 from supervisors.node_entry import kernel
@@ -28,6 +28,7 @@ from tests.test_cli_offline import Output
 
 WITNESS = "tests.fault.actors:Witness"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+OF_START = tuple(exit_codes.MEANINGS)
 COMMANDS = sorted(set(cli.cli.commands) - {"[]"})
 
 
@@ -81,6 +82,12 @@ def test_the_help_of_every_command_shows_an_example_and_json(line: Output, name:
     assert line.run(name, "--help") == 0
     assert f"actorcore {name}" in line.out.split("Example")[1].replace("--dir /tmp/mine ", "")
     assert "--json" in line.out
+    assert exit_codes.explained(OF_START if name == "start" else exit_codes.OF_COMMANDS) in " ".join(line.out.split())
+
+
+def test_the_help_explains_every_exit_code(line: Output) -> None:
+    assert line.run("--help") == 0
+    assert exit_codes.explained(tuple(exit_codes.MEANINGS)) in " ".join(line.out.split())
 
 
 @pytest.mark.parametrize(
@@ -195,6 +202,47 @@ def test_a_spawn_takes_json_arguments_and_a_folder(line: Output, tmp_path: Path)
         assert client.receive(WAIT_S) == InfoMessage(Pid.parse(pid), [1, {"name": "x"}])
         assert line.run("send", pid, "1") == 0
         assert client.wait_down(ref, WAIT_S).reason == "normal"
+
+
+def test_a_machine_of_the_node_is_spawned_as_a_session_or_by_itself(line: Output) -> None:
+    assert (line.run("spawn", "registry", "--template", "resident", "--name", "keys"), line.out) == (0, "keys\n")
+    tree = {"strategy": "one_for_one", "children": [{"id": "only", "process": {"start": WITNESS, "name": "leaf"}}]}
+    words = ["supervisor", json.dumps(tree), "--template", "resident", "--name", "tree", "--restart", "none"]
+    assert line.run("spawn", *words) == 0
+    assert (line.run("call", "leaf", '["add", 1]'), line.out) == (0, "1\n")
+    line.run("ls", "--json")
+    kinds = {row["name"]: (row["kind"], row["start"]) for row in json.loads(line.out)}
+    assert (kinds["keys"], kinds["tree"]) == (("resident", "registry"), ("resident", "supervisor"))
+    assert [line.run("stop", name) for name in ("tree", "keys")] == [0, 0]
+    assert (line.run("whereis", "leaf"), line.err) == (1, "error: not_found: leaf\n")
+
+
+@pytest.mark.parametrize(("words", "code"), [
+    (["nonsense", "--restart", "none"], "start_failed"), (["supervisor", '{"nonsense": 1}'], "start_failed"),
+])  # fmt: skip
+def test_a_machine_that_there_is_not_or_that_cannot_be_so_is_refused(line: Output, words: list[str], code: str) -> None:
+    assert line.run("spawn", *words, "--template", "resident") == 1
+    assert line.err.startswith(f'error: {code}: {{"invalid_spec":')
+
+
+def test_a_spawn_says_when_it_hangs_what_then_and_of_which_program_it_is(line: Output, tmp_path: Path) -> None:
+    words = ["--busy-timeout", "0.2", "--when-hung", "kill", "--isolation", "exec", "--restart", "none"]
+    assert line.run("spawn", WITNESS, *words) == 0
+    pid = line.out.strip()
+    line.run("ls", "--json")
+    assert [row["isolation"] for row in json.loads(line.out) if row["pid"] == pid] == ["exec"]
+    with Client.connect(line.directory, WAIT_S) as client:
+        ref = client.monitor(Pid.parse(pid))
+        os.mkfifo(tmp_path / "gate")
+        client.cast(Pid.parse(pid), ["loop", str(tmp_path / "gate")])
+        (tmp_path / "gate").read_bytes()
+        assert client.wait_down(ref, WAIT_S).reason == {"killed": "unresponsive"}
+
+
+def test_the_demo_as_json_tells_what_it_would_show(line: Output) -> None:
+    assert line.run("demo", "--json") == 0
+    told = json.loads(line.out)
+    assert (told["kept"], told["broken"], [len(rows) for rows in told["shown"].values()]) == (True, [], [6, 5])
 
 
 @pytest.mark.parametrize(("words", "reason"), [([], "killed"), (["-s", "SEGV"], {"signal": "SIGSEGV"}), (["-s", "9"], "killed")])
