@@ -215,7 +215,7 @@ class SessionLives:
 
     def _spawn(self, session: Session, state: State) -> None:
         self._cancel_alarm(session)
-        session.state, session.ready_at, session.was_killed = state, None, False
+        session.state, session.ready_at, session.was_killed, session.began_at = state, None, False, self.now
         session.spawn = self._do(Spawn(session.spec.process, link=True, wait_init=True, reserve=True))
         self._by_spawn[session.spawn] = session
 
@@ -272,6 +272,9 @@ class SessionLives:
             session.alarm = ""
 
     def _tell(self, kind: str, session: Session, serial: int, **detail: Term) -> None:
+        if kind not in ("session_hung", "session_recovered"):
+            since = session.began_at if kind in ("session_started", "session_restarted") else session.ready_at
+            detail |= {"restarts": session.restarts, "duration_s": 0.0 if since is None else self.now - since}
         self.orders.append(Tell(kind, serial, {"id": session.spec.id, **detail}))
         self._tell_watcher(kind, session, serial, detail)
 

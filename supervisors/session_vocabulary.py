@@ -151,9 +151,10 @@ class Session(msgspec.Struct):
 
     ``number``: its place in the start order. ``serial``: its live process, 0 for none; ``last_serial``: the one before.
     ``spawn``: the Do whose Started is awaited. ``alarm``: the key of its timer, which ends a back-off or a grace time.
-    ``times``: see restart_intensity; ``streak``: restarts since it was last up for a whole period. ``ready_at``: since
-    when its process is ready. ``was_ready``: it has been announced. ``comes_back``: a stop is the first half of a restart.
-    ``shortages``: how often in a row there was no process for a restart. ``watcher``: who is told what becomes of it.
+    ``times``: see restart_intensity; ``streak``: restarts since it was last up for a whole period. ``began_at``,
+    ``ready_at``: since when its process is being started, and is ready. ``was_ready``: it has been announced.
+    ``comes_back``: a stop is the first half of a restart. ``shortages``: how often in a row there was no process for a
+    restart. ``watcher``: who is told what becomes of it.
     """
 
     number: int
@@ -167,6 +168,7 @@ class Session(msgspec.Struct):
     times: list[float] = []
     streak: int = 0
     ready_at: float | None = None
+    began_at: float = 0.0
     reason: Reason | None = None
     was_ready: bool = False
     comes_back: bool = False

@@ -51,7 +51,7 @@ LAYERS: dict[str, int] = {
         "session.server session.project_files cache_server resuming supervisor_process command http paths exit_codes "
         "configuration client client_core client_driver client_messages client_steps client_kill launch demo_actors place "
         "client_tasks client_code manager_steps manager_client async_manager_client project_path "
-        "saved_steps saved_client async_saved_client "
+        "saved_steps saved_client async_saved_client telemetry "
         "application async_client async_driver async_steps"
     ).split()), 4),
     **dict.fromkeys((f"supervisors.{name}" for name in (

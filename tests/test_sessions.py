@@ -82,8 +82,9 @@ def test_who_is_restarted_after_what_acceptance_44_45_46_47_48_49(
     if restart == "permanent" or (restart == "transient" and is_abnormal):
         assert world.kinds("a") == ["session_started", crashed, restarted]
         assert world.tells[1].serial == serial
-        assert world.tells[1].detail == {"id": "a", "reason": reason}
-        assert world.tells[2].detail == {"id": "a", "old": serial, "new": serial + 1, "count": 1}
+        assert world.tells[1].detail == {"id": "a", "reason": reason, "restarts": 0, "duration_s": 0.0}
+        assert world.tells[2].detail == {
+            "id": "a", "old": serial, "new": serial + 1, "count": 1, "restarts": 1, "duration_s": 0.0}  # fmt: skip
         assert (world.row("a")["serial"], world.row("a")["state"], world.row("a")["reason"]) == (serial + 1, "active", reason)
     else:
         assert world.kinds("a") == ["session_started", *([crashed] if is_abnormal else []), stopped]
@@ -194,7 +195,7 @@ def test_a_restart_on_demand_keeps_the_id_and_costs_no_budget(world: World) -> N
     for _ in range(10):
         row = world.value(RestartSession("a"))
         assert (row["id"], row["state"], row["restarts"], row["serial"] in world.alive) == ("a", "active", 0, True)
-    assert world.tells[1].detail == {"id": "a", "old": old, "new": old + 1, "count": 0}
+    assert world.tells[1].detail == {"id": "a", "old": old, "new": old + 1, "count": 0, "restarts": 0, "duration_s": 0.0}
     assert "session_crashed" not in world.kinds("a")
     assert crash_until_given_up(world, "a") == 4
 
