@@ -137,10 +137,7 @@ class StatemMachine(Machine):
         return self._dispatch(Event("cast", request))
 
     def on_info(self, info: Message | ExitMessage | DownMessage | TaskReply | Timeout) -> Todo | None:
-        if not isinstance(info, Timeout):
-            return self._dispatch(Event("info", info))
-        key = self._next_timer()
-        return None if key is None or self.host.now_s() < self._timers[key].at else self._ring(key)
+        return None if isinstance(info, Timeout) else self._dispatch(Event("info", info))  # pending() looks at the time
 
     def _next_timer(self) -> Key | None:
         timers = self._timers

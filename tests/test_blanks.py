@@ -66,7 +66,9 @@ def test_the_death_of_a_blank_is_nobodys_business() -> None:
     node = Driver()
     node.do(Refill("lean", 1))
     node.do(Born(2, 1))
+    assert node.table.blanks() == {"lean": 1}
     assert node.exit(2, "boom") == [Forget(2, 0)]
+    assert node.table.blanks() == {}
     assert node.do(Refill("lean", 1)) == [Fork(3, "lean", 0, True)]
 
 

@@ -340,6 +340,16 @@ def test_acceptance_66_monitors_and_links_leave_nothing_behind() -> None:
     node.table.check_invariants()
 
 
+def test_a_channel_is_counted_once_and_no_more_when_one_end_is_dead() -> None:
+    node = Driver()
+    a, b, c = node.start(), node.start(), node.start()
+    node.ask(a, Introduce(b))
+    node.ask(a, Introduce(c))
+    assert node.table.statistics().channels == 2
+    node.kill(b)
+    assert node.table.statistics().channels == 1
+
+
 def test_ten_thousand_monitors_of_one_watcher_are_one_down_and_more_are_as_many_as_fit() -> None:
     node = Driver(check=False)
     a, w = node.start(), node.start()

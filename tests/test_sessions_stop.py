@@ -152,6 +152,15 @@ def test_shutdown_asks_in_reverse_start_order_and_waits_once_for_all_acceptance_
     assert (world.answers[asked].value, world.alive, world.alarms) == ({"stopped": 5}, {}, {})
 
 
+def test_an_alarm_that_is_not_that_of_the_shutdown_kills_nobody(world: World) -> None:
+    serial = world.start("a", "stubborn", shutdown_s=5.0)
+    world.deliver(Alarm(":closing"))  # of no shutdown
+    assert world.sent == []
+    world.ask(Shutdown(grace_s=3.0))
+    world.deliver(Alarm("b:1"))  # of a session that is gone
+    assert (world.sent, list(world.alive)) == ([(serial, "shutdown")], [serial])
+
+
 def test_shutdown_kills_at_once_where_the_spec_says_so(world: World) -> None:
     serial = world.start("a", shutdown_s="brutal_kill")
     assert world.value(Shutdown()) == {"stopped": 1}

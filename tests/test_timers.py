@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given, strategies as st
 
 from actorcore.timers import Deadlines
@@ -33,6 +34,18 @@ def test_cancelled_deadlines_do_not_pile_up() -> None:
         deadlines.set(key, 1e9 - key)
         deadlines.cancel(key)
     assert len(deadlines.heap) <= 100
+
+
+@pytest.mark.parametrize(("live", "most"), [(1, 66), (3, 70)])
+def test_the_heap_is_sorted_anew_when_it_has_twice_as_many_as_live_and_64_more(live: int, most: int) -> None:
+    deadlines = Deadlines[int]()
+    for key in range(1, live):
+        deadlines.set(key, 1.0)
+    sizes = []
+    for at in range(200):
+        deadlines.set(0, float(at))
+        sizes.append(len(deadlines.heap))
+    assert (max(sizes), sizes[most - live], sizes[most - live + 1]) == (most, most, live)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["set", "cancel", "due"]), st.integers(0, 5), st.integers(0, 20))), st.integers(0, 99))
