@@ -15,6 +15,7 @@ CELLS = "A1-24 B1-7 B11-18 C8 C10-12 C15-16 C20-22 D4-6 E1-17 F12-15 G1-3 G5-10 
 ACCEPTANCE = "1-31 33-34 40-56 57-73 75-78 82-99 117-126 146-164 170-172 195-198"
 SKIPS = {
     "test_files": "only root can be another user", "test_paths": "only root can give a directory away",
+    "test_shortage": "only root may mount",
     "test_rude_code": "a kernel without pid namespaces", "test_layout": "no git checkout", "test_shared_registry": "one core",
 }  # fmt: skip
 """What a machine may lack, so that one test says so and is left out; by module."""

@@ -43,7 +43,8 @@ class DurableJournal:
             self._database.close()
             raise
         self._session = session_of(content, records)
-        self._on_saved(content.snapshot.generation, self._session)
+        if self._session:  # else it is new, and nothing can be said of it yet
+            self._on_saved(content.snapshot.generation, self._session)
         return Kept(content.snapshot.content or None, records)
 
     def append(self, records: Sequence[Record]) -> None:

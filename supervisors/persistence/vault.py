@@ -301,6 +301,8 @@ class Vault:
                 return None
             raise
         session = session_of(content, records_of(content))
+        if not session:  # it died before its first word
+            return None
         size = _size_bytes(self._folder(id))
         return line_of(id, session, content.snapshot.generation, content.snapshot.saved_at, head.is_running, size)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from actorcore.gen_server import GenServer, Reply, Result
+from actorcore.errors import RequestError
+from actorcore.gen_server import GenServer, NoReply, Reply, Result
 from actorcore.mailbox import From
 from supervisors.persistence.journal import open_journal
 from supervisors.session.records import PromptAdded, PromptsSet, SessionChanged
@@ -37,6 +38,12 @@ class Keeper(GenServer):
                 self.journal.append([SessionChanged(self.record, 0.0)])
             case "save":
                 self.journal.checkpoint("\n".join(self.texts).encode())
+            case "open":
+                try:
+                    open_journal(self.process, rest[0])
+                except RequestError as error:
+                    self.process.reply_error(frm, error.code, error.detail)
+                    return NoReply()
             case "os_pid":
                 return Reply(os.getpid())
         return Reply(self.texts)

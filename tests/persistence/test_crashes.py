@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from actorcore import faults
 from actorcore.errors import RequestError
 from supervisors.persistence import database, files, secrets
 from supervisors.persistence.database import Database
@@ -181,6 +182,33 @@ def test_F16_acceptance_105_a_second_process_is_refused_and_a_dead_one_holds_no_
     first.close()
     assert in_child(lambda: open_it_and_die(folder)) == -9
     assert in_child(lambda: open_it(folder)) == 0
+
+
+@FORKS
+def test_acceptance_124_who_comes_in_the_middle_of_a_save_is_refused_and_finds_it_whole_later(root: str) -> None:
+    folder = f"{root}/{ID}"
+    (is_saving, says), (may_go, lets) = os.pipe(), os.pipe()
+
+    def save() -> None:
+        first = Database(folder, ID, KEYS)
+        first.open()
+        first.append([b"1"])
+        faults.hook = lambda name: (os.write(says, b"x"), os.read(may_go, 1)) if name == "database.replaced" else None
+        first.checkpoint({}, b"1")
+        os._exit(0)
+
+    if (child := os.fork()) == 0:
+        save()
+    os.read(is_saving, 1)
+    with pytest.raises(Locked):
+        Database(folder, ID, KEYS).open()
+    os.write(lets, b"x")
+    assert os.waitpid(child, 0)[1] == 0
+    later = Database(folder, ID, KEYS)
+    assert (later.open().snapshot.content, later.content.records) == (b"1", [])
+    later.close()
+    for fd in (is_saving, says, may_go, lets):
+        os.close(fd)
 
 
 def lock_without_owner(folder: str, create: bool = False) -> int:

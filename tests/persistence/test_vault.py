@@ -1,0 +1,295 @@
+"""Acceptance 110–112, 131–133, 136–144, RELIABILITY F5', F9', F10', F17', F18', D1, D7: all saved sessions, and the secret."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actorcore.errors import RequestError
+from supervisors.persistence import retention, secrets, vault as vault_module
+from supervisors.persistence.database import Database
+from supervisors.persistence.retention import DAY_S, Cleanup, Limits
+from supervisors.persistence.saved import SavedSession, by_project_path, newest_first, resumable
+from supervisors.persistence.signing import Keys
+from supervisors.persistence.vault import Vault
+from supervisors.session.records import SessionChanged, encode_record
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def state() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield f"{folder}/state"
+
+
+@pytest.fixture
+def vault(state: str) -> Vault:
+    return opened(state)
+
+
+def opened(state: str, **limits: Any) -> Vault:
+    found = Vault(state, Limits(**limits))
+    found.prepare()
+    return found
+
+
+def id_of(number: int) -> str:
+    return str(uuid.UUID(int=number, version=4))
+
+
+def open_session(vault: Vault, number: int, path: str = "") -> Database:
+    """As its process does: all of it is there, and it is running."""
+    id = id_of(number)
+    grant = vault.grant(id)
+    database = Database(grant.folder, id, Keys(grant.keys))
+    database.open(grant.generation)
+    record = {"id": id, "name": f"n{number}", "project": {"path": path or f"/p/{number}"}, "created_at": 1.0}
+    database.append([encode_record(SessionChanged(record, 0.0))])
+    generation = database.checkpoint(record, b"state %d" % number).generation
+    vault.note(id, generation, record)
+    return database
+
+
+def save(vault: Vault, *numbers: int) -> None:
+    for number in numbers:
+        open_session(vault, number).close()
+
+
+def ids(vault: Vault) -> list[str]:
+    return [line.id for line in vault.survey().sessions]
+
+
+def refusal(act: Callable[[], object]) -> tuple[str, str]:
+    with pytest.raises(RequestError) as caught:
+        act()
+    return caught.value.code, caught.value.detail
+
+
+# ---- the secret -------------------------------------------------------------------------------------------------------
+
+
+def test_F9_acceptance_131_the_secret_is_made_once_0600_and_random(vault: Vault, state: str) -> None:
+    ring = vault.ring()
+    keys = Path(state, secrets.NAME)
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o600
+    assert opened(state).ring() == ring
+    with tempfile.TemporaryDirectory() as other:
+        assert opened(f"{other}/state").ring() != ring
+
+
+@pytest.mark.parametrize(("spoil", "why"), [
+    (lambda keys: keys.unlink(), "missing"), (lambda keys: keys.write_bytes(b""), "cut or changed"),
+    (lambda keys: keys.write_bytes(keys.read_bytes()[:-3]), "cut or changed"), (lambda keys: keys.chmod(0o644), "not ours alone"),
+])  # fmt: skip
+def test_F9_acceptance_131_without_its_secret_nothing_is_saved_and_nothing_is_replaced(
+    vault: Vault, state: str, spoil: Callable[[Path], object], why: str
+) -> None:
+    save(vault, 1)
+    keys = Path(state, secrets.NAME)
+    before = keys.read_bytes()
+    spoil(keys)
+    left = keys.read_bytes() if keys.exists() else None
+    later = opened(state)
+    for act in (lambda: later.grant(id_of(2)), later.survey, lambda: later.get(id_of(1)), lambda: later.rotate()):
+        assert refusal(act) == ("secret_unusable", why)
+    assert (keys.read_bytes() if keys.exists() else None) == left
+    keys.write_bytes(before)
+    keys.chmod(0o600)
+    assert ids(later) == [id_of(1)]
+
+
+def test_F10_acceptance_131_who_wants_a_secret_at_once_gets_the_same(state: str) -> None:
+    os.mkdir(state, 0o700)
+    program = "import sys; from supervisors.persistence.secrets import *; print(*ring_of(sys.argv[1], bool).secrets.values())"
+    argv = [sys.executable, "-c", program, state]
+    running = [subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(12)]
+    said = {process.communicate()[0] for process in running}
+    assert said == {f"{secrets.ring_of(state, lambda: True).secrets[1]!r}\n"}
+
+
+def test_acceptance_132_after_a_rotation_old_saves_are_read_and_the_next_save_has_the_new_key(vault: Vault) -> None:
+    save(vault, 1)
+    assert vault.rotate() == 2
+    _, content = vault.get(id_of(1))
+    assert (content.key, content.snapshot.content) == (1, b"state 1")
+    save(vault, 1)
+    assert vault.get(id_of(1))[1].key == 2
+
+
+def test_acceptance_133_the_secret_is_read_once(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault.ring()
+    monkeypatch.setattr(secrets, "ring_of", None)
+    save(vault, 1, 2)
+
+
+def test_D7_another_host_name_changes_nothing(vault: Vault, state: str) -> None:
+    save(vault, 1)
+    program = (
+        "import socket, sys; from supervisors.persistence.vault import Vault; socket.sethostname('other');"
+        "vault = Vault(sys.argv[1]); print(socket.gethostname(), *[line.id for line in vault.survey().sessions])"
+    )
+    argv = ["unshare", "--user", "--map-root-user", "--uts", sys.executable, "-c", program, state]
+    assert subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout == f"other {id_of(1)}\n"
+
+
+# ---- lists --------------------------------------------------------------------------------------------------------------
+
+
+def test_acceptance_136_the_list_is_newest_first_passes_over_bad_ones_and_ignores_the_rest(vault: Vault, state: str) -> None:
+    save(vault, 3, 1, 2)
+    head = Path(state, "sessions", id_of(1), "head")
+    head.write_bytes(head.read_bytes()[:-1] + b"x")
+    for stranger in ("README", "sessions.bak"):
+        Path(state, "sessions", stranger).mkdir()
+    saved = vault.survey()
+    assert ([line.name for line in saved.sessions], saved.bad) == (["n2", "n3"], {id_of(1): "signature_verification_failed"})
+
+
+def test_acceptance_136_no_directory_is_an_empty_list_and_one_that_cannot_be_read_an_error(vault: Vault, state: str) -> None:
+    vault.ring()
+    shutil.rmtree(f"{state}/sessions")
+    assert vault.survey().sessions == []
+    Path(state, "sessions").write_text("")
+    assert refusal(vault.survey) == ("path_not_directory", "enotdir")
+
+
+def test_a_session_that_lives_is_listed_as_it_was_last_told(vault: Vault) -> None:
+    database = open_session(vault, 1)
+    (line,) = vault.survey().sessions
+    assert (line.name, line.is_running) == ("n1", True)
+    database.close()
+
+
+def line(number: int, path: str, saved_at: float) -> SavedSession:
+    return SavedSession(id_of(number), f"n{number}", path, 1, saved_at, 0.0)
+
+
+LINES = [line(1, "/a", 5.0), line(2, "/b", 7.0), line(3, "/a", 6.0)]
+
+
+def test_acceptance_137_138_what_can_be_resumed_and_the_newest_of_a_project() -> None:
+    assert [one.id for one in newest_first(LINES)] == [id_of(2), id_of(3), id_of(1)]
+    assert [one.id for one in resumable(LINES, {id_of(1)}, {"/b"})] == [id_of(3)]
+    assert by_project_path(LINES, "/a") == LINES[2]
+    assert by_project_path(LINES, "/c") is None
+
+
+# ---- clean-up -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("days", [0, -1, "3", 1.5, None, True])
+def test_acceptance_139_days_are_a_whole_number(vault: Vault, days: object) -> None:
+    assert refusal(lambda: vault.clean_up(days, 0.0)) == ("invalid_field", "days: a whole number from 1")
+
+
+def test_acceptance_139_140_only_older_ones_go_and_a_bad_one_stops_nothing(
+    vault: Vault, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisors.persistence.database.wall_s", lambda: 1000.0)
+    save(vault, 1, 2, 3)
+    monkeypatch.setattr("supervisors.persistence.database.wall_s", lambda: 1000.0 + 40 * DAY_S)
+    save(vault, 4)
+    head = Path(state, "sessions", id_of(3), "head")
+    head.write_bytes(b"x" * 112)
+    done = vault.clean_up(30, 1000.0 + 41 * DAY_S)
+    assert done == Cleanup(2, 1, 1, {id_of(3): "signature_verification_failed"})
+    assert (ids(vault), head.exists()) == ([id_of(4)], True)
+
+
+def test_D1_a_clock_that_was_set_back_deletes_nothing() -> None:
+    assert retention.outdated(LINES, 1, (), -100 * DAY_S) == []
+
+
+def test_acceptance_142_143_to_delete_twice_is_fine_and_clear_tells_what_it_deleted(vault: Vault, state: str) -> None:
+    save(vault, 1, 2, 3)
+    assert (vault.delete(id_of(1)), vault.delete(id_of(1)), ids(vault)) == (True, False, [id_of(3), id_of(2)])
+    assert refusal(lambda: vault.delete("../state")) == ("invalid_id", "not a UUID of version 4")
+    assert vault.clear() == Cleanup(2, 0, 0, {})
+    assert os.listdir(f"{state}/sessions") == []
+
+
+def test_F18_acceptance_103_what_a_dead_store_has_left_half_done_is_gone_with_the_next_start(vault: Vault, state: str) -> None:
+    save(vault, 1, 2)
+    os.rename(f"{state}/sessions/{id_of(1)}", f"{state}/sessions/{id_of(1)}{vault_module.DELETED}")
+    Path(state, "keys.123.tmp").write_text("half")
+    Path(state, "keys.124.tmp").mkdir()
+    assert ids(opened(state)) == [id_of(2)]
+    assert sorted(os.listdir(state)) == ["index", "keys", "keys.124.tmp", "keys.lock", "sessions"]
+    assert os.listdir(f"{state}/sessions") == [id_of(2)]
+
+
+# ---- how many -------------------------------------------------------------------------------------------------------------
+
+
+def test_F17_acceptance_110_at_the_limit_a_new_session_is_refused_and_an_old_one_is_not(state: str) -> None:
+    vault = opened(state, max_saved=5)
+    save(vault, 1, 2, 3)
+    assert [vault.grant(id_of(number)).is_warning for number in (4, 5)] == [True, True]
+    assert refusal(lambda: vault.grant(id_of(6))) == ("session_limit_reached", "5/5 saved sessions")
+    save(vault, 1, 4, 5)
+    assert sorted(ids(vault)) == sorted(id_of(number) for number in range(1, 6))
+
+
+def test_acceptance_112_with_auto_clean_the_oldest_goes(state: str) -> None:
+    vault = opened(state, max_saved=3, auto_clean=True)
+    save(vault, 1, 2, 3)
+    save(vault, 1, 4)
+    assert sorted(ids(vault)) == sorted(id_of(number) for number in (1, 3, 4))
+
+
+# ---- from elsewhere -------------------------------------------------------------------------------------------------------
+
+
+def test_an_export_is_an_import_with_all_that_was_kept(vault: Vault) -> None:
+    database = open_session(vault, 1)
+    database.append([encode_record(SessionChanged({"id": id_of(1), "name": "later"}, 1.0))])
+    database.close()
+    before, text = vault.get(id_of(1)), vault.export(id_of(1))
+    assert refusal(lambda: vault.import_(text)) == ("already_exists", "a saved session has this id")
+    assert vault.delete(id_of(1))
+    assert vault.import_(text) == id_of(1)
+    session, content = vault.get(id_of(1))
+    assert (session, [body for body, _ in content.records]) == (before[0], [body for body, _ in before[1].records])
+    assert (session["name"], content.snapshot.content) == ("later", b"state 1")
+
+
+def test_acceptance_128_130_what_another_machine_has_signed_comes_in_only_when_that_is_asked_for(vault: Vault) -> None:
+    save(vault, 1)
+    text = vault.export(id_of(1))
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        theirs = opened(f"{other}/state")
+        assert refusal(lambda: theirs.import_(text))[0] == "signature_verification_failed"
+        assert theirs.import_(text, unsigned=True) == id_of(1)
+        assert theirs.get(id_of(1))[1].snapshot.content == b"state 1"
+
+
+def test_F5_a_folder_that_was_put_back_is_refused(vault: Vault, state: str) -> None:
+    save(vault, 1)
+    folder = f"{state}/sessions/{id_of(1)}"
+    shutil.copytree(folder, f"{state}/older")
+    save(vault, 1)
+    shutil.rmtree(folder)
+    shutil.copytree(f"{state}/older", folder)
+    for one in (vault, opened(state)):
+        assert refusal(lambda one=one: one.get(id_of(1)))[0] == "signature_verification_failed"
+
+
+def test_F8_acceptance_119_an_id_that_is_none_touches_no_file(vault: Vault, state: str) -> None:
+    vault.ring()
+    before = sorted(Path(state).rglob("*"))
+    for id in ("../x", "/etc/passwd", "", "a\0b"):
+        for act in (vault.grant, vault.get, vault.delete, vault.export):
+            assert refusal(lambda act=act, id=id: act(id))[0] == "invalid_id"
+    assert refusal(lambda: vault.get(id_of(9))) == ("not_found", "no saved session has this id")
+    assert sorted(Path(state).rglob("*")) == before
