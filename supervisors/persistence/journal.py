@@ -12,14 +12,13 @@ from actorcore.exit_reason import Term
 from actorcore.frames import DECODE_ERRORS
 from actorcore.process_face import ProcessFace
 from actorcore.runtime.complain import complain
+from supervisors.persistence.asking import ask_store
 from supervisors.persistence.database import Database
 from supervisors.persistence.proof import Content, Untrue
 from supervisors.persistence.signing import Keys
-from supervisors.persistence.store_words import SERVICES, STORE, Grant, OpenSession, SessionSaved
+from supervisors.persistence.store_words import STORE, Grant, OpenSession, SessionSaved
 from supervisors.session.journal import JournalError, Kept
 from supervisors.session.records import Record, SessionChanged, decode_record, encode_record
-
-STORE_WAIT_S = 10.0
 
 
 class DurableJournal:
@@ -99,7 +98,6 @@ def open_journal(process: ProcessFace, id: str) -> DurableJournal:
     :raises RequestError: the store refuses (``session_limit_reached``, ``secret_unusable``, ``not_permitted``, …).
     :raises CallFailed, CallTimeout: there is no store.
     """
-    process.call(SERVICES, ["ensure", "store"], STORE_WAIT_S)
     first = _grant(process, id)
     latest = [first]
 
@@ -120,4 +118,4 @@ def open_journal(process: ProcessFace, id: str) -> DurableJournal:
 
 
 def _grant(process: ProcessFace, id: str) -> Grant:
-    return msgspec.convert(process.call(STORE, OpenSession(id), STORE_WAIT_S), Grant)
+    return msgspec.convert(ask_store(process, OpenSession(id)), Grant)
