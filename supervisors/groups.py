@@ -19,6 +19,8 @@ from actorcore.words import Word
 
 MAX_MEMBERSHIPS = 65_536
 MAX_GROUP_BYTES = 256
+MAX_BYTES = 4 << 20
+"""Of the names of all groups: they are part of each snapshot of the node."""
 
 
 class GroupsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,7 +107,7 @@ class Groups:
     def __init__(self, spec: GroupsSpec | None = None) -> None:
         self._memory = Memory()
         self._groups_of: dict[int, list[str]] = {}
-        self._count = 0
+        self._count = self._bytes = 0
         self._changed: dict[str, None] = {}
         self._orders: list[Order] = []
 
@@ -140,6 +142,7 @@ class Groups:
         """Become what :meth:`snapshot` described."""
         self._memory = _memory_decoder.decode(state)
         self._groups_of, self._count = {}, 0
+        self._bytes = sum(len(group.encode()) for group in self._memory.groups)
         for group, members in self._memory.groups.items():
             self._count += len(members)
             for serial in members:
@@ -186,9 +189,11 @@ class Groups:
     def _join(self, group: str, serials: list[int]) -> Term | Refusal:
         if not 0 < len(group.encode()) <= MAX_GROUP_BYTES:
             return ("invalid_key", f"1 to {MAX_GROUP_BYTES} bytes")
-        if self._count + len(serials) > MAX_MEMBERSHIPS:
-            return ("registry_full", MAX_MEMBERSHIPS)
+        size_bytes = 0 if group in self._memory.groups or not serials else len(group.encode())
+        if self._count + len(serials) > MAX_MEMBERSHIPS or self._bytes + size_bytes > MAX_BYTES:
+            return ("registry_full", f"{MAX_MEMBERSHIPS} memberships, {MAX_BYTES} bytes of names")
         self._count += len(serials)
+        self._bytes += size_bytes
         self._changed[group] = None
         for serial in serials:
             self._memory.groups.setdefault(group, []).append(serial)
@@ -208,6 +213,7 @@ class Groups:
         members.remove(serial)
         if not members:
             del self._memory.groups[group]
+            self._bytes -= len(group.encode())
         joined = self._groups_of[serial]
         joined.remove(group)
         if not joined:

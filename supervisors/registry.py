@@ -36,6 +36,8 @@ from supervisors.registry_words import (
 
 MAX_ENTRIES = 65_536
 MAX_KEY_BYTES = 256
+MAX_BYTES = 4 << 20
+"""Of all keys and values: they are part of each snapshot of the node."""
 
 
 class Entry(msgspec.Struct):
@@ -44,6 +46,7 @@ class Entry(msgspec.Struct):
     key: str
     serial: int
     value: object
+    size_bytes: int = 0
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -82,7 +85,7 @@ class Registry:
         self._last_number = 0
         self._by_key: dict[str, list[Entry]] = {}
         self._by_serial: dict[int, list[Entry]] = {}
-        self._count = 0
+        self._count = self._bytes = 0
         self._doubts: dict[int, Doubt] = {}
         self._changed: dict[str, None] = {}
         self._orders: list[Order] = []
@@ -126,7 +129,8 @@ class Registry:
         """Become what :meth:`snapshot` described."""
         memory = _memory_decoder.decode(state)
         self._spec, self._parent, self._last_number = memory.spec, memory.parent, memory.last_number
-        self._by_key, self._by_serial, self._count, self._doubts = {}, {}, 0, memory.doubts
+        self._by_key, self._by_serial, self._doubts = {}, {}, memory.doubts
+        self._count = self._bytes = 0
         self._instance, self._name = memory.instance, memory.name
         for entry in memory.entries:
             self._add(entry)
@@ -155,12 +159,7 @@ class Registry:
                 held = self._by_key.get(key, [])
                 return self._unregister([entry for entry in held if (entry.serial, entry.value) == (frm, value)])
             case UpdateValue(key, value):
-                for entry in self._by_key.get(key, []):
-                    if entry.serial == frm:
-                        old, entry.value = entry.value, value
-                        self._changed[key] = None
-                        return [value, old]  # type: ignore[list-item]
-                return ("not_found", key)
+                return self._update(frm, key, value)
             case Lookup(key):
                 return [[entry.serial, entry.value] for entry in self._by_key.get(key, [])]  # type: ignore[list-item]
             case Match(key, value):
@@ -181,6 +180,18 @@ class Registry:
             case _:
                 return self._count
 
+    def _update(self, frm: int, key: str, value: object) -> Term | Refusal:
+        for entry in self._by_key.get(key, []):
+            if entry.serial == frm:
+                size_bytes = _size_bytes(key, value)
+                if self._bytes + size_bytes - entry.size_bytes > MAX_BYTES:
+                    return ("registry_full", MAX_BYTES)
+                self._bytes += size_bytes - entry.size_bytes
+                old, entry.value, entry.size_bytes = entry.value, value, size_bytes
+                self._changed[key] = None
+                return [value, old]  # type: ignore[list-item]
+        return ("not_found", key)
+
     def _dispatch(self, key: str, message: object) -> Term | Refusal:
         held = self._by_key.get(key, [])
         if not held and self._spec.keys == "unique":
@@ -196,8 +207,8 @@ class Registry:
         else:
             for entry in list(holders):
                 self._remove(entry)
-            self._take(doubt.frm, doubt.key, doubt.value)
-            answer = AnswerTo(doubt.frm, doubt.number, True)
+            taken = self._take(doubt.frm, doubt.key, doubt.value)
+            answer = AnswerTo(doubt.frm, doubt.number, True, None if taken is True else taken)  # type: ignore[arg-type]
         self._orders.append(answer)
 
     def _register(self, frm: int, number: int, key: str, value: object) -> Term | Refusal:
@@ -207,16 +218,17 @@ class Registry:
         if self._spec.keys == "unique" and holders:
             self._doubts[self._do(IsAlive(holders[0].serial))] = Doubt(holders[0].serial, frm, number, key, value)
             return None
-        if self._count >= MAX_ENTRIES:
-            return ("registry_full", MAX_ENTRIES)
-        self._take(frm, key, value)
-        return True
+        return self._take(frm, key, value)
 
-    def _take(self, frm: int, key: str, value: object) -> None:
+    def _take(self, frm: int, key: str, value: object) -> bool | Refusal:
+        size_bytes = _size_bytes(key, value)
+        if self._count >= MAX_ENTRIES or self._bytes + size_bytes > MAX_BYTES:
+            return ("registry_full", f"{MAX_ENTRIES} entries of {MAX_BYTES} bytes")
         if frm not in self._by_serial:
             self._do(Link(frm))
-        self._add(Entry(key, frm, value))
+        self._add(Entry(key, frm, value, size_bytes))
         self._tell(["register", self._name, key, Pid(self._instance, frm), value])
+        return True
 
     def _unregister(self, entries: list[Entry]) -> bool:
         for entry in entries:
@@ -232,12 +244,14 @@ class Registry:
 
     def _add(self, entry: Entry) -> None:
         self._count += 1
+        self._bytes += entry.size_bytes
         self._changed[entry.key] = None
         self._by_key.setdefault(entry.key, []).append(entry)
         self._by_serial.setdefault(entry.serial, []).append(entry)
 
     def _remove(self, entry: Entry) -> None:
         self._count -= 1
+        self._bytes -= entry.size_bytes
         self._changed[entry.key] = None
         for table, key in ((self._by_key, entry.key), (self._by_serial, entry.serial)):
             held: list[Entry] = table[key]  # type: ignore[index]
@@ -249,3 +263,8 @@ class Registry:
         self._last_number += 1
         self._orders.append(Do(self._last_number, request))
         return self._last_number
+
+
+def _size_bytes(key: str, value: object) -> int:
+    """What an entry takes of a snapshot, about."""
+    return len(key.encode()) + len(encoder.encode(value))

@@ -13,7 +13,7 @@ from actorcore.frames import term_decoder
 from actorcore.pids import Pid
 from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Send, Show
 from actorcore.signals import Asking, Begin, Demonitor, Down, Exit, Monitor, ProcessSpec
-from supervisors.groups import MAX_GROUP_BYTES, MAX_MEMBERSHIPS, Groups
+from supervisors.groups import MAX_BYTES, MAX_GROUP_BYTES, MAX_MEMBERSHIPS, Groups
 
 INSTANCE, PARENT, A, B, C = 7, 1, 11, 12, 13
 
@@ -138,3 +138,15 @@ def test_members_are_who_joined_and_has_not_left_or_died(seed: int) -> None:
         for name, members in book.items():
             assert Counter(world.value("members", name)) == +members, seed  # type: ignore[arg-type]
         assert set(world.value("which_groups")) == {name for name, members in book.items() if +members}, seed  # type: ignore[arg-type]
+
+
+def test_names_of_groups_have_room_together_and_a_group_that_ends_makes_some() -> None:
+    world = World()
+    names = [f"{at:0{MAX_GROUP_BYTES}}" for at in range(MAX_BYTES // MAX_GROUP_BYTES)]
+    for name in names:
+        world.groups.handle(Asking(A, 1, msgspec.Raw(msgspec.msgpack.encode(["join", name, [A]]))), 0.0)
+    assert world.answer(A, "join", "one more", [A]).error is not None
+    assert world.value("join", names[0], [B]) is True
+    world.handle(Down([1], A, "killed"))
+    assert world.value("join", "one more", [B]) is True
+    assert world.value("which_groups") == [names[0], "one more"]

@@ -10,7 +10,7 @@ from actorcore.frames import term_decoder
 from actorcore.pids import Pid
 from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Send, Show
 from actorcore.signals import Answer, Asking, Begin, Exit, IsAlive, Link, ProcessSpec
-from supervisors.registry import MAX_KEY_BYTES, Registry
+from supervisors.registry import MAX_BYTES, MAX_KEY_BYTES, Registry
 from supervisors.registry_words import RegistrySpec
 
 PARENT, A, B, C = 1, 11, 12, 13
@@ -167,3 +167,15 @@ def test_acceptance_39_entries_are_found_by_what_their_values_say(criteria: list
 def test_acceptance_39_criteria_that_are_none_are_refused_with_the_reason(criteria: Term, why: str) -> None:
     (*_, answer) = World().ask(A, "select", criteria)
     assert answer == AnswerTo(A, 1, error=("invalid_criteria", why))
+
+
+@pytest.mark.parametrize("keys", ["unique", "duplicate"])
+def test_entries_have_room_together_and_what_goes_makes_some(keys: str) -> None:
+    world, big = World(keys), "v" * (MAX_BYTES // 2 - 100)
+    world.ask(A, "register", "a", big)
+    world.ask(A, "register", "b", big)
+    assert (world.error(A, "register", "c", big), world.error(A, "update_value", "a", big + "v" * 300)) == ("registry_full",) * 2
+    assert world.value(A, "update_value", "a", "small") == ["small", big]
+    assert (world.value(A, "register", "c", big), world.error(A, "register", "d", big)) == (True, "registry_full")
+    world.ask(A, "unregister", "b")
+    assert world.value(A, "register", "d", big) is True
