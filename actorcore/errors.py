@@ -69,6 +69,8 @@ MEANINGS = {
     "path_permission_denied": "the file system does not allow that",
     "path_too_long": "no path is longer than 4096 bytes",
     "path_traversal_detected": "a path with .. in it",
+    "pool_exists": "there is a pool of this name",
+    "pool_not_found": "there is no pool of this name",
     "process_not_alive": "the process is dead or never lived",
     "project_already_open": "another session works in this folder",
     "project_path_changed": "the project's folder is not what it was",

@@ -98,12 +98,16 @@ Steps: TypeAlias = Generator[Todo, object, T]
 class Owner:
     """What a process may do with tasks under ``supervisor``. ``clock``: monotonic seconds."""
 
-    def __init__(self, me: Pid, callers: Sequence[int], supervisor: Pid | str, inbox: Inbox, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, me: Pid, callers: Sequence[int], supervisor: Pid | str, inbox: Inbox, clock: Callable[[], float],
+        start_wait_s: float = START_WAIT_S,
+    ) -> None:  # fmt: skip
         self._me = me
         self._callers = [me.serial, *callers]
         self._supervisor = supervisor
         self.inbox = inbox
         self.clock = clock
+        self._start_wait_s = start_wait_s
 
     # ---- starting ---------------------------------------------------------------------------------------------------
 
@@ -129,7 +133,7 @@ class Owner:
     def _start(self, spec: ProcessSpec, awaited: bool, restart: Restart, shutdown_s: Grace | None) -> Steps[Pid | None]:
         process = msgspec.structs.replace(spec, task=TaskSpec(self._callers, awaited))
         child = {"id": "task", "process": process, "restart": restart, "shutdown_s": shutdown_s}
-        serial = yield Question(self._supervisor, ["start_child", child], spec.init_timeout_s + START_WAIT_S)
+        serial = yield Question(self._supervisor, ["start_child", child], spec.init_timeout_s + self._start_wait_s)
         return Pid(self._me.instance, serial) if isinstance(serial, int) else None
 
     # ---- waiting ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ from supervisors.rate_limit import Rates
 from supervisors.registry import Registry
 from supervisors.registry_words import RegistrySpec
 from supervisors.supervisor import Supervisor
-from supervisors.tree_spec import DynamicSpec, SupervisorSpec
+from supervisors.task_pool import TaskPool
+from supervisors.tree_spec import DynamicSpec, PoolSpec, SupervisorSpec
 
 Spec = TypeVar("Spec", bound=msgspec.Struct)
 
@@ -43,4 +44,5 @@ MACHINES: Machines = {
     "partition_supervisor": lambda args: PartitionSupervisor(_spec_of(PartitionSpec, args)),
     "dynamic_supervisor": lambda args: DynamicSupervisor(_spec_of(DynamicSpec, args)),
     "task_supervisor": lambda args: DynamicSupervisor(_spec_of(DynamicSpec, args)),
+    "task_pool": lambda args: TaskPool(_spec_of(PoolSpec, args)),
 }

@@ -11,6 +11,7 @@ from supervisors.supervisor_base import BaseSupervisor, Refusal
 from supervisors.supervisor_words import (
     AnswerStep,
     Asker,
+    Configure,
     DeleteChild,
     GetChildSpec,
     LeaveStep,
@@ -135,8 +136,8 @@ class Supervisor(BaseSupervisor):
                 self.orders.append(AnswerTo(*asker, True))
             case GetChildSpec(id) if (life := self._find(id)) is not None:
                 self.orders.append(AnswerTo(*asker, msgspec.to_builtins(life.spec)))
-            case StartInstance() | Partition():
-                return ("unsupported", "start_instance is for simple_one_for_one, partition for partition supervisors")
+            case StartInstance() | Partition() | Configure():
+                return ("unsupported", "start_instance, partition and configure are for other kinds of supervisors")
             case _:
                 return ("not_found", None)
         return None

@@ -133,6 +133,10 @@ class BaseSupervisor:
         """It is not restarted: it leaves the list, or stays as one that is stopped."""
         raise NotImplementedError
 
+    def _resume(self) -> bool:
+        """Nothing is to be done: whether something that was put off can be, and is on the agenda now."""
+        return False
+
     # ---- the resident -----------------------------------------------------------------------------------------------
 
     def handle(self, body: Delivery, now: float) -> list[Order]:
@@ -144,7 +148,7 @@ class BaseSupervisor:
                 self._take(self._agenda.popleft())
             elif self._mail:
                 self._process(self._mail.popleft())
-            else:
+            elif not self._resume():
                 break
         return self.orders
 

@@ -9,7 +9,7 @@ import msgspec
 from actorcore.exit_reason import Reason
 from actorcore.frames import DECODE_ERRORS, decode_ext
 from actorcore.words import Word
-from supervisors.tree_spec import Child
+from supervisors.tree_spec import Child, PoolSpec
 
 Asker: TypeAlias = tuple[int, int]
 """Who asked, and the number of the request."""
@@ -74,6 +74,12 @@ class Partition(Word, frozen=True, tag="partition"):
     key: Union[int, str]
 
 
+class Configure(Word, frozen=True, tag="configure"):
+    """Of a task pool: this spec from the next task on. Error: invalid_spec."""
+
+    spec: PoolSpec
+
+
 class Stop(Word, frozen=True, tag="stop"):
     """Stop all children, then the supervisor with ``reason``. Answered with True just before its end."""
 
@@ -81,9 +87,9 @@ class Stop(Word, frozen=True, tag="stop"):
 
 
 SupervisorRequest: TypeAlias = Union[
-    StartChild, StartInstance, TerminateChild, RestartChild, DeleteChild, WhichChildren, CountChildren, GetChildSpec, Stop,
-    Partition,
-]
+    StartChild, StartInstance, TerminateChild, RestartChild, DeleteChild, WhichChildren, CountChildren, GetChildSpec,
+    Partition, Configure, Stop,
+]  # fmt: skip
 _decoder = msgspec.msgpack.Decoder(SupervisorRequest, ext_hook=decode_ext)
 
 

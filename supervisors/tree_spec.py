@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -14,6 +15,8 @@ Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one", "sim
 AutoShutdown: TypeAlias = Literal["never", "any_significant", "all_significant"]
 
 WORKER_SHUTDOWN_S = 5.0
+MAX_POOL = 10_000
+"""Tasks of a pool that run, and such that wait."""
 
 
 class Child(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,6 +67,19 @@ class DynamicSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_children: int | None = None
 
 
+class PoolSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A pool of tasks: at most ``size`` at once, whoever started them, and ``max_waiting`` that wait for their turn.
+
+    A task that takes longer than ``timeout_s`` (None: no bound) is ended with reason ``timeout``, and killed a second later.
+    """
+
+    size: int = 8
+    max_waiting: int = 1024
+    timeout_s: float | None = None
+    intensity: int = 3
+    period_s: float = 5.0
+
+
 def trouble_with(spec: SupervisorSpec) -> str | None:
     """What is wrong with it, naming the field; None for a spec that can be run."""
     trouble = trouble_with_budget(spec)
@@ -85,6 +101,17 @@ def trouble_with(spec: SupervisorSpec) -> str | None:
 def trouble_with_budget(spec: Budget) -> str | None:
     """As :func:`trouble_with`, for its numbers."""
     return trouble_with_numbers(spec) or trouble_with_waits(spec)
+
+
+def trouble_with_pool(spec: PoolSpec) -> str | None:
+    """As :func:`trouble_with`, for a pool."""
+    if not 1 <= spec.size <= MAX_POOL:
+        return f"size: must be 1 to {MAX_POOL}"
+    if not 0 <= spec.max_waiting <= MAX_POOL:
+        return f"max_waiting: must be 0 to {MAX_POOL}"
+    if spec.timeout_s is not None and not 0 < spec.timeout_s < math.inf:
+        return "timeout_s: must be more than 0"
+    return trouble_with_budget(DynamicSpec(spec.intensity, spec.period_s))
 
 
 def trouble_with_child(child: Child, auto_shutdown: AutoShutdown) -> str | None:

@@ -91,6 +91,10 @@ def test_a_supervisor_in_a_file_may_have_a_process_of_its_own(tmp_path: Path) ->
     (HEAD + "[session]\nbackoff_initial_s = 2.0", ":3: session.backoff_initial_s: must be 0 to backoff_max_s"),
     (HEAD + "[session]\nbackoff_step_s = 4.0\nbackoff_max_s = 9.0", ":4: session.backoff_max_s: 4 deaths take 12 s or more, "
      "so the limit of 3 restarts in 5 s is never reached; write give_up=never if that is meant"),
+    (HEAD + "intensity = 3\nbackoff_initial_s = 9.0", ":3: backoff_initial_s: "),
+    (HEAD + "intensity = 3\nbackoff_step_s = 4.0\nbackoff_max_s = 9.0", ":4: backoff_max_s: 4 deaths take "),
+    (HEAD + "[[children]]\nid = 'a'\nchildren = []\nbackoff_initial_s = 6.0\nbackoff_max_s = 9.0",
+     ":6: children[0].backoff_max_s: 2 deaths take "),
     (HEAD + child("a") + child("b") + child("a"), ":9: children[2].id: a is there twice"),
     (HEAD + child("a", strat=1), ":5: children[0].strat: unknown; known are id, restart, shutdown_s, significant, start, args, "
      "template, trap_exit, name, via, path, env, limits, init_timeout_s, busy_timeout_s, when_hung, may_spawn"),

@@ -42,6 +42,7 @@ LAYERS: dict[str, int] = {
         "toml_lines tree_spec supervisor_words supervisor_base dynamic_supervisor machines services registry groups limiter"
     ).split()), 3),
     "supervisors.session.*": 3,
+    "supervisors.task_pools": 4,
     **dict.fromkeys((f"supervisors.{name}" for name in (
         "persistence persistence.snapshot persistence.signing persistence.saved persistence.retention persistence.proof "
         "persistence.store_words"

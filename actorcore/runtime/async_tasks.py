@@ -11,7 +11,7 @@ from actorcore.pids import Pid
 from actorcore.runtime.async_process import AsyncProcess
 from actorcore.runtime.loop_waits import wake, wake_all
 from actorcore.runtime.tasks import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, owner_of, task_spec
-from actorcore.task import BeginTask, Grace, Outcome, Question, Restart, Steps, Stream, Task, Todo, Wait
+from actorcore.task import START_WAIT_S, BeginTask, Grace, Outcome, Question, Restart, Steps, Stream, Task, Todo, Wait
 from actorcore.words import ProcessSpec
 
 T = TypeVar("T")
@@ -22,9 +22,9 @@ class AsyncTasks:
     cancelled leaves what it waited for as it was.
     """
 
-    def __init__(self, process: AsyncProcess, supervisor: Pid | str) -> None:
+    def __init__(self, process: AsyncProcess, supervisor: Pid | str, start_wait_s: float = START_WAIT_S) -> None:
         self._process = process
-        self._owner = owner_of(process, supervisor)
+        self._owner = owner_of(process, supervisor, start_wait_s)
 
     async def async_(
         self, start: str | ProcessSpec, args: Sequence[object] = (), *, shutdown_s: Grace | None = None, **spec: Any

@@ -16,7 +16,7 @@ from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.intake import Intake
 from actorcore.runtime.node_requests import spec_of
 from actorcore.runtime.process import Process
-from actorcore.task import BeginTask, Grace, Outcome, Owner, Question, Restart, Steps, Stream, Task, Todo, Wait
+from actorcore.task import START_WAIT_S, BeginTask, Grace, Outcome, Owner, Question, Restart, Steps, Stream, Task, Todo, Wait
 from actorcore.words import ProcessSpec
 
 T = TypeVar("T")
@@ -26,14 +26,15 @@ DEFAULT_CONCURRENCY = 8
 
 class Tasks:
     """What ``process`` may do with tasks under ``supervisor`` (a Pid or a name). ``spec`` are fields of ProcessSpec; a task
-    finds the modules that its owner finds (``path``).
+    finds the modules that its owner finds (``path``). Under a ``task_pool`` a start waits for its place, at most
+    ``start_wait_s``.
 
     Starting raises RequestError: ``max_children``, ``start_failed``, …; CallFailed: there is no such supervisor.
     """
 
-    def __init__(self, process: Process, supervisor: Pid | str) -> None:
+    def __init__(self, process: Process, supervisor: Pid | str, start_wait_s: float = START_WAIT_S) -> None:
         self._process = process
-        self._owner = owner_of(process, supervisor)
+        self._owner = owner_of(process, supervisor, start_wait_s)
 
     def async_(
         self, start: str | ProcessSpec, args: Sequence[object] = (), *, shutdown_s: Grace | None = None, **spec: Any
@@ -121,10 +122,10 @@ class Tasks:
         return None
 
 
-def owner_of(process: Intake, supervisor: Pid | str) -> Owner:
+def owner_of(process: Intake, supervisor: Pid | str, start_wait_s: float) -> Owner:
     """``process`` as one that has tasks; if it is a task itself, its callers are theirs too."""
     task = process.begin.spec.task
-    return Owner(process.self_pid, [] if task is None else task.callers, supervisor, process.mailbox, monotonic_s)
+    return Owner(process.self_pid, [] if task is None else task.callers, supervisor, process.mailbox, monotonic_s, start_wait_s)
 
 
 def task_spec(process: Intake, start: str | ProcessSpec, args: Sequence[object], fields: dict[str, Any]) -> ProcessSpec:

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from actorcore.errors import CallFailed, CallTimeout
-from actorcore.gen_server import AsyncGenServer, GenServer, Info, InitResult, Reply, Result
+from actorcore.gen_server import AsyncGenServer, GenServer, Info, InitResult, NoReply, Reply, Result
 from actorcore.mailbox import DownMessage, ExitMessage, From, TaskReply
 from actorcore.runtime import intake
 from actorcore.runtime.async_tasks import AsyncTasks
@@ -155,6 +155,31 @@ def note(info: Info) -> Any:
     return [type(info).__name__]
 
 
+class Gate(GenServer):
+    """Lets its callers pass when so many of them are there, and everybody once it is told to."""
+
+    def init(self, *args: Any) -> InitResult:
+        (self.many,) = args
+        self.waiting: list[From] = []
+        return None
+
+    def handle_call(self, request: Any, frm: From) -> Result:
+        self.waiting.append(frm)
+        if len(self.waiting) == self.many:
+            self.open()
+        return NoReply()
+
+    def handle_cast(self, request: Any) -> Result:
+        self.many = 1
+        self.open()
+        return None
+
+    def open(self) -> None:
+        for one in self.waiting:
+            self.process.reply(one, None)
+        self.waiting = []
+
+
 # ---- what tasks do --------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +232,9 @@ def as_item_says(item: Any, log: str) -> Any:
         lines.write(b"+\n")
         match item:
             case ["square", int(number)]:
+                result = number * number
+            case ["meet", str(gate), int(number)]:
+                current().call(gate, number, None)
                 result = number * number
             case ["boom"]:
                 boom()

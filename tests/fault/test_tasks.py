@@ -20,6 +20,8 @@ from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT, TaskSpec
 from supervisors.async_client import AsyncClient
 from supervisors.client import Client
+from supervisors.machines import MACHINES
+from supervisors.task_pools import TaskPools
 from tests.daemon_fixture import ROOT, WAIT_S, Desk, send_signal
 
 HERE = "tests.fault.task_actors"
@@ -205,11 +207,13 @@ def most_at_once(log: Path) -> int:
 
 def test_acceptance_175_a_batch_keeps_order_and_runs_no_more_than_it_may(stage: Stage, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    items = [["square", number] for number in range(20)]
-    outcomes = stage.do("stream", f"{HERE}:as_item_says", items, [str(log)], {"max_concurrency": 3})
-    assert outcomes == [{"ok": number * number} for number in range(20)]
-    assert most_at_once(log) <= 3
+    gate = stage.client.spawn(f"{HERE}:Gate", 3, name="gate")
+    items = [["meet", "gate", number] for number in range(21)]
+    outcomes = stage.do("stream", f"{HERE}:as_item_says", items, [str(log)], {"max_concurrency": 3, "timeout_s": WAIT_S})
+    assert outcomes == [{"ok": number * number} for number in range(21)]
+    assert most_at_once(log) == 3
     assert (stage.count(), stage.do("mail")) == (NONE_ACTIVE, [])
+    stage.client.kill(gate)
 
 
 def test_acceptance_175_an_item_that_raises_dies_or_hangs_is_one_error(stage: Stage, tmp_path: Path) -> None:
@@ -315,3 +319,88 @@ def run_in_a_client(directory: str, clerks: str, log: str) -> None:
     """Await a task that never ends."""
     with Client.connect(directory, WAIT_S) as client:
         client.run_task(Pid.parse(clerks), task("as_item_says", ["hang"], log), 60.0)
+
+
+# ---- pools ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pools(desk: Desk) -> TaskPools:
+    return TaskPools(desk.client)
+
+
+def test_acceptance_175_a_pool_bounds_the_tasks_of_all_its_callers_together(desk: Desk, pools: TaskPools, tmp_path: Path) -> None:
+    pools.create("clerks", size=3)
+    gate = desk.client.spawn(f"{HERE}:Gate", 20, name="gate")
+    owners = [desk.client.spawn_spec(ProcessSpec(f"{HERE}:{kind}", ["clerks"], path=str(ROOT))) for kind in OWNERS]
+    items, log = [["meet", "gate", number] for number in range(8)], tmp_path / "log"
+    words = ["stream", f"{HERE}:as_item_says", items, [str(log)], {"max_concurrency": 5, "timeout_s": None}]
+
+    async def look(client: AsyncClient) -> None:
+        """Until all places are taken and both owners wait for one (and this for its answer); then open the gate."""
+        while (await client.call("clerks", ["count_children"]))["active"] != 3 or (await client.node("status"))["asks"] != 3:
+            pass
+        found.append(await client.call("clerks", ["count_children"]))
+        await client.cast(gate, "open")
+
+    async def both() -> list[Any]:
+        async with await AsyncClient.connect(desk.daemon.directory) as client:
+            return await asyncio.gather(*(client.call(owner, words, 3 * WAIT_S) for owner in owners), look(client))
+
+    found: list[Any] = []
+    expected = [{"ok": number * number} for number in range(8)]
+    assert asyncio.run(both())[:2] == [expected, expected]
+    assert (found, most_at_once(log)) == ([{"specs": 3, "active": 3, "supervisors": 0, "workers": 3}], 3)
+    pools.shutdown("clerks")
+    for pid in (*owners, gate):
+        desk.client.kill(pid)
+
+
+def test_acceptance_175_a_pool_ends_what_takes_too_long(pools: TaskPools, desk: Desk, tmp_path: Path) -> None:
+    pools.create("hasty", timeout_s=1.0)
+    with pytest.raises(CallFailed) as failed:
+        desk.client.run_task("hasty", task("as_item_says", ["hang"], str(tmp_path / "log")), WAIT_S)
+    assert (failed.value.reason, pools.count("hasty")) == ("timeout", NONE_ACTIVE)
+    pools.shutdown("hasty")
+
+
+def test_acceptance_177_pools_have_names_and_end_with_all_their_tasks(pools: TaskPools, desk: Desk) -> None:
+    pools.create("one", size=1)
+    with pytest.raises(RequestError, match="pool_exists: one"):
+        pools.create("one")
+    with pytest.raises(RequestError, match="invalid_spec"):
+        pools.create("none", size=0)
+    for asked in (lambda: pools.configure("none"), lambda: pools.count("none"), lambda: pools.shutdown("none")):
+        with pytest.raises(RequestError, match="pool_not_found: none"):
+            asked()
+    owner = desk.client.spawn_spec(ProcessSpec(f"{HERE}:Owner", ["one"], path=str(ROOT)))
+    _, serial = desk.client.call(owner, ["async_nolink", f"{HERE}:stand_still"], WAIT_S)  # type: ignore[misc]
+    pools.configure("one", size=2)
+    assert desk.client.run_task("one", task("square", 6), WAIT_S) == 36
+    ref = desk.client.monitor(Pid(owner.instance, int(str(serial))))
+    pools.shutdown("one")
+    assert desk.client.wait_down(ref, WAIT_S).reason == "shutdown"
+    with pytest.raises(CallFailed) as failed:
+        desk.client.run_task("one", task("square", 6), WAIT_S)
+    assert failed.value.reason == "noproc"
+    desk.client.kill(owner)
+
+
+def test_acceptance_172_two_of_each_service_run_under_one_supervisor_with_names_of_their_own(desk: Desk) -> None:
+    children = [
+        {"id": f"{machine}-{at}", "process": {"start": machine, "template": RESIDENT, "name": f"{machine}-{at}", "args": args}}
+        for machine, args in SERVICES.items()
+        for at in (1, 2)
+    ]
+    tree = desk.client.spawn_spec(ProcessSpec("supervisor", [{"children": children}], template=RESIDENT))
+    found = {str(child["id"]): desk.client.whereis(str(child["id"])) for child in children}
+    assert len({pid.serial for pid in found.values() if pid is not None}) == len(children) == 2 * len(MACHINES)
+    desk.client.call("registry-1", ["register", "k"])
+    desk.client.call("groups-1", ["join", "g", [desk.client.pid.serial]])
+    assert [len(desk.client.call(f"registry-{at}", ["lookup", "k"])) for at in (1, 2)] == [1, 0]  # type: ignore[arg-type]
+    assert [desk.client.call(f"groups-{at}", ["which_groups"]) for at in (1, 2)] == [["g"], []]
+    desk.client.call("registry-1", ["unregister", "k"])
+    desk.client.stop(tree, timeout_s=WAIT_S)
+
+
+SERVICES: dict[str, list[Any]] = {machine: [] for machine in MACHINES}

@@ -27,7 +27,7 @@ JUDGES: dict[str, list[str]] = {
         "tests/test_exit_reason.py", "tests/test_restart_intensity.py", "tests/test_process_table.py", "tests/test_kernel.py",
         "tests/test_sessions.py", "tests/test_naming.py", "tests/test_hangs.py", "tests/test_templates_table.py",
         "tests/test_sessions_requests.py", "tests/test_sessions_stop.py", "tests/test_task.py",
-        "tests/test_groups.py", "tests/test_registry.py", "tests/test_shown.py",
+        "tests/test_groups.py", "tests/test_registry.py", "tests/test_shown.py", "tests/test_task_pool.py",
     ],
     "behaviours": ["tests/test_statem_rules.py", "tests/test_resident_sys.py", "tests/test_statem_model.py"],
 }  # fmt: skip

@@ -1,0 +1,153 @@
+"""Pools of tasks: how many run, who waits, who is late."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from actorcore.exit_reason import Reason, Term
+from actorcore.residents import AnswerTo, CancelAlarm, Do, Leave, Order, Ready, Refuse, SetAlarm
+from actorcore.signals import Alarm, Asking, Begin, Delivery, Down, Exit, Monitor, ProcessSpec, SendExit, Spawn, Started
+from supervisors.task_pool import MAX_WAITING_BYTES, TaskPool
+from supervisors.tree_spec import MAX_POOL, PoolSpec
+
+PARENT = 1
+
+
+class World:
+    """A pool whose tasks start at once; it is restored from its snapshot before each delivery."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.pool = TaskPool(PoolSpec(**fields))
+        self.now, self.serial, self.number = 0.0, 100, 0
+        self.running: dict[int, str] = {}
+        self.answers: list[AnswerTo] = []
+        self.other: list[Order] = []
+        self.tell(Begin(2, 7, 0, ProcessSpec("task_pool"), PARENT))
+
+    def tell(self, body: Delivery) -> None:
+        again = TaskPool()
+        again.restore(self.pool.snapshot())
+        assert again.snapshot() == self.pool.snapshot()
+        self.pool = again
+        for order in again.handle(body, self.now):
+            match order:
+                case Do(number, Spawn(spec)):
+                    self.serial += 1
+                    self.running[self.serial] = spec.start
+                    self.tell(Started(number, self.serial))
+                case AnswerTo():
+                    self.answers.append(order)
+                case _:
+                    self.other.append(order)
+
+    def ask(self, *words: Any) -> None:
+        self.number += 1
+        self.tell(Asking(50, self.number, msgspec.Raw(msgspec.msgpack.encode(list(words)))))
+
+    def start(self, name: str, args: list[Term] | None = None) -> None:
+        process = {"start": name, "args": args or []}
+        self.ask("start_child", {"id": "task", "process": process, "restart": "temporary"})
+
+    def end(self, name: str, reason: Reason = "normal") -> None:
+        (serial,) = [serial for serial, running in self.running.items() if running == name]
+        del self.running[serial]
+        self.tell(Exit(serial, reason))
+
+    def names(self) -> list[str]:
+        return list(self.running.values())
+
+    def errors(self) -> list[str]:
+        return [answer.error[0] for answer in self.answers if answer.error is not None]
+
+
+def test_so_many_run_and_the_others_have_their_turn_in_order() -> None:
+    world = World(size=2)
+    for name in "abcde":
+        world.start(name)
+    assert (world.names(), [answer.number for answer in world.answers]) == (["a", "b"], [1, 2])
+    world.end("b")
+    assert (world.names(), [answer.number for answer in world.answers]) == (["a", "c"], [1, 2, 3])
+    world.end("a", "killed")
+    world.end("c")
+    assert (world.names(), [answer.value for answer in world.answers]) == (["d", "e"], [101, 102, 103, 104, 105])
+
+
+def test_who_comes_later_does_not_overtake_who_waits() -> None:
+    world = World(size=1)
+    for name in "ab":
+        world.start(name)
+    world.pool.handle(Exit(101, "normal"), 0.0)  # b is being started
+    assert world.pool.handle(Asking(50, 3, msgspec.Raw(msgspec.msgpack.encode(["count_children"]))), 0.0) == []
+
+
+def test_so_many_may_wait_and_no_more_and_none_if_none_may() -> None:
+    world, strict = World(size=1, max_waiting=1), World(size=1, max_waiting=0)
+    for name in "abc":
+        world.start(name)
+        strict.start(name)
+    assert (world.names(), world.errors(), strict.names(), strict.errors()) == (["a"], ["busy"], ["a"], ["busy", "busy"])
+
+
+def test_what_waits_has_bounds_in_bytes() -> None:
+    world = World(size=1)
+    for number in range(3 + MAX_WAITING_BYTES // 50_000):
+        world.start(f"t{number}", ["x" * 50_000])
+    assert world.errors() == ["busy"]
+    world.end("t0")
+    world.start("last", ["x" * 50_000])
+    assert world.errors() == ["busy"]
+
+
+def test_acceptance_177_another_size_holds_from_the_next_task_on() -> None:
+    world = World(size=1)
+    for name in "abcd":
+        world.start(name)
+    world.ask("configure", {"size": 3})
+    assert world.names() == ["a", "b", "c"]
+    world.ask("configure", {"size": 1})
+    world.end("a")
+    world.end("b")
+    assert world.names() == ["c"]
+    world.end("c")
+    assert world.names() == ["d"]
+    world.ask("configure", {"size": 0})
+    assert world.errors() == ["invalid_spec"]
+
+
+def test_a_late_task_is_told_and_then_killed() -> None:
+    world = World(size=1, timeout_s=5.0)
+    world.start("a")
+    world.now = 5.0
+    world.tell(Alarm("late 1"))
+    world.now = 6.0
+    world.tell(Alarm("deadly 1"))
+    assert world.other == [Ready(), SetAlarm("late 1", 5.0), Do(2, SendExit(101, "timeout")), SetAlarm("deadly 1", 6.0),
+                           Do(3, SendExit(101, "kill"))]  # fmt: skip
+    world.other.clear()
+    world.end("a", "killed")
+    world.tell(Alarm("late 1"))
+    assert [order for order in world.other if isinstance(order, (CancelAlarm, Do))] == [
+        CancelAlarm("late 1"), CancelAlarm("deadly 1")]  # fmt: skip
+
+
+def test_a_pool_that_ends_kills_its_tasks_and_starts_none_that_waits() -> None:
+    world = World(size=1)
+    for name in "ab":
+        world.start(name)
+    world.tell(Exit(PARENT, "shutdown"))
+    (stop,) = [order.body for order in world.other if isinstance(order, Do) and isinstance(order.body, SendExit)]
+    (ref,) = [order.number for order in world.other if isinstance(order, Do) and isinstance(order.body, Monitor)]
+    world.tell(Down([ref], 101, "shutdown"))
+    assert (stop, world.names(), world.other[-1]) == (SendExit(101, "shutdown"), ["a"], Leave("shutdown"))
+
+
+@pytest.mark.parametrize(("fields", "trouble"), [
+    ({"size": 0}, "size: must be 1 to 10000"), ({"size": MAX_POOL + 1}, "size: must be 1 to 10000"),
+    ({"max_waiting": -1}, "max_waiting: must be 0 to 10000"), ({"timeout_s": 0.0}, "timeout_s: must be more than 0"),
+    ({"intensity": -1}, "intensity: must be 0 to 1000"),
+])  # fmt: skip
+def test_a_pool_that_cannot_be_is_not_started(fields: dict[str, Any], trouble: str) -> None:
+    assert World(**fields).other == [Refuse({"invalid_spec": trouble})]
