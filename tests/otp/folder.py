@@ -141,11 +141,18 @@ class Folder:
 
     def kill(self, serial: int) -> bool:
         """A real SIGKILL from outside, of which the runtime is not told; False: it is a resident of the node."""
+        return self.signal(serial, signal.SIGKILL)
+
+    def signal(self, serial: int, number: int) -> bool:
+        """A real signal, of which nobody is told; False: there is no process of that serial, and never was."""
         if serial not in self.os_pids():
             return False
         self.hold(serial)
         if serial in self._pidfds:
-            send_kill(self._pidfds[serial])
+            try:
+                signal.pidfd_send_signal(self._pidfds[serial], number)
+            except ProcessLookupError:
+                pass
         return True
 
 
@@ -154,10 +161,3 @@ def name_of(os_pid: int) -> str:
         return Path(f"/proc/{os_pid}/comm").read_text().strip()
     except (FileNotFoundError, ProcessLookupError):
         return ""
-
-
-def send_kill(pidfd: int) -> None:
-    try:
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
