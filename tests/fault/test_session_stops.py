@@ -1,0 +1,181 @@
+"""Stopping sessions that are kept on disk: whatever they are at, they end saved, and nothing of them is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actorcore.errors import RequestError
+from supervisors.async_client import AsyncClient
+from supervisors.client import Client
+from supervisors.session.requests import CachePut, GetMessages, Save, SendMessage, StartStreaming, StreamChunk
+from tests.daemon_fixture import WAIT_S, Daemon, Desk, descriptors_beyond, desk_of, send_signal
+
+Row = dict[str, Any]
+GATED = "tests.fault.talkers:Gated"
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[Path]:
+    made = [tmp_path / f"project{number}" for number in range(5)]
+    for folder in made:
+        folder.mkdir()
+    return made
+
+
+@pytest.fixture
+def quiet(tmp_path: Path) -> Iterator[Desk]:
+    """A daemon without bystanders, and a desk."""
+    with Daemon(tmp_path / "run") as daemon, desk_of(daemon) as desk:
+        yield desk
+
+
+def contents(client: Client, id: str) -> list[str]:
+    page: Any = client.call(id, GetMessages(), WAIT_S)
+    return [message["content"] for message in page["items"]]
+
+
+def gone(desk: Desk, id: str) -> None:
+    """Nothing finds it any more, and no process of it is there."""
+    assert (desk.client.manager.ids(), desk.client.whereis(id)) == ([], None)
+    rows = [row for row in desk.client.processes() if row["kind"] == "process" and row["start"].startswith("supervisors.session")]  # type: ignore[union-attr]
+    assert rows == []
+
+
+def test_acceptance_71_79_a_stopped_session_is_saved_and_leaves_nothing_but_its_files(quiet, folders) -> None:
+    desk = quiet
+    first = str(desk.client.manager.create(folders[0])["id"])
+    desk.client.manager.stop(first)
+    before = descriptors_beyond(desk)
+    id = str(desk.client.manager.create(folders[0])["id"])
+    with desk.client.manager.subscribe(id) as events:
+        desk.client.call(id, SendMessage("user", "kept"))
+        desk.client.call(id, CachePut("key", "value", None))
+        assert desk.client.manager.stop(id)["reason"] == "shutdown"
+        told = [events.next(WAIT_S).type for _ in range(5)]
+    assert told == ["conversation_added", "session_status", "session_saved", "session_status", "session_terminated"]
+    gone(desk, id)
+    assert descriptors_beyond(desk) == before
+    state = desk.daemon.directory / "state" / "sessions"
+    names = sorted(path.name for path in (state / id).iterdir())
+    assert [name for name in names if "tmp" in name or name.endswith(("-wal", "-shm"))] == []
+    assert desk.client.manager.resume(id)["id"] == id
+    assert contents(desk.client, id) == ["kept"]
+    desk.client.manager.stop(id)
+
+
+def test_acceptance_74_a_save_that_fails_does_not_keep_a_session_from_ending_and_is_told(quiet, folders) -> None:
+    desk = quiet
+    id = str(desk.client.manager.create(folders[0])["id"])
+    desk.client.call(id, SendMessage("user", "lost"))
+    with desk.client.manager.subscribe(id, ["save_failed", "session_terminated"]) as events:
+        shutil.rmtree(desk.daemon.directory / "state" / "sessions" / id)
+        assert desk.client.manager.stop(id)["status"] == "terminated"
+        assert [events.next(WAIT_S).type for _ in range(2)] == ["save_failed", "session_terminated"]
+    gone(desk, id)
+
+
+def test_acceptance_80_stopped_in_the_middle_of_a_stream_it_is_gone_and_no_half_message_was_kept(quiet, folders) -> None:
+    desk = quiet
+    id = str(desk.client.manager.create(folders[0])["id"])
+    desk.client.call(id, SendMessage("user", "whole"))
+    desk.client.call(id, StartStreaming("assistant"))
+    desk.client.cast(id, StreamChunk("half"))
+    assert desk.client.manager.stop(id)["status"] == "terminated"
+    gone(desk, id)
+    desk.client.manager.resume(id)
+    assert contents(desk.client, id) == ["whole"]
+    desk.client.manager.stop(id)
+
+
+@pytest.mark.parametrize("busy", ["save", "restart"])
+def test_acceptance_80_stopped_during_a_save_or_a_restart_it_is_gone(quiet, folders, busy: str) -> None:
+    desk = quiet
+    id = str(desk.client.manager.create(folders[0])["id"])
+    for number in range(20):
+        desk.client.call(id, SendMessage("user", f"{number} " + "x" * 9000))
+
+    async def both() -> tuple[Row, object]:
+        async with await AsyncClient.connect(desk.daemon.directory, WAIT_S) as client:
+            await client.manager.info(id)  # it knows whom to ask: the requests leave in the order in which they are made
+            await client.call(id, GetMessages(0, 1))
+            at_it = asyncio.ensure_future(client.call(id, Save(), WAIT_S) if busy == "save" else client.manager.restart(id))
+            await asyncio.wait([at_it], timeout=0)
+            stopped = await client.manager.stop(id)
+            return stopped, (await asyncio.gather(at_it, return_exceptions=True))[0]
+
+    stopped, answer = asyncio.run(both())
+    assert stopped["status"] == "terminated"
+    if busy == "restart":  # it was not to be
+        assert isinstance(answer, RequestError)
+    gone(desk, id)
+    desk.client.manager.resume(id)
+    assert len(contents(desk.client, id)) == 20
+    desk.client.manager.stop(id)
+
+
+def test_acceptance_80_stopped_during_a_resume_it_is_gone_and_still_saved(quiet, folders, tmp_path: Path) -> None:
+    desk, gate = quiet, tmp_path / "gate"
+    id = str(desk.client.manager.create(folders[0], module=GATED, metadata={"gate": str(gate)})["id"])
+    desk.client.call(id, SendMessage("user", "kept"))
+    desk.client.manager.stop(id)
+    os.mkfifo(gate)
+
+    async def both() -> tuple[Row, object]:
+        async with await AsyncClient.connect(desk.daemon.directory, WAIT_S) as client:
+            resuming = asyncio.ensure_future(client.manager.resume(id))
+            await asyncio.to_thread(gate.read_bytes)  # it remembers, and is not ready yet
+            stopping = asyncio.ensure_future(client.manager.stop(id))
+            while (await client.manager.info(id))["status"] != "terminating":
+                pass
+            writer = os.open(gate, os.O_WRONLY)  # it waits for that
+            gate.unlink()
+            os.close(writer)
+            return await stopping, (await asyncio.gather(resuming, return_exceptions=True))[0]
+
+    stopped, answer = asyncio.run(both())
+    assert stopped["status"] == "terminated"
+    assert isinstance(answer, RequestError)
+    gone(desk, id)
+    desk.client.manager.resume(id)
+    assert contents(desk.client, id) == ["kept"]
+    desk.client.manager.stop(id)
+
+
+def test_acceptance_81_a_daemon_that_is_told_to_end_has_saved_every_session(tmp_path: Path, folders) -> None:
+    with Daemon(tmp_path / "run") as daemon:
+        client = daemon.client()
+        ids = [str(client.manager.create(folder)["id"]) for folder in folders]
+        for number, id in enumerate(ids):
+            client.call(id, SendMessage("user", f"word {number}"))
+        assert daemon.stop(signal.SIGTERM) == 0
+        daemon.start()
+        after = daemon.client()
+        assert sorted(one.id for one in after.saved.resumable()) == sorted(ids)
+        assert (after.manager.ids(), after.saved.bad()) == ([], 0)
+        for number, id in enumerate(ids):
+            after.manager.resume(id)
+            assert contents(after, id) == [f"word {number}"]
+
+
+def test_a_session_that_is_killed_while_it_saves_is_back_with_all_it_had_acknowledged(quiet, folders) -> None:
+    desk = quiet
+    row = desk.client.manager.create(folders[0])
+    id = str(row["id"])
+    with desk.client.manager.subscribe(id, ["session_restarted"]) as events:
+        for turn in range(3):
+            desk.client.call(id, SendMessage("user", f"{turn} " + "x" * 9000))
+            os_pid = next(row["os_pid"] for row in desk.client.processes() if row["name"] == id)
+            desk.client.cast(id, Save())
+            send_signal(int(str(os_pid)), signal.SIGKILL)
+            assert events.next(WAIT_S).data["restart_count"] == turn + 1
+    assert [text.split()[0] for text in contents(desk.client, id)] == ["0", "1", "2"]
+    desk.client.manager.stop(id)
+    assert os.listdir(folders[0]) == []
