@@ -88,6 +88,67 @@ def test_acceptance_69_no_isolation_test_plays_a_kill() -> None:
     assert (played, patched) == (set(), {"test_files.py:test_S3_the_socket_has_its_mode_from_birth"})  # which takes chmod away
 
 
+ON_A_DAEMON = [(path, function) for path, function in ALL if path.parent.name in ("fault", "torture")]
+KILLS = re.compile(r"(^|_)(kill|kills|killed|sigkill|struck)(_|$)")
+REAL_SIGNALS = {"send_signal", "pidfd_send_signal", "killpg", "raise_signal"}
+KILL_CELLS = "A1 A2 A5 A7 A10-13 A15-19 41 42 43 45 46 47 52 53 54 56 58 61 62"
+"""Cells and acceptance lines that say that an OS process dies of a signal."""
+NOBODYS_PROCESS = {
+    "test_G6_who_kills_everybody_ends_the_daemon_and_leaves_nothing_and_the_next_one_starts": "tests.fault.kill_all does it",
+    "test_acceptance_42_a_kill_of_the_supervisor_ends_who_does_not_trap_and_leaves_no_name": "a resident: test_takeover",
+    "test_a_client_that_is_killed_is_told_and_its_calls_end": "the exit signal kill, for a client in this process",
+    "test_a_client_that_was_killed_while_it_was_away_is_told_when_it_returns": "the same",
+    "test_acceptance_64_a_normal_exit_kills_nobody": "nobody is killed",
+    "test_acceptance_75_76_a_session_that_ignores_the_request_is_killed_and_one_of_ten_who_stop_it_is_told": "by the runtime",
+    "test_a_task_that_is_late_for_its_client_is_killed": "by the runtime",
+    "test_an_unlinked_task_that_is_killed_is_an_error_of_its_await": "the exit signal kill",
+}
+"""Tests that speak of a kill and send no signal: what is killed has no OS process, or it is the product that kills it."""
+
+
+def sends_a_real_signal(path: Path, function: ast.FunctionDef) -> bool:
+    """By pidfd, by kill(2) of a child that is a program, or by a plan of strikes that each process carries out on itself."""
+    does = used(function, helpers(path))
+    texts = [node.value for node in ast.walk(function) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    strikes = "arm" in does and any(text == ":1:" or text.endswith((":kill", ":stop")) for text in texts)
+    through_desk = "signal" in does and bool(does & {"desk", "desk_of"})
+    return bool(does & REAL_SIGNALS) or {"Popen", "kill"} <= does or through_desk or strikes
+
+
+@pytest.mark.parametrize(("body", "is_real"), [
+    ("desk.client.stop_session('x')", False), ("desk.client.exit('x', 'kill')", False), ("desk.client.kill(pid)", False),
+    ("send_signal(os_pid, 9)", True), ("desk.signal('x', os_pid, 9)", True), ("armed.arm(f'{point}:{nth}:kill')", True),
+    ("armed.arm(f'{point}:1:{action}')", True),
+])  # fmt: skip
+def test_planted_kills_that_are_none_are_seen(body: str, is_real: bool) -> None:
+    (function,) = ast.parse(f"def test_x_is_killed(desk):\n {body}\n").body
+    assert isinstance(function, ast.FunctionDef)
+    assert sends_a_real_signal(Path(__file__), function) is is_real
+
+
+def test_acceptance_69_what_says_that_it_kills_sends_a_real_signal() -> None:
+    silent = {
+        function.name
+        for path, function in ON_A_DAEMON
+        if KILLS.search(function.name) and not sends_a_real_signal(path, function)
+    }
+    assert silent == set(NOBODYS_PROCESS)
+
+
+@pytest.mark.parametrize("number", list(numbers(KILL_CELLS)))
+def test_acceptance_69_a_kill_is_shown_by_a_real_signal_to_a_real_daemon(number: str) -> None:
+    bearing = [(path, function) for path, function in ON_A_DAEMON if number in borne(function.name)]
+    assert [function.name for path, function in bearing if sends_a_real_signal(path, function)] != []
+
+
+def test_acceptance_69_the_signals_of_the_fixtures_are_real() -> None:
+    """What a test calls for it ends in pidfd_send_signal(2), and nothing there stops anybody in its place."""
+    source = ast.parse((TESTS / "daemon_fixture.py").read_text())
+    named = {node.name: node for node in ast.walk(source) if isinstance(node, ast.FunctionDef)}
+    assert "pidfd_send_signal" in calls(named["send_signal"])
+    assert calls(named["signal"]) == {"monitor", "send_signal", "wait_down"}
+
+
 def test_acceptance_195_nobody_waits_a_fixed_time() -> None:
     """Who may sleep at all is listed in test_layout.SLEEPERS; what is left there are the ticks of OTP's vectors."""
     from tests import test_layout

@@ -56,6 +56,14 @@ def test_acceptance_47_transient_is_back_after_an_abnormal_end_only(desk: Desk, 
     assert listed(desk) == (["victim"] if back else [])
 
 
+@pytest.mark.parametrize(("number", "back"), [(signal.SIGKILL, True), (signal.SIGSEGV, True), (signal.SIGTERM, False)])
+def test_acceptance_47_transient_is_back_after_any_signal_but_term(desk: Desk, number: signal.Signals, back: bool) -> None:
+    desk.signal("victim", desk.start("victim", restart="transient"), number)
+    if back:
+        desk.await_up("victim")
+    assert listed(desk) == (["victim"] if back else [])
+
+
 def test_acceptance_50_over_its_budget_a_session_is_given_up_and_a_sibling_lives(desk: Desk) -> None:
     sibling = desk.start("sibling")
     os_pid = desk.start("victim", intensity=2, period_s=60.0)

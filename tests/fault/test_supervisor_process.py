@@ -132,7 +132,7 @@ def stop(desk: Desk) -> None:
 
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize(("deed", "requests"), [(terminate_a_child, 4), (kill_a_child, 9), (stop, 9)])
-def test_a_kill_at_any_moment_of_its_life_is_a_restart_and_leaves_nothing_of_the_life_before(
+def test_acceptance_42_a_kill_at_any_moment_of_its_life_is_a_restart_and_leaves_nothing_of_the_life_before(
     armed: Armed, deed: Callable[[Desk], None], requests: int
 ) -> None:
     """``requests``: a child that is stopped costs three (monitor, exit, unlink), one that is started costs one."""
