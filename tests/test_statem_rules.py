@@ -589,6 +589,19 @@ def test_its_state_for_sys_is_state_and_data() -> None:
     assert run.state == "c"
 
 
+@pytest.mark.parametrize("wrong", [3, ["b"], ["b", {}, 1], ["b", 1]])
+def test_what_is_not_state_and_data_replaces_nothing(wrong: object) -> None:
+    run = Run(by({}))
+    run.take(Raw(PEER, System(7, raw(ReplaceState("tests.test_statem_rules:said", [wrong])))))
+    assert ([code for _, code, _ in run.host.errors], run.state) == (["callback_failed"], "a")
+    run.cast("still the same data")
+    assert len(run.seen) == 1
+
+
+def said(state: object, instead: object) -> object:
+    return instead
+
+
 def moved(state: tuple[object, object], to: object) -> tuple[object, object]:
     return to, state[1]
 

@@ -215,6 +215,43 @@ def test_a_blocking_class_cannot_become_one_that_needs_a_loop(desk: Desk, tmp_pa
     code.stop(pid)
 
 
+STATEM = """
+from actorcore.gen_statem import GenStatem, NextState, Ok, Reply, StateTimeout, KeepState
+
+class Switch(GenStatem):
+    callback_mode = "state_functions"
+    def init(self, *args):
+        self.count = 0
+        return Ok("off")
+    def off(self, event):
+        return NextState("on", [Reply("on"), StateTimeout(60.0)])
+    def on(self, event):
+        return NextState("off", [Reply("off")])
+"""
+
+
+def test_a_state_machine_gets_a_new_state_with_its_new_code(desk: Desk, tmp_path: Path) -> None:
+    code = Code(tmp_path, desk, "")
+    (tmp_path / f"{code.module}.py").write_text(STATEM)
+    client = desk.client
+    pid = client.spawn_spec(ProcessSpec(f"{code.module}:Switch", path=str(tmp_path)))
+    assert client.call(pid, "turn") == "on"
+    change = """
+    def bright(self, event):
+        return KeepState([Reply(["bright", self.lumen])])
+    def code_change(self, old_version, state, extra):
+        name, data = state
+        return {"on": "bright"}[name], {**data, "lumen": extra}
+"""
+    (tmp_path / f"{code.module}.py").write_text(STATEM.replace("def on(self", "def unused(self") + change)
+    assert client.change_code(code.module, extra=800) == CodeChanged([pid], {})
+    assert client.call(pid, "turn") == ["bright", 800]
+    assert client.sys.get_state(pid) == ["bright", {"count": 0, "lumen": 800}]
+    assert list(client.change_code(code.module).failed) == [pid]  # bright is no state that it can change from
+    assert client.call(pid, "turn") == ["bright", 800]
+    code.stop(pid)
+
+
 def test_nobody_runs_it_and_nothing_happens(desk: Desk) -> None:
     assert desk.client.change_code("no_such_module") == CodeChanged([], {})
 
