@@ -45,9 +45,8 @@ class Stage:
         return self.client.call(self.supervisor, ["count_children"])
 
     def settled(self) -> Any:
-        """As :meth:`count`, when every task that has told its value is dead."""
-        for serial in [row["serial"] for row in self.client.processes() if row["parent"] == self.supervisor.serial]:
-            self.await_end(serial)  # type: ignore[arg-type]
+        """As :meth:`count`, when the supervisor has heard of every death."""
+        await_none(self.desk, self.supervisor)
         return self.count()
 
     def pid(self, serial: int) -> Pid:
@@ -270,9 +269,9 @@ def clerks(desk: Desk) -> Iterator[Pid]:
 
 
 def await_none(desk: Desk, supervisor: Pid) -> None:
-    """Until the tasks that have told their values are dead."""
-    for row in [row for row in desk.client.processes() if row["parent"] == supervisor.serial]:
-        desk.client.wait_down(desk.client.monitor(Pid(supervisor.instance, int(str(row["serial"])))), WAIT_S)
+    """Until the supervisor has heard of every death: who is being killed is dead for a monitor already."""
+    while desk.client.call(supervisor, ["count_children"]) != NONE_ACTIVE:
+        pass
 
 
 def test_acceptance_176_a_client_awaits_a_task_and_no_mail_is_left(desk: Desk, clerks: Pid, tmp_path: Path) -> None:
