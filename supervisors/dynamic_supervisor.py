@@ -58,7 +58,7 @@ class DynamicSupervisor(BaseSupervisor):
 
     def _on_start_refused(self, life: Life, step: StartStep, reason: Reason) -> None:
         if step.why == "restart":
-            self._retry(life)
+            self._retry(life, reason)
             return
         del self.children[life.key]
         self.orders.append(AnswerTo(*step.asker, error=("start_failed", reason)))

@@ -11,11 +11,18 @@ from typing import Protocol
 
 import msgspec
 
+from actorcore.exit_reason import Reason
 from supervisors.backoff import MAX_DELAY_S, MIN_STEP_S, delay_s, is_limit_reachable, shortest_time_to_limit_s
 from supervisors.restart_intensity import add_restart
 
 MAX_INTENSITY = 1000
 """Each counted restart is a time in the snapshot."""
+
+
+SHORTAGE = "resource_exhausted"
+"""The key of the reason of a start that failed for want of processes, memory or descriptors."""
+SHORTAGE_FIRST_S = 0.1
+SHORTAGE_MAX_S = 5.0
 
 
 class Budget(Protocol):
@@ -49,6 +56,16 @@ def decide(budget: Budget, times: list[float], streak: int, ready_at: float | No
     streak = 1 if was_quiet else streak + 1
     wait_s = delay_s(streak, budget.backoff_initial_s, budget.backoff_step_s, budget.backoff_max_s)
     return Verdict(times, streak, is_allowed, wait_s)
+
+
+def is_shortage(reason: Reason) -> bool:
+    """Whether a start failed because the machine has no process left: that is nobody's crash."""
+    return isinstance(reason, dict) and SHORTAGE in reason
+
+
+def shortage_wait_s(nth: int) -> float:
+    """Until the next try, after ``nth`` in a row for which there was no process."""
+    return delay_s(nth, SHORTAGE_FIRST_S, SHORTAGE_FIRST_S, SHORTAGE_MAX_S)
 
 
 def trouble_with_numbers(budget: Budget) -> str | None:

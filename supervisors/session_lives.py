@@ -12,15 +12,10 @@ from actorcore.exit_reason import KILL, KILLED, NORMAL, SHUTDOWN, Reason, Term, 
 from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, CancelAlarm, Do, Order, Send, SetAlarm, Tell
 from actorcore.signals import Release, Request, SendExit, Spawn, Started
-from supervisors.backoff import delay_s
 from supervisors.child_spec import ChildSpec, is_restarted
-from supervisors.restart_budget import decide
+from supervisors.restart_budget import decide, is_shortage, shortage_wait_s
 from supervisors.session_vocabulary import Asker, Closing, Memory, Session, SessionTold, State, short_reason
 
-SHORTAGE = "resource_exhausted"
-"""The key of the reason of a start that failed for want of processes, memory or descriptors."""
-SHORTAGE_FIRST_S = 0.1
-SHORTAGE_MAX_S = 5.0
 CLOSING = ":closing"
 """Key of the alarm that ends the common grace time; no session's key begins with a colon."""
 
@@ -174,7 +169,7 @@ class SessionLives:
         elif session.spec.restart == "temporary":
             self._tell("session_crashed", session, fact.serial, reason=session.reason)
             self._remove(session)
-        elif isinstance(fact.error, dict) and SHORTAGE in fact.error:
+        elif is_shortage(fact.error):
             self._wait_out(session)
         else:  # OTP tries again whatever the reason was (supervisor.erl, try_again_restart)
             self._on_crash(session, fact.serial)
@@ -182,7 +177,7 @@ class SessionLives:
     def _wait_out(self, session: Session) -> None:
         """The machine has no process left for it: that costs it no restart, however long it takes (C11)."""
         session.shortages += 1
-        self._set_alarm(session, delay_s(session.shortages, SHORTAGE_FIRST_S, SHORTAGE_FIRST_S, SHORTAGE_MAX_S))
+        self._set_alarm(session, shortage_wait_s(session.shortages))
 
     def _on_unasked_death(self, session: Session, serial: int, reason: Reason) -> None:
         if is_restarted(session.spec.restart, reason):

@@ -77,7 +77,7 @@ class Supervisor(BaseSupervisor):
                 # The later ones wait for it: its next try starts them too.
                 while self._agenda and isinstance(self._agenda[0], StartStep):
                     self._agenda.popleft()
-                self._retry(life)
+                self._retry(life, reason)
             case "request":
                 self.orders.append(AnswerTo(*step.asker, error=("start_failed", reason)))
                 if step.is_new:

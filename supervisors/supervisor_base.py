@@ -8,7 +8,6 @@ run as a resident of the node or in a process of its own.
 from __future__ import annotations
 
 from collections import deque
-from typing import Union
 
 import msgspec
 
@@ -33,7 +32,7 @@ from actorcore.signals import (
     Unlink,
 )
 from supervisors.child_spec import is_restarted
-from supervisors.restart_budget import Budget, decide
+from supervisors.restart_budget import Budget, decide, is_shortage, shortage_wait_s
 from supervisors.supervisor_words import (
     AnswerStep,
     Asker,
@@ -43,6 +42,8 @@ from supervisors.supervisor_words import (
     Dying,
     LeaveStep,
     Life,
+    Memory,
+    Message,
     ReadyStep,
     StartStep,
     Step,
@@ -57,27 +58,8 @@ from supervisors.supervisor_words import (
 from supervisors.tree_spec import Child
 
 Refusal = tuple[str, Term]
-Message = Union[Asking, Exit, TryAgain, BackoffOver]
 BACKOFF = "backoff "
 """Begins the key of an alarm that ends the wait of a child; the others are refs of monitors."""
-
-
-class Memory(msgspec.Struct):
-    """The state of any supervisor; ``spec`` is its own spec, encoded."""
-
-    spec: msgspec.Raw
-    parent: int = NOBODY
-    last_number: int = 0
-    last_key: int = 0
-    times: list[float] = []
-    children: list[Life] = []
-    agenda: list[Step] = []
-    mail: list[Message] = []
-    starting: int = 0
-    start: StartStep | None = None
-    dying: dict[int, Dying] = {}
-    counting: Counting | None = None
-    probes: dict[int, Asker] = {}
 
 
 class BaseSupervisor:
@@ -310,7 +292,7 @@ class BaseSupervisor:
         if fact.error is not None:
             self._on_start_refused(life, step, fact.error)
             return
-        life.restarting, life.ready_at = False, self.now
+        life.restarting, life.ready_at, life.shortages = False, self.now, 0
         if fact.ignored:
             self._on_ignored(life, step)
             return
@@ -318,10 +300,15 @@ class BaseSupervisor:
         if step.why == "request":
             self.orders.append(AnswerTo(*step.asker, life.serial))
 
-    def _retry(self, life: Life) -> None:
-        """As OTP does: the next try comes after what is in the mailbox already."""
+    def _retry(self, life: Life, reason: Reason) -> None:
+        """As OTP does: the next try comes after what is in the mailbox already. What fails for want of a process costs no
+        budget, however long it takes (C11)."""
         life.restarting = True
-        self._mail.append(TryAgain(life.key))
+        if is_shortage(reason):
+            life.shortages += 1
+            self.orders.append(SetAlarm(f"{BACKOFF}{life.key}", self.now + shortage_wait_s(life.shortages)))
+        else:
+            self._mail.append(TryAgain(life.key))
 
     def _probe(self, asker: Asker, serial: int) -> None:
         """``asker`` is told True if ``serial`` is dead, else ``not_found``."""

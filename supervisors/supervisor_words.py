@@ -8,6 +8,7 @@ import msgspec
 
 from actorcore.exit_reason import Reason
 from actorcore.frames import DECODE_ERRORS, decode_ext
+from actorcore.signals import NOBODY, Asking, Exit
 from actorcore.words import Word
 from supervisors.tree_spec import Child, PoolSpec
 
@@ -107,7 +108,7 @@ def decode_request(body: msgspec.Raw) -> SupervisorRequest | str:
 
 class Life(msgspec.Struct):
     """One child: ``serial`` of the process that runs, else 0. ``last_serial``: of a restarting one, its last process.
-    ``streak``, ``ready_at``: see restart_budget.
+    ``streak``, ``ready_at``: see restart_budget. ``shortages``: how often in a row there was no process for a restart.
     """
 
     key: int
@@ -117,6 +118,7 @@ class Life(msgspec.Struct):
     restarting: bool = False
     streak: int = 0
     ready_at: float | None = None
+    shortages: int = 0
 
 
 class StartStep(msgspec.Struct, frozen=True, tag="start"):
@@ -185,3 +187,24 @@ class Counting(msgspec.Struct):
     asker: Asker
     open: list[int]
     active: int = 0
+
+
+Message: TypeAlias = Union[Asking, Exit, TryAgain, BackoffOver]
+
+
+class Memory(msgspec.Struct):
+    """The state of any supervisor; ``spec`` is its own spec, encoded."""
+
+    spec: msgspec.Raw
+    parent: int = NOBODY
+    last_number: int = 0
+    last_key: int = 0
+    times: list[float] = []
+    children: list[Life] = []
+    agenda: list[Step] = []
+    mail: list[Message] = []
+    starting: int = 0
+    start: StartStep | None = None
+    dying: dict[int, Dying] = {}
+    counting: Counting | None = None
+    probes: dict[int, Asker] = {}

@@ -39,6 +39,8 @@ class Run:
         self.answers: list[Any] = []
         self.end: object = None
         self.refs: dict[int, int] = {}
+        self.refusals: list[Any] = []
+        """Reasons for which the next starts fail."""
         self.tell(Begin(50, 1, 0, ProcessSpec("supervisor", template=RESIDENT), PARENT))
 
     def tell(self, body: Delivery) -> None:
@@ -49,7 +51,8 @@ class Run:
         match order:
             case Do(number, Spawn(spec)):
                 self.started.append(spec.start)
-                self.tell(Started(number, next(self.serials)))
+                error = self.refusals.pop(0) if self.refusals else None
+                self.tell(Started(number, next(self.serials), error))
             case Do(_, Monitor(ref, to)):
                 self.refs[to] = ref
             case SetAlarm(key, at):
@@ -184,6 +187,20 @@ def test_the_others_go_on_until_the_wait_is_over(strategy: str, stopped: str) ->
         assert list(tree.refs)[-1] == serials[name]
         tree.tell(Down([tree.refs[serials[name]]], serials[name], "shutdown"))
     assert sorted(tree.started) == sorted([*stopped, "b"])
+
+
+def test_a_restart_for_which_there_is_no_process_waits_and_costs_no_budget_C11() -> None:
+    for tree in (run("a", intensity=1, **dict.fromkeys(BACKOFF, 0.0)), Run(DynamicSupervisor(DynamicSpec(intensity=1)))):
+        if not tree.started and isinstance(tree.machine, DynamicSupervisor):
+            tree.ask("start_child", msgspec.to_builtins(child("a")))
+        tree.refusals = [{"resource_exhausted": "eagain"}] * 8
+        tree.die("a", 1.0)
+        waits = []
+        while tree.alarms:
+            before = tree.now
+            waits.append(round(tree.ring() - before, 3))
+        assert waits == [0.1, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
+        assert isinstance(tree.serial("a"), int)
 
 
 def test_a_parents_exit_ends_a_supervisor_whose_child_waits() -> None:

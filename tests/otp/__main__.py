@@ -26,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.otp")
     parser.add_argument("directory", nargs="?", type=Path, default=VECTORS)
     parser.add_argument("--mode", choices=("core", "processes"), default="core")
-    parser.add_argument("--jobs", type=int, default=8, help="daemons at once (mode processes)")
+    parser.add_argument("--jobs", type=int, default=12, help="daemons at once (mode processes)")
     parser.add_argument("--placement", choices=(*PLACEMENTS, "both"), default="both", help="of supervisors (mode processes)")
     parser.add_argument("--verbose", action="store_true", help="each vector, and in mode processes each label's OS pid")
     options = parser.parse_args()

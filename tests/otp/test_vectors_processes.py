@@ -22,7 +22,7 @@ from tests.otp.corpus import MACHINES, VECTORS, is_playable, load, placements_of
 from tests.otp.process_world import Part, play_all
 from tests.otp.scene import PLACEMENTS
 
-JOBS = 10
+JOBS = 12
 PLAYABLE = {vector["id"]: vector for vector in load(VECTORS) if is_playable(vector, "processes")}
 CORE = [
     (vector, placement) for vector in PLAYABLE.values() if vector["tier"] == "core"
