@@ -112,7 +112,8 @@ def sends_a_real_signal(path: Path, function: ast.FunctionDef) -> bool:
     texts = [node.value for node in ast.walk(function) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     strikes = "arm" in does and any(text == ":1:" or text.endswith((":kill", ":stop")) for text in texts)
     through_desk = "signal" in does and bool(does & {"desk", "desk_of"})
-    return bool(does & REAL_SIGNALS) or {"Popen", "kill"} <= does or through_desk or strikes
+    of_daemon = ".stop(signal.SIGKILL)" in ast.unparse(function)  # of the guardian: Daemon.stop
+    return bool(does & REAL_SIGNALS) or {"Popen", "kill"} <= does or through_desk or of_daemon or strikes
 
 
 @pytest.mark.parametrize(("body", "is_real"), [
@@ -147,6 +148,7 @@ def test_acceptance_69_the_signals_of_the_fixtures_are_real() -> None:
     named = {node.name: node for node in ast.walk(source) if isinstance(node, ast.FunctionDef)}
     assert "pidfd_send_signal" in calls(named["send_signal"])
     assert calls(named["signal"]) == {"monitor", "send_signal", "wait_down"}
+    assert "send_signal" in calls(named["stop"])
 
 
 def test_acceptance_195_nobody_waits_a_fixed_time() -> None:
