@@ -11,7 +11,20 @@ from actorcore.frames import System, encoder, term_decoder
 from actorcore.kernel import Kernel
 from actorcore.pids import Pid
 from actorcore.requests import EVERYTHING, Ask, Link, Request, SendExit, Spawn, TrapExit
-from actorcore.signals import Answer, Asked, ClientAttached, Down, Event, Exit, Monitor, Sent, ShutdownAsked
+from actorcore.signals import (
+    Answer,
+    Asked,
+    Booted,
+    Born,
+    ClientAttached,
+    Down,
+    Event,
+    Exit,
+    Exited,
+    Monitor,
+    Sent,
+    ShutdownAsked,
+)
 from actorcore.system_words import (
     ChangeCode,
     GetState,
@@ -29,6 +42,7 @@ from supervisors.machines import MACHINES
 from supervisors.registry import RegistrySpec
 from supervisors.sessions import Sessions
 
+CLD_KILLED = 2
 SUPERVISOR = ProcessSpec("supervisor", [{"children": [
     {"id": "names", "process": {"start": "registry", "template": "resident", "name": "names"}},
 ]}], template=RESIDENT)  # fmt: skip
@@ -105,7 +119,7 @@ def test_get_state_is_the_memory_of_a_resident(it: Client) -> None:
     it.call(it.names, ["register", "key", 1])
     state = it.sys(it.names, GetState())
     assert isinstance(state, dict)
-    assert state["entries"] == [{"key": "key", "serial": it.me, "value": 1}]
+    assert [(entry["key"], entry["serial"], entry["value"]) for entry in state["entries"]] == [("key", it.me, 1)]
 
 
 def test_get_status_tells_what_runs_and_how(it: Client) -> None:
@@ -157,6 +171,34 @@ def test_a_suspended_resident_dies_of_a_kill_and_of_its_parents_exit(it: Client)
     assert [body for body in it.told if isinstance(body, (Down, Exit))][1:] == [
         Down([902], it.tree, "shutdown"), Exit(it.tree, "shutdown", EVERYTHING),
     ]  # fmt: skip
+
+
+def test_what_a_suspended_supervisor_has_under_way_it_finishes(it: Client) -> None:
+    it.say(it.tree, ["start_child", {"id": "p", "process": {"start": "m:f"}}])
+    child = it.names + 1
+    it.event(Born(child, 1000))
+    it.event(Booted(child))
+    it.say(it.tree, ["terminate_child", "p"])
+    asked = it.numbers
+    it.sys(it.tree, Suspend())
+    it.told.clear()
+    it.event(Exited(child, CLD_KILLED, 9))
+    assert it.told == [Answer(asked, True)]
+
+
+def test_nothing_is_remembered_of_who_is_dead_or_watched_no_more(it: Client) -> None:
+    for request in (Suspend(), Log(3), Statistics("on"), Trace()):
+        it.sys(it.names, request)
+    for request in (Resume(), Log(0), Statistics("off"), Trace(False)):
+        assert list(it.kernel._sys.watched) == [it.names]
+        it.sys(it.names, request)
+    assert it.kernel._sys.watched == {}
+    for serial in (it.names, it.tree):
+        it.sys(serial, Log(3))
+    it.ask(SendExit(it.names, "kill"))
+    assert list(it.kernel._sys.watched) == [it.tree]
+    it.say(it.tree, ["stop", "normal"])
+    assert it.kernel._sys.watched == {}
 
 
 def test_the_exit_of_a_stranger_waits_while_it_is_suspended(it: Client) -> None:
