@@ -91,6 +91,30 @@ def test_memory_is_bounded_for_whoever_resets_and_tries_again() -> None:
     assert (limit.keys(), times, len(limit._due)) == (1, [], 1)
 
 
+def test_a_key_that_is_tried_on_and_on_is_never_forgotten_early() -> None:
+    limit = RateLimit(FIVE)
+    for now in (0.0, 50.0, 50.0, 50.0, 50.0):
+        limit.attempt("save", "a", now)
+    assert [limit.attempt("save", "a", 60.0), limit.attempt("save", "a", 60.0)] == [None, 50]
+
+
+def test_after_a_restore_keys_are_forgotten_when_they_would_have_been() -> None:
+    limit = RateLimit(FIVE)
+    for key, now in (("a", 0.0), ("b", 10.0), ("a", 20.0)):
+        limit.attempt("save", key, now)
+    again = RateLimit(FIVE)
+    again.restore(limit.snapshot())
+    again.attempt("save", "c", 75.0)
+    assert [key for _, key, _ in again.snapshot()[0]] == ["a", "c"]
+
+
+def test_only_what_is_limited_over_all_keys_is_counted_over_all_keys() -> None:
+    limit = RateLimit(Rates(overall={"save": Rate(2)}))
+    limit.attempt("save", "a", 0.0)
+    limit.attempt("load", "a", 0.0)
+    assert limit.snapshot()[1] == {"save": [0.0]}
+
+
 Attempt = tuple[int, str, str]
 
 

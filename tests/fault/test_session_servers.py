@@ -133,6 +133,20 @@ def test_acceptance_92_streamed_chunks_are_a_message_when_they_end_and_none_befo
     assert code(desk, session, EndStreaming()) == "not_streaming"
 
 
+def test_acceptance_92_a_kill_in_the_middle_of_a_stream_leaves_no_half_message_and_loses_no_whole_one(
+    desk: Desk, session: str
+) -> None:
+    ask(desk, session, SendMessage("user", "before"))
+    ask(desk, session, StartStreaming())
+    desk.client.cast(session, StreamChunk("half a mess"))
+    ask(desk, session, GetTodos())  # and so the chunk has come
+    ref = desk.client.monitor(session)
+    desk.client.kill(session, signal.SIGKILL)
+    desk.client.wait_down(ref, WAIT_S)
+    desk.client.restart_session(session)
+    assert (contents(desk, session), code(desk, session, EndStreaming())) == (["before"], "not_streaming")
+
+
 def test_acceptance_99_a_session_reads_and_writes_in_its_project_only(desk: Desk, session: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("not yours")
     assert ask(desk, session, WriteFile("src/a.txt", "hello\n")) is True

@@ -29,10 +29,13 @@ JUDGES: dict[str, list[str]] = {
         "tests/test_sessions_requests.py", "tests/test_sessions_stop.py", "tests/test_task.py",
         "tests/test_groups.py", "tests/test_registry.py", "tests/test_shown.py", "tests/test_task_pool.py",
     ],
+    "talk": [
+        "tests/test_session_talk.py", "tests/test_cache.py", "tests/test_rate_limit.py", "tests/test_session_group.py",
+    ],
     "behaviours": ["tests/test_statem_rules.py", "tests/test_resident_sys.py", "tests/test_statem_model.py"],
 }  # fmt: skip
 """Parts of the suite that need no operating system, quick ones first within ``all``."""
-ALL = [path for name in ("units", "behaviours", "lives", "simulations", "vectors") for path in JUDGES[name]]
+ALL = [path for name in ("units", "talk", "behaviours", "lives", "simulations", "vectors") for path in JUDGES[name]]
 NOT_PLANTED = "not planted and not judge_is_content and not no_short_life and not reach_every"
 """The suite's own wrong rules need the right ones, and random examples that shrink take their time."""
 CPU_S = 120

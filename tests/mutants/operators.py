@@ -17,7 +17,10 @@ MODULES = [
     *(f"actorcore.table.{name}" for name in (
         "births deaths channels clients requests turn backlog state entry"
     ).split()),
-    *(f"supervisors.{name}" for name in "sessions session_lives restart_intensity restart_budget backoff child_spec".split()),
+    *(f"supervisors.{name}" for name in (
+        "sessions session_lives restart_intensity restart_budget backoff child_spec rate_limit limiter"
+    ).split()),
+    *(f"supervisors.session.{name}" for name in "cache kept conversation context checks talk looks memory news group".split()),
 ]  # fmt: skip
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Is: ast.IsNot,
