@@ -12,7 +12,7 @@ import time
 from random import Random
 
 from tests.mutants.judge import ALL, JUDGES, Wrong, control, verdicts
-from tests.mutants.operators import mutants
+from tests.mutants.operators import known_survivors, mutants
 from tests.mutants.planted import planted
 
 
@@ -46,11 +46,11 @@ def main() -> int:
 
 def judge(wrongs: list[Wrong], name: str, jobs: int, lives: int, is_verbose: bool) -> tuple[float, int]:
     """The share that was noticed, and how many were not."""
-    missed, started = 0, time.monotonic()
+    missed, started, known = 0, time.monotonic(), known_survivors()
     for at, verdict in enumerate(verdicts(wrongs, ALL if name == "all" else JUDGES[name], jobs, lives), 1):
         if not verdict.by:
             missed += 1
-            print(f"NOT NOTICED: {verdict.name}", flush=True)
+            print(f"{'KNOWN SURVIVOR' if verdict.name in known else 'NOT NOTICED'}: {verdict.name}", flush=True)
         elif is_verbose:
             print(f"noticed: {verdict.name}, by {verdict.by}", flush=True)
         if at % 50 == 0:

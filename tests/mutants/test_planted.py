@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.conftest import Tell
+from tests.mutants.operators import known_survivors
 from tests.mutants.patching import ROOT
 from tests.mutants.planted import planted
 
@@ -23,6 +24,10 @@ def report_of(*arguments: str) -> str:
 def test_every_wrong_rule_still_has_its_place_in_the_source() -> None:
     names = [wrong.name for wrong in planted()]
     assert len(names) == len(set(names)) >= 84
+
+
+def test_every_listed_survivor_is_a_mutant_that_there_still_is() -> None:
+    assert len(known_survivors()) >= 3
 
 
 SAMPLE = [
