@@ -25,6 +25,7 @@ from supervisors.task_pools import TaskPools
 from tests.daemon_fixture import ROOT, WAIT_S, Desk, send_signal
 
 HERE = "tests.fault.task_actors"
+TASKS = "tests.fault.task_functions"
 OWNERS = ("Owner", "AsyncOwner")
 
 
@@ -85,12 +86,12 @@ def stage(desk: Desk, request: pytest.FixtureRequest) -> Iterator[Stage]:
 
 @pytest.mark.parametrize("start", ["square", "slow_square"])
 def test_acceptance_176_a_task_is_awaited_by_its_caller_and_then_none_is_active(stage: Stage, start: str) -> None:
-    assert stage.do("run_linked", f"{HERE}:{start}", 7) == 49
+    assert stage.do("run_linked", f"{TASKS}:{start}", 7) == 49
     assert (stage.settled(), stage.do("mail")) == (NONE_ACTIVE, [])
 
 
 def test_acceptance_176_the_death_of_its_caller_cancels_a_task(stage: Stage) -> None:
-    _, serial = stage.do("async", f"{HERE}:stand_still")
+    _, serial = stage.do("async", f"{TASKS}:stand_still")
     ref = stage.client.monitor(stage.pid(serial))
     send_signal(stage.os_pid(stage.owner.serial), signal.SIGKILL)
     assert stage.client.wait_down(ref, WAIT_S).reason == "killed"
@@ -98,7 +99,7 @@ def test_acceptance_176_the_death_of_its_caller_cancels_a_task(stage: Stage) -> 
 
 
 def test_acceptance_176_a_task_of_its_own_goes_on_when_its_caller_dies(stage: Stage) -> None:
-    _, serial = stage.do("async_nolink", f"{HERE}:when_told")
+    _, serial = stage.do("async_nolink", f"{TASKS}:when_told")
     stage.client.kill(stage.owner, signal.SIGKILL)
     stage.await_end(stage.owner.serial)
     assert stage.count() == {"specs": 1, "active": 1, "supervisors": 0, "workers": 1}
@@ -108,24 +109,24 @@ def test_acceptance_176_a_task_of_its_own_goes_on_when_its_caller_dies(stage: St
 
 
 def test_a_linked_task_that_is_killed_takes_its_caller_with_it(stage: Stage) -> None:
-    _, serial = stage.do("async", f"{HERE}:stand_still")
+    _, serial = stage.do("async", f"{TASKS}:stand_still")
     ref = stage.client.monitor(stage.owner)
     send_signal(stage.os_pid(serial), signal.SIGKILL)
     assert stage.client.wait_down(ref, WAIT_S).reason == "killed"
 
 
 def test_an_unlinked_task_that_is_killed_is_an_error_of_its_await(stage: Stage, tmp_path: Path) -> None:
-    assert stage.do("run", f"{HERE}:as_item_says", ["die"], str(tmp_path / "log")) == {"failed": "killed"}
+    assert stage.do("run", f"{TASKS}:as_item_says", ["die"], str(tmp_path / "log")) == {"failed": "killed"}
     assert stage.do("mail") == []
 
 
 def test_a_value_that_nobody_awaits_is_a_message_and_comes_before_its_down(stage: Stage) -> None:
-    ref, _ = stage.do("async_nolink", f"{HERE}:square", 3)
+    ref, _ = stage.do("async_nolink", f"{TASKS}:square", 3)
     assert stage.mail(2) == [["value", ref, 9], ["down", ref, "normal"]]
 
 
 def test_a_value_that_is_late_is_dropped(stage: Stage) -> None:
-    ref, serial = stage.do("async_nolink", f"{HERE}:when_told")
+    ref, serial = stage.do("async_nolink", f"{TASKS}:when_told")
     assert stage.do("yield", ref, 0.0) is None
     assert stage.do("await", ref, 0.0) == "timeout"
     down = stage.client.monitor(stage.pid(serial))
@@ -135,37 +136,37 @@ def test_a_value_that_is_late_is_dropped(stage: Stage) -> None:
 
 
 def test_an_outcome_is_given_once(stage: Stage) -> None:
-    ref, _ = stage.do("async_nolink", f"{HERE}:when_told")
+    ref, _ = stage.do("async_nolink", f"{TASKS}:when_told")
     assert stage.do("tell", ref, "it") == [{"ok": "it"}, None]
 
 
 def test_a_task_that_is_shut_down_is_dead_and_leaves_nothing(stage: Stage) -> None:
-    ref, serial = stage.do("async", f"{HERE}:stand_still")
+    ref, serial = stage.do("async", f"{TASKS}:stand_still")
     assert stage.do("shutdown", ref, "brutal_kill") is None
     assert (stage.await_end(serial), stage.do("mail")) == ("noproc", [])
 
 
 def test_a_value_that_is_no_plain_data_is_its_task_s_error(stage: Stage) -> None:
     error = {"type": "NotImplementedError", "text": "object is not plain data"}
-    assert stage.do("run", f"{HERE}:strange") == {"failed": {"error": error}}
+    assert stage.do("run", f"{TASKS}:strange") == {"failed": {"error": error}}
 
 
 def test_a_task_that_cannot_be_found_is_not_started(stage: Stage) -> None:
     ref = stage.client.monitor(stage.owner)
     with pytest.raises(Exception, match="callee is dead"):
-        stage.do("async", f"{HERE}:nothing")
+        stage.do("async", f"{TASKS}:nothing")
     reason: Any = stage.client.wait_down(ref, WAIT_S).reason
     assert reason["error"]["type"] == "StartFailed"
     assert stage.count() == NONE_ACTIVE
 
 
 def test_a_task_knows_on_whose_behalf_it_runs(stage: Stage) -> None:
-    *callers, last = stage.do("run_linked", f"{HERE}:whose_inner", stage.supervisor.serial)
+    *callers, last = stage.do("run_linked", f"{TASKS}:whose_inner", stage.supervisor.serial)
     assert (len(callers), last) == (1, stage.owner.serial)
 
 
 def test_a_value_comes_over_the_death_of_the_node(stage: Stage) -> None:
-    ref, _ = stage.do("async", f"{HERE}:when_told")
+    ref, _ = stage.do("async", f"{TASKS}:when_told")
     send_signal(stage.desk.node_os_pid(), signal.SIGKILL)
     assert stage.do("tell", ref, "still here") == [{"ok": "still here"}, None]
     assert (stage.settled(), stage.do("mail")) == (NONE_ACTIVE, [])
@@ -176,7 +177,7 @@ def test_a_task_whose_caller_dies_before_it_may_begin_ends_without_having_begun(
     caller = desk.client.spawn("tests.fault.actors:idle")
     log = tmp_path / "log"
     task = TaskSpec([caller.serial], is_awaited=True)
-    process = ProcessSpec(f"{HERE}:as_item_says", [["square", 2], str(log)], path=str(ROOT), task=task)
+    process = ProcessSpec(f"{TASKS}:as_item_says", [["square", 2], str(log)], path=str(ROOT), task=task)
     child = {"id": "task", "process": msgspec.to_builtins(process), "restart": "temporary"}
     serial = desk.client.call(supervisor, ["start_child", child])
     assert isinstance(serial, int)
@@ -189,7 +190,7 @@ def test_a_task_whose_caller_dies_before_it_may_begin_ends_without_having_begun(
 
 def test_a_task_that_nobody_awaits_cannot_be_awaited(desk: Desk) -> None:
     with pytest.raises(RequestError, match="task: awaited by nobody"):
-        desk.client.spawn_spec(ProcessSpec(f"{HERE}:square", [2], task=TaskSpec(is_awaited=True)))
+        desk.client.spawn_spec(ProcessSpec(f"{TASKS}:square", [2], task=TaskSpec(is_awaited=True)))
 
 
 # ---- streams --------------------------------------------------------------------------------------------------------
@@ -208,7 +209,7 @@ def test_acceptance_175_a_batch_keeps_order_and_runs_no_more_than_it_may(stage: 
     log = tmp_path / "log"
     gate = stage.client.spawn(f"{HERE}:Gate", 3, name="gate")
     items = [["meet", "gate", number] for number in range(21)]
-    outcomes = stage.do("stream", f"{HERE}:as_item_says", items, [str(log)], {"max_concurrency": 3, "timeout_s": WAIT_S})
+    outcomes = stage.do("stream", f"{TASKS}:as_item_says", items, [str(log)], {"max_concurrency": 3, "timeout_s": WAIT_S})
     assert outcomes == [{"ok": number * number} for number in range(21)]
     assert most_at_once(log) == 3
     assert (stage.count(), stage.do("mail")) == (NONE_ACTIVE, [])
@@ -218,7 +219,7 @@ def test_acceptance_175_a_batch_keeps_order_and_runs_no_more_than_it_may(stage: 
 def test_acceptance_175_an_item_that_raises_dies_or_hangs_is_one_error(stage: Stage, tmp_path: Path) -> None:
     items = [["square", 1], ["boom"], ["die"], ["hang"], ["square", 2]]
     options = {"max_concurrency": 5, "link": False, "timeout_s": 3.0, "on_timeout": "kill_task"}
-    outcomes = stage.do("stream", f"{HERE}:as_item_says", items, [str(tmp_path / "log")], options)
+    outcomes = stage.do("stream", f"{TASKS}:as_item_says", items, [str(tmp_path / "log")], options)
     error = {"error": {"type": "ValueError", "text": "boom"}}
     assert outcomes == [{"ok": 1}, {"exit": error}, {"exit": "killed"}, {"exit": "timeout"}, {"ok": 4}]
     assert stage.count() == NONE_ACTIVE
@@ -227,15 +228,15 @@ def test_acceptance_175_an_item_that_raises_dies_or_hangs_is_one_error(stage: St
 def test_acceptance_175_who_finishes_first_comes_first_if_no_order_is_asked(stage: Stage, tmp_path: Path) -> None:
     items = [["hang"], ["square", 1], ["square", 2]]
     options = {"max_concurrency": 2, "link": False, "timeout_s": 3.0, "on_timeout": "kill_task", "ordered": False}
-    outcomes = stage.do("stream", f"{HERE}:as_item_says", items, [str(tmp_path / "log")], options)
+    outcomes = stage.do("stream", f"{TASKS}:as_item_says", items, [str(tmp_path / "log")], options)
     assert outcomes == [{"ok": 1}, {"ok": 4}, {"exit": "timeout"}]
 
 
 def test_a_stream_that_is_left_or_late_leaves_no_task(stage: Stage, tmp_path: Path) -> None:
     items, log = [["square", 5], ["hang"], ["hang"]], str(tmp_path / "log")
-    assert stage.do("first", f"{HERE}:as_item_says", items, [log]) == {"ok": 25}
+    assert stage.do("first", f"{TASKS}:as_item_says", items, [log]) == {"ok": 25}
     assert (stage.count(), stage.do("mail")) == (NONE_ACTIVE, [])
-    late = stage.do("stream", f"{HERE}:as_item_says", items, [log], {"timeout_s": 1.0})
+    late = stage.do("stream", f"{TASKS}:as_item_says", items, [log], {"timeout_s": 1.0})
     assert (late, stage.count(), stage.do("mail")) == ("timeout", NONE_ACTIVE, [])
 
 
@@ -244,7 +245,7 @@ def test_acceptance_178_a_daemon_that_ends_takes_its_tasks_with_it(own: Any) -> 
     client = own.client()
     supervisor = client.spawn_spec(ProcessSpec("task_supervisor", template=RESIDENT))
     owner = client.spawn_spec(ProcessSpec(f"{HERE}:Owner", [supervisor], path=str(ROOT), trap_exit=True))
-    _, serial = client.call(owner, ["async", f"{HERE}:stand_still"], WAIT_S)
+    _, serial = client.call(owner, ["async", f"{TASKS}:stand_still"], WAIT_S)
     (os_pid,) = [row["os_pid"] for row in client.processes() if row["serial"] == serial]
     client.close()
     own.stop()
@@ -256,7 +257,7 @@ def test_acceptance_178_a_daemon_that_ends_takes_its_tasks_with_it(own: Any) -> 
 
 
 def task(start: str, *args: Any) -> ProcessSpec:
-    return ProcessSpec(f"{HERE}:{start}", [*args], path=str(ROOT))
+    return ProcessSpec(f"{TASKS}:{start}", [*args], path=str(ROOT))
 
 
 @pytest.fixture
@@ -333,11 +334,11 @@ def test_acceptance_175_a_pool_bounds_the_tasks_of_all_its_callers_together(desk
     gate = desk.client.spawn(f"{HERE}:Gate", 20, name="gate")
     owners = [desk.client.spawn_spec(ProcessSpec(f"{HERE}:{kind}", ["clerks"], path=str(ROOT))) for kind in OWNERS]
     items, log = [["meet", "gate", number] for number in range(8)], tmp_path / "log"
-    words = ["stream", f"{HERE}:as_item_says", items, [str(log)], {"max_concurrency": 5, "timeout_s": None}]
+    words = ["stream", f"{TASKS}:as_item_says", items, [str(log)], {"max_concurrency": 5, "timeout_s": None}]
 
     async def look(client: AsyncClient) -> None:
-        """Until all places are taken and both owners wait for one (and this for its answer); then open the gate."""
-        while (await client.call("clerks", ["count_children"]))["active"] != 3 or (await client.node("status"))["asks"] != 3:
+        """Until three are at the gate and both owners wait for a place (and this for its answer); then open the gate."""
+        while await client.call(gate, "count") != 3 or (await client.node("status"))["asks"] != 3:
             pass
         found.append(await client.call("clerks", ["count_children"]))
         await client.cast(gate, "open")
@@ -373,7 +374,7 @@ def test_acceptance_177_pools_have_names_and_end_with_all_their_tasks(pools: Tas
         with pytest.raises(RequestError, match="pool_not_found: none"):
             asked()
     owner = desk.client.spawn_spec(ProcessSpec(f"{HERE}:Owner", ["one"], path=str(ROOT)))
-    _, serial = desk.client.call(owner, ["async_nolink", f"{HERE}:stand_still"], WAIT_S)  # type: ignore[misc]
+    _, serial = desk.client.call(owner, ["async_nolink", f"{TASKS}:stand_still"], WAIT_S)  # type: ignore[misc]
     pools.configure("one", size=2)
     assert desk.client.run_task("one", task("square", 6), WAIT_S) == 36
     ref = desk.client.monitor(Pid(owner.instance, int(str(serial))))
