@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -276,6 +277,46 @@ def test_a_late_task_ends_its_stream_if_it_is_not_to_be_killed_alone() -> None:
 def test_a_stream_has_room_for_one_at_least() -> None:
     with pytest.raises(ValueError, match="max_concurrency"):
         Streamed(1, 0)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_whatever_ends_when_each_item_has_one_outcome_in_its_place_and_so_many_run_at_most(seed: int) -> None:
+    chance = random.Random(seed)
+    count, at_once, ordered = chance.randrange(12), chance.randint(1, 4), chance.random() < 0.5
+    world = Streamed(count, at_once, ordered=ordered)
+    alive: set[int] = set()
+    expected: dict[int, Outcome] = {}
+    ended: list[int] = []
+    most = 0
+
+    def happen() -> None:
+        """One of those that run ends, or time passes and the late ones die."""
+        nonlocal most
+        alive.update(place for place in range(world.running()) if place not in ended)
+        most = max(most, len(alive))
+        place = chance.choice(sorted(alive))
+        late = any(isinstance(todo, SendExit) and todo.to == 11 + place for todo in world.done)
+        if not late and chance.random() < 0.3:
+            world.now += 3.0
+            return
+        alive.remove(place)
+        ended.append(place)
+        if late or chance.random() < 0.3:
+            expected[place] = TaskExit("timeout") if late else TaskExit("boom")
+            world.down(world.task(place), "killed" if late else "boom")()
+        else:
+            expected[place] = TaskValue(place)
+            for event in world.ends(place, place):
+                event()
+
+    world.plan = [happen] * 1000
+    outcomes = []
+    while (outcome := world.next()) is not None:
+        outcomes.append(outcome)
+    order = sorted(ended) if ordered else ended
+    assert (outcomes, len(ended)) == ([expected[place] for place in order], count), seed
+    assert most <= at_once, seed
+    assert list(world.mailbox.items) == []
 
 
 # ---- the task -------------------------------------------------------------------------------------------------------
