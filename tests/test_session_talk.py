@@ -18,6 +18,7 @@ from supervisors.session.memory import State, decode_state, encode_state
 from supervisors.session.news import MAX_CONTENT_BYTES, News, news_of
 from supervisors.session.records import Message, MessageAdded, Record, decode_record, encode_record
 from supervisors.session.requests import Change, Look
+from supervisors.session.server import SessionServer
 from supervisors.session.talk import Moment, Talk
 
 CAPS = Caps()
@@ -448,6 +449,19 @@ def test_an_event_has_no_more_of_a_text_than_fits() -> None:
 @pytest.mark.parametrize("name", Caps.__struct_fields__)
 def test_a_cap_of_nothing_is_named(name: str) -> None:
     assert trouble_with(msgspec.structs.replace(CAPS, **{name: 0})) == f"{name}: must be 1 or more"
+
+
+def test_a_state_of_later_code_is_not_guessed_at() -> None:
+    with pytest.raises(msgspec.ValidationError, match="version 2"):
+        decode_state(encode_state(State(version=2)))
+
+
+def test_a_session_with_a_coroutine_in_it_is_refused_where_it_is_written() -> None:
+    with pytest.raises(TypeError, match="belongs into another process"):
+
+        class Waiting(SessionServer):
+            async def handle_message(self, message: Message) -> None:  # type: ignore[override]
+                pass
 
 
 SMALL = Caps(

@@ -46,6 +46,9 @@ def encode_state(state: State) -> bytes:
 def decode_state(data: bytes) -> State:
     """The state that :func:`encode_state` encoded.
 
-    :raises DECODE_ERRORS: of actorcore.frames; it is none.
+    :raises DECODE_ERRORS: of actorcore.frames; it is none, or of later code.
     """
-    return _decoder.decode(data)
+    state = _decoder.decode(data)
+    if state.version > VERSION:
+        raise msgspec.ValidationError(f"a state of version {state.version}; this code knows {VERSION}")
+    return state

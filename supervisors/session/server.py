@@ -17,6 +17,7 @@ from typing import Any, ClassVar, cast
 
 import msgspec
 
+from actorcore.behaviour import is_coroutine_function
 from actorcore.errors import RequestError
 from actorcore.exit_reason import Reason, Term, bounded_text
 from actorcore.frames import DECODE_ERRORS, encoder
@@ -58,6 +59,12 @@ class SessionServer(GenServer):
     casts: ClassVar[object] = requests.StreamChunk
     tools: ClassVar[Mapping[str, Tool]] = {}
     process: Process
+
+    def __init_subclass__(cls) -> None:
+        """A session answers one after the other, and keeps before it answers: nothing of it is a coroutine."""
+        hooks = (cls.opened, cls.handle_message, cls.handle_own, cls.journal_of)
+        if cls.is_async() or any(map(is_coroutine_function, hooks)):
+            raise TypeError(f"{cls.__name__}: what waits belongs into another process of the session's group")
 
     # ---- for one's own ----------------------------------------------------------------------------------------------
 
@@ -115,7 +122,10 @@ class SessionServer(GenServer):
 
     def init(self, record: dict[str, Term]) -> Ok | Stop:  # type: ignore[override]
         """Be the session again: its folder is the one that was checked, and all that was kept is remembered."""
-        caps = msgspec.convert(record.get("limits") or {}, Caps)
+        try:
+            caps = msgspec.convert(record.get("limits") or {}, Caps)
+        except msgspec.ValidationError as error:
+            return Stop({"invalid_spec": f"limits: {error}"})
         if (trouble := trouble_with(caps)) is not None:
             return Stop({"invalid_spec": f"limits.{trouble}"})
         try:

@@ -173,9 +173,10 @@ def test_a_session_whose_project_is_not_what_it_was_does_not_start(desk: Desk, t
     assert desk.client.whereis(record["id"]) is None
 
 
-def test_a_cap_that_cannot_be_is_named(desk: Desk, tmp_path: Path) -> None:
-    record = record_of(project_in(tmp_path), limits={"messages": 0})
-    with pytest.raises(RequestError, match=r"limits\.messages"):
+@pytest.mark.parametrize(("limits", "field"), [({"messages": 0}, r"limits\.messages"), ({"massages": 5}, "massages")])
+def test_a_cap_that_cannot_be_is_named(desk: Desk, tmp_path: Path, limits: dict[str, int], field: str) -> None:
+    record = record_of(project_in(tmp_path), limits=limits)
+    with pytest.raises(RequestError, match=field):
         desk.client.start_session(ChildSpec(record["id"], ProcessSpec(SERVER, [record])))
 
 
