@@ -51,6 +51,9 @@ class AsyncSavedClient:
     async def clean_up(self, days: int) -> Row:
         return await self._driver.run(steps.of_row(self._core, words.CleanUp(days)), TIMEOUT_S)
 
+    async def locate(self, id: str) -> str:
+        return str(await self._driver.run(steps.store(self._core, words.Locate(id)), TIMEOUT_S))
+
     async def export(self, id: str) -> bytes:
         answer = await self._driver.run(steps.store(self._core, words.Export(id)), TIMEOUT_S)
         return answer if isinstance(answer, bytes) else b""

@@ -1,4 +1,4 @@
-"""The commands for what was saved of sessions: ``saved``, ``resume``, ``delete``, ``cleanup``.
+"""The commands for what was saved of sessions: list, resume, delete, clean up, export, import.
 
 Here a TARGET is a number in the list (0 is the tenth), a name, an id, or the beginning of one of them.
 """
@@ -6,7 +6,8 @@ Here a TARGET is a number in the list (0 is the tenth), a name, an id, or the be
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -74,6 +75,49 @@ def cleanup(days: int, as_json: bool) -> None:
     with daemon() as client:
         row = client.saved.clean_up(days)
         say(row, as_json, [f"{key}: {row.get(key)!s}" for key in ("deleted", "skipped", "failed")])
+
+
+@command
+@click.argument("target")
+@click.argument("file", type=click.Path(dir_okay=False))
+def export(target: str, file: str, as_json: bool) -> None:
+    """Write saved session TARGET, which must not live, to FILE (- is stdout): signed JSON, which `actorcore import` reads.
+
+    Example: actorcore export web web.json"""
+    from supervisors.persistence import files
+
+    with daemon() as client:
+        data = client.saved.export(_target(client.saved.list(), target))
+    if file == "-":
+        click.echo(data)
+        return
+    try:
+        files.replace_private(str(Path(file).absolute()), data, "export")
+    except OSError as error:
+        raise files.FileTrouble.of(error) from None
+    say({"bytes": len(data)}, as_json, f"{len(data)} bytes")
+
+
+@command
+@click.argument("file", type=click.File("rb"))
+@click.option("--unsigned", is_flag=True, help="Believe it, whoever signed it: from another machine, or not signed at all.")
+def import_command(file: BinaryIO, unsigned: bool, as_json: bool) -> None:
+    """Save what FILE says (- is stdin), as `actorcore export` wrote it; the id to resume.
+
+    Example: actorcore import web.json"""
+    with daemon() as client:
+        id = client.saved.import_(file.read().rstrip(b"\n"), unsigned)
+        say({"id": id}, as_json, id)
+
+
+@command
+def rotate(as_json: bool) -> None:
+    """Sign with a new secret from now on; what older ones have signed stays valid.
+
+    Example: actorcore rotate"""
+    with daemon() as client:
+        row = client.saved.rotate()
+        say(row, as_json, f"key {row['key']!s}")
 
 
 def _target(saved: Iterable[SavedSession], target: str) -> str:

@@ -219,13 +219,15 @@ def history(target: str, count: int, as_json: bool) -> None:
 @command
 @click.argument("target")
 def save(target: str, as_json: bool) -> None:
-    """Save session TARGET now.
+    """Save session TARGET now, and say where.
 
     Example: actorcore save web"""
     from supervisors.session.requests import Save
 
     with daemon() as client:
-        say({"saved": client.call(_target(client, target), Save())}, as_json, "saved")
+        id = _target(client, target)
+        saved, path = client.call(id, Save()), client.saved.locate(id)
+        say({"saved": saved, "path": path}, as_json, f"saved {path}")
 
 
 def shown(client: Client, row: dict[str, Term]) -> dict[str, object]:

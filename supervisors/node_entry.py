@@ -12,7 +12,8 @@ from actorcore.residents import Resident
 from actorcore.runtime.node import Node
 from supervisors.limiter import Limiter
 from supervisors.machines import MACHINES
-from supervisors.services import Services
+from supervisors.persistence.retention import Limits
+from supervisors.services import Services, services_with
 from supervisors.session.manager import NEEDS, Manager
 from supervisors.session.settings import SessionSettings
 from supervisors.sessions import MAX_SESSIONS, Sessions
@@ -34,7 +35,9 @@ def kernel(instance: int) -> Kernel:
     settings = msgspec.json.decode(os.environ.get(SETTINGS_VARIABLE, "{}"), type=SessionSettings)
     sessions = Sessions(MAX_SESSIONS + settings.max_sessions)  # nobody's plain processes take the place of a session
     manager = Manager(settings, settings.resume)
-    return kernel_of(instance, {"sessions": sessions, "limiter": Limiter(), "manager": manager, "services": Services()})
+    limits = Limits(settings.max_saved, settings.warn_saved, settings.auto_clean, settings.max_age_days)
+    services = Services(services_with(limits))
+    return kernel_of(instance, {"sessions": sessions, "limiter": Limiter(), "manager": manager, "services": services})
 
 
 def kernel_of(instance: int, residents: dict[str, Resident]) -> Kernel:

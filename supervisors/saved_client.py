@@ -57,6 +57,10 @@ class SavedClient:
         """Delete those saved more than ``days`` ago that do not live; as :meth:`clear`."""
         return self._driver.run(steps.of_row(self._core, words.CleanUp(days)), TIMEOUT_S)
 
+    def locate(self, id: str) -> str:
+        """The path of the folder that a session is saved in; on the machine of the daemon."""
+        return str(self._driver.run(steps.store(self._core, words.Locate(id)), TIMEOUT_S))
+
     def export(self, id: str) -> bytes:
         """The signed text of a session that does not live."""
         answer = self._driver.run(steps.store(self._core, words.Export(id)), TIMEOUT_S)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from actorcore.exit_reason import Term
+from actorcore.errors import CallFailed
+from actorcore.exit_reason import NOPROC, Reason, Term
 from supervisors.client_core import ClientCore
 from supervisors.client_steps import Steps, ask, call
 from supervisors.persistence import store_words as words
+from supervisors.persistence.asking import TRIES
 from supervisors.persistence.saved import SavedSession
 
 Row = dict[str, Term]
@@ -23,8 +25,14 @@ class SavedPage(msgspec.Struct, frozen=True):
 
 def store(core: ClientCore, request: words.StoreRequest) -> Steps[Term]:
     """Ask the store, which is started for it if it does not run."""
-    yield from ask(core, words.SERVICES, ["ensure", "store"])
-    return (yield from call(core, words.STORE, request))
+    reason: Reason = NOPROC
+    for _ in range(TRIES):
+        yield from ask(core, words.SERVICES, ["ensure", "store"])
+        try:
+            return (yield from call(core, words.STORE, request))
+        except CallFailed as error:  # it died of something: its successor says the same
+            reason = error.reason
+    raise CallFailed(reason)
 
 
 def page(core: ClientCore, request: words.ListSaved | words.ListResumable) -> Steps[SavedPage]:

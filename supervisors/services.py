@@ -16,6 +16,7 @@ from actorcore.residents import AnswerTo
 from actorcore.signals import Asking, ProcessSpec
 from actorcore.words import Word
 from supervisors.child_spec import ChildSpec
+from supervisors.persistence.retention import Limits
 from supervisors.persistence.store_words import STORE
 from supervisors.session_vocabulary import Asker
 from supervisors.sessions import Sessions
@@ -27,11 +28,13 @@ class Ensure(Word, frozen=True, tag="ensure"):
     name: str
 
 
-SERVICES: Mapping[str, ChildSpec] = {
-    "store": ChildSpec(
-        "store", ProcessSpec("supervisors.persistence.store:Store", name=STORE), restart="permanent", give_up="never",
-    ),
-}  # fmt: skip
+def services_with(limits: Limits) -> Mapping[str, ChildSpec]:
+    """Those that there are; ``limits`` are the store's."""
+    store = ProcessSpec("supervisors.persistence.store:Store", [msgspec.to_builtins(limits)], name=STORE)
+    return {"store": ChildSpec("store", store, restart="permanent", give_up="never")}
+
+
+SERVICES = services_with(Limits())
 
 _decoder = msgspec.msgpack.Decoder(Ensure)
 

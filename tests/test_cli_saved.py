@@ -66,3 +66,34 @@ def test_acceptance_146_154_the_sixth_resume_of_a_minute_is_refused_with_the_sec
     assert line.run("resume", id) == 1
     code, _, seconds = line.err.removeprefix("error: ").strip().partition(": ")
     assert (code, 1 <= int(seconds) <= 60) == ("rate_limit_exceeded", True)
+
+
+def test_acceptance_116_a_save_by_hand_says_where(line: Output) -> None:
+    row = said(line, "resume", "web")
+    answer = said(line, "save", "web")
+    assert answer["saved"] is True
+    assert sorted(path.name for path in Path(answer["path"]).iterdir())[-1] == "head"
+    assert Path(answer["path"]).name == row["id"]
+    assert line.run("save", "web") == 0
+    assert line.out == f"saved {answer['path']}\n"
+    assert line.run("rm", "web") == 0
+
+
+def test_acceptance_128_132_an_export_comes_in_again_and_what_was_changed_only_when_it_is_to_be_believed(
+    line: Output, tmp_path: Path
+) -> None:
+    file = tmp_path / "web.json"
+    id = next(one["id"] for one in said(line, "saved") if one["name"] == "web")
+    assert said(line, "export", "web", str(file))["bytes"] == file.stat().st_size
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert said(line, "rotate") == {"key": 2}
+    assert line.run("import", str(file)) == 1
+    assert line.err.startswith("error: already_exists")
+    assert line.run("delete", "web") == 0
+    file.write_bytes(file.read_bytes().replace(b'"name":"web"', b'"name":"wob"'))
+    assert line.run("import", str(file)) == 1
+    assert line.err.startswith("error: signature_verification_failed")
+    assert said(line, "import", "--unsigned", str(file)) == {"id": id}
+    assert "wob" in [one["name"] for one in said(line, "saved")]
+    assert line.run("export", "wob", str(tmp_path / "none" / "x")) == 1
+    assert line.err == "error: path_not_found: enoent\n"

@@ -13,13 +13,13 @@ DAY_S = 86_400.0
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """``max_saved`` sessions, a warning from ``warn_at`` of them on; ``max_age_days``: older ones go by themselves.
+    """``max_saved`` sessions, a warning from the share ``warn_saved`` of them on; ``max_age_days``: older ones go by themselves.
 
     ``auto_clean``: for a new one above the limit the oldest goes that does not run.
     """
 
     max_saved: int = 100
-    warn_at: float = 0.8
+    warn_saved: float = 0.8
     auto_clean: bool = False
     max_age_days: int = 30
 
@@ -54,7 +54,7 @@ def admit(saved: Sequence[SavedSession], count: int, live: Collection[str], limi
 
 
 def _is_near(count: int, limits: Limits) -> bool:
-    return count >= limits.max_saved * limits.warn_at
+    return count >= limits.max_saved * limits.warn_saved
 
 
 def outdated(saved: Iterable[SavedSession], days: object, live: Collection[str], now: float) -> list[str]:

@@ -35,6 +35,7 @@ from supervisors.persistence.store_words import (
     Import,
     ListResumable,
     ListSaved,
+    Locate,
     OpenSession,
     Rotate,
     SessionSaved,
@@ -121,6 +122,8 @@ class Store(GenServer):
             case GetSaved(id):
                 session, content = vault.get(id)
                 return {"session": session, "generation": content.snapshot.generation, "saved_at": content.snapshot.saved_at}
+            case Locate(id):
+                return vault.locate(id)
             case DeleteSaved(id):
                 return vault.delete(id)
             case ClearSaved():

@@ -75,6 +75,12 @@ class GetSaved(_StoreRequest, frozen=True, tag="get"):
     id: str
 
 
+class Locate(_StoreRequest, frozen=True, tag="locate"):
+    """The path of the folder that saved session ``id`` is in, live or not."""
+
+    id: str
+
+
 class DeleteSaved(_StoreRequest, frozen=True, tag="delete"):
     """Whether it was there; ``running``: it lives, and stays."""
 
@@ -109,5 +115,6 @@ class Rotate(_StoreRequest, frozen=True, tag="rotate"):
 
 
 StoreRequest: TypeAlias = Union[
-    OpenSession, ListSaved, ListResumable, FindByProject, GetSaved, DeleteSaved, ClearSaved, CleanUp, Export, Import, Rotate,
+    OpenSession, ListSaved, ListResumable, FindByProject, GetSaved, Locate, DeleteSaved, ClearSaved, CleanUp, Export, Import,
+    Rotate,
 ]  # fmt: skip

@@ -156,6 +156,16 @@ class Vault:
             content = self._proved(id, head, keys)
             return session_of(content, records_of(content)), content
 
+    def locate(self, id: str) -> str:
+        """The path of the folder that it is saved in.
+
+        :raises RequestError: ``not_found``, ``invalid_id``.
+        """
+        folder = self._folder(snapshots.check_id(id))
+        if not os.path.exists(f"{folder}/{HEAD_NAME}"):
+            raise RequestError("not_found", "no saved session has this id")
+        return folder
+
     def export(self, id: str) -> bytes:
         """Its signed text."""
         session, content = self.get(id)
