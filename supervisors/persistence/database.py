@@ -22,7 +22,7 @@ from actorcore.exit_reason import Term
 from actorcore.faults import point
 from actorcore.runtime.clock import wall_s
 from supervisors.persistence import files, proof, snapshot as snapshots
-from supervisors.persistence.database_files import ENDINGS, HEAD_NAME, SCHEMA, connect, lock, read, told
+from supervisors.persistence.database_files import ENDINGS, HEAD_NAME, SCHEMA, connect, is_at, lock, read, told
 from supervisors.persistence.files import FileTrouble
 from supervisors.persistence.proof import HEAD_BYTES, Content, Head, Untrue
 from supervisors.persistence.signing import Keys, chain
@@ -260,7 +260,8 @@ class Database:
         """Move to a file of the next epoch, in a new folder if need be, and forget the one that failed."""
         files.private_directory(os.path.dirname(self._folder))
         files.private_directory(self._folder)
-        head_fd = lock(self._folder, create=True) if self._is_head_gone() else self._head_fd
+        is_there = is_at(self._head_fd, self._file(HEAD_NAME))
+        head_fd = self._head_fd if is_there else lock(self._folder, create=True)
         if head_fd != self._head_fd:
             os.close(self._head_fd)
             self._head_fd = head_fd
@@ -268,13 +269,6 @@ class Database:
         self._note(is_synced=True)
         self._clear(self._path(self._epoch))
         self._is_failed = False
-
-    def _is_head_gone(self) -> bool:
-        try:
-            found, held = os.stat(self._file(HEAD_NAME)), os.fstat(self._head_fd)
-        except FileNotFoundError:
-            return True
-        return (found.st_ino, found.st_dev) != (held.st_ino, held.st_dev)
 
     def _move(self, epoch: int) -> None:
         """Write all that is kept into a new database; the old one stays as it is until the head names the new one."""

@@ -36,21 +36,57 @@ class Locked(RequestError):
     """``running``: another process has this session."""
 
 
+_HOLD, _LOOK = 0, 1
+"""Bytes of the head that are locked (fcntl(2)): by the process of the session as long as it lives; by who comes or looks."""
+
+
 def lock(folder: str, create: bool = False) -> int:
-    """The head of ``folder``, locked: the lock ends with the descriptor or with the process that has it (fcntl(2)).
+    """The head of ``folder``, locked: the lock ends with the descriptor or with the process that has it.
 
     :raises Locked: another process has it.
     :raises OSError, FileTrouble: it cannot be had.
     """
-    fd = files.open_private(f"{folder}/{HEAD_NAME}", os.O_RDWR | (os.O_CREAT if create else 0))
+    fd = look(folder, create)
     try:
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _HOLD)
+        fcntl.lockf(fd, fcntl.LOCK_UN, 1, _LOOK)
+    except BaseException:
         os.close(fd)
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            raise Locked("running", "another process has this session") from None
         raise
     return fd
+
+
+def look(folder: str, create: bool = False) -> int:
+    """The head of a session that no process has: as long as the descriptor is open who wants it waits. It is soon closed.
+
+    :raises Locked: a process has it.
+    :raises OSError, FileTrouble: it cannot be had.
+    """
+    path = f"{folder}/{HEAD_NAME}"
+    while True:
+        fd = files.open_private(path, os.O_RDWR | (os.O_CREAT if create else 0))
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX, 1, _LOOK)
+            if not is_at(fd, path):  # deleted while we waited
+                os.close(fd)
+                continue
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _HOLD)
+            fcntl.lockf(fd, fcntl.LOCK_UN, 1, _HOLD)
+        except OSError as error:
+            os.close(fd)
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise Locked("running", "another process has this session") from None
+            raise
+        return fd
+
+
+def is_at(fd: int, path: str) -> bool:
+    """Whether the open file still has that name."""
+    try:
+        found, held = os.stat(path), os.fstat(fd)
+    except FileNotFoundError:
+        return False
+    return (found.st_ino, found.st_dev) == (held.st_ino, held.st_dev)
 
 
 def connect(path: str) -> sqlite3.Connection:

@@ -13,8 +13,7 @@ import msgspec
 from actorcore.errors import RequestError
 from actorcore.exit_reason import Term
 from actorcore.gen_server import GenServer, NoReply, Ok, Reply, Result
-from actorcore.mailbox import DownMessage, From
-from actorcore.pids import Pid
+from actorcore.mailbox import From
 from actorcore.runtime import syscalls
 from actorcore.runtime.clock import monotonic_s, wall_s
 from actorcore.runtime.complain import complain
@@ -59,8 +58,6 @@ class Store(GenServer):
         self._limits = msgspec.convert(args[0] if args else {}, Limits)
         self._vault = Vault(os.environ[STATE_VARIABLE], self._limits)
         self._due_s = monotonic_s()
-        self._holders: dict[int, tuple[str, Pid]] = {}
-        """Session and process by the monitor of the latter."""
         try:
             self._vault.prepare()
         except RequestError as error:  # whoever wants something will be told; it may be mended meanwhile
@@ -85,9 +82,7 @@ class Store(GenServer):
         return NoReply(self._patience_s())
 
     def handle_info(self, info: object) -> Result:
-        """A session's process has ended; or the inactivity timeout: the time of a clean-up has come (acceptance 141)."""
-        if isinstance(info, DownMessage) and info.ref in self._holders:
-            self._vault.held.discard(self._holders.pop(info.ref)[0])
+        """The inactivity timeout: the time of a clean-up has come (acceptance 141)."""
         if monotonic_s() >= self._due_s:
             self._due_s = monotonic_s() + CLEAN_UP_S
             try:
@@ -109,9 +104,7 @@ class Store(GenServer):
         match request:
             case OpenSession(id):
                 self._check_asker(id, frm)
-                grant = vault.grant(id)
-                self._hold(id, frm.pid)
-                return grant
+                return vault.grant(id)
             case ListSaved(after, limit):
                 saved = vault.survey()
                 return _page(saved.sessions, len(saved.bad), after, limit)
@@ -146,18 +139,6 @@ class Store(GenServer):
         found = lists.resumable(saved.sessions, live, paths)
         wanted = [line for line in found if line.is_running or not request.running]
         return _page(wanted, len(saved.bad), request.after, request.limit)
-
-    def _hold(self, id: str, pid: Pid) -> None:
-        """The session is that process's until it ends."""
-        assert isinstance(self.process, Process)
-        for ref, held in list(self._holders.items()):
-            if held == (id, pid):
-                return
-            if held[0] == id:
-                self.process.demonitor(ref)
-                del self._holders[ref]
-        self._holders[self.process.monitor(pid)] = id, pid
-        self._vault.held.add(id)
 
     def _check_asker(self, id: str, frm: From) -> None:
         """That it is the process of session ``id``: one with that name, started by the node's own supervisor of sessions.

@@ -50,8 +50,6 @@ class Vault:
         self._chance = chance
         self._ring: Ring | None = None
         self._index = Index(state)
-        self.held: set[str] = set()
-        """Of the sessions whose processes live: these are locked, or are about to be, and no look may be in their way."""
 
     def prepare(self) -> None:
         """Make the directories and remove what those before have left half done; what cannot be is told when it is needed."""
@@ -197,10 +195,10 @@ class Vault:
 
         :raises RequestError: ``running``, ``invalid_id``, or why it cannot be removed.
         """
-        folder = self._folder(self._free(id))
+        folder = self._folder(snapshots.check_id(id))
         with told():
             try:
-                handle = database_files.lock(folder, create=True)
+                handle = database_files.look(folder, create=True)
             except FileNotFoundError:
                 return False
             try:
@@ -254,20 +252,9 @@ class Vault:
     def _folder(self, id: str) -> str:
         return f"{self._sessions}/{id}"
 
-    def _free(self, id: str) -> str:
-        """``id``, whose session has no process.
-
-        :raises RequestError: ``invalid_id``; ``running``.
-        """
-        if snapshots.check_id(id) in self.held:
-            raise Locked("running", "another process has this session")
-        return id
-
     def _is_live(self, id: str) -> bool:
-        if id in self.held:
-            return True
         try:
-            os.close(database_files.lock(self._folder(id)))
+            os.close(database_files.look(self._folder(id)))
         except Locked:
             return True
         except (OSError, RequestError):
@@ -277,11 +264,11 @@ class Vault:
     @contextmanager
     def _locked(self, id: str) -> Iterator[tuple[Head, Keys]]:
         """The head of a session that does not live, which cannot begin to meanwhile."""
-        folder = self._folder(self._free(id))
+        folder = self._folder(snapshots.check_id(id))
         keys = self.ring().keys_of(id)
         with told():
             try:
-                handle = database_files.lock(folder)
+                handle = database_files.look(folder)
             except FileNotFoundError:
                 raise RequestError("not_found", "no saved session has this id") from None
             try:
