@@ -57,7 +57,8 @@ def run(
 
 async def _live(process: AsyncProcess, start: Callable[..., object], booted: Booted) -> Reason:
     try:
-        server = start() if isinstance(start, type) and issubclass(start, Behaviour) else None
+        is_task = process.begin.spec.task is not None
+        server = start() if not is_task and isinstance(start, type) and issubclass(start, Behaviour) else None
         if process.begin.spec.via:
             registry, request = key_request(process.begin.spec.via)
             await process.call(registry, request)

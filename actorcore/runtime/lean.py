@@ -95,7 +95,8 @@ def live(process: Process, start: Start | Reason) -> Reason:
     if isinstance(start, (str, dict)):
         return refuse(process, start)
     try:
-        server = start() if isinstance(start, type) and issubclass(start, Behaviour) else None
+        is_task = process.begin.spec.task is not None
+        server = start() if not is_task and isinstance(start, type) and issubclass(start, Behaviour) else None
         if process.begin.spec.via:
             registry, request = key_request(process.begin.spec.via)
             process.call(registry, request)

@@ -89,6 +89,15 @@ def test_what_is_too_long_to_stand_there_is_asked_for(stage: Scene) -> None:
     assert stage.ask(stage.reader, "of", "keys", "long") == [[stage.holder.serial, long_value]]
 
 
+def test_a_registry_in_a_process_of_its_own_is_asked(stage: Scene) -> None:
+    registry = stage.client.spawn_spec(ProcessSpec("registry", template="lean", name="apart"))
+    stage.ask(stage.holder, "ask", "apart", ["register", "db", 1])
+    assert stage.ask(stage.reader, "of", "apart", "db") == [[stage.holder.serial, 1]]
+    assert stage.ask(stage.reader, "of", "apart", "nothing") == []
+    stage.ask(stage.holder, "ask", "apart", ["unregister", "db"])
+    stage.client.stop(registry, timeout_s=WAIT_S)
+
+
 def test_keys_are_found_after_the_death_of_the_node(stage: Scene) -> None:
     stage.hold("db", "before")
     send_signal(stage.desk.node_os_pid(), signal.SIGKILL)

@@ -151,6 +151,11 @@ def test_a_value_that_is_no_plain_data_is_its_task_s_error(stage: Stage) -> None
     assert stage.do("run", f"{TASKS}:strange") == {"failed": {"error": error}}
 
 
+def test_a_task_is_a_call_of_whatever_can_be_called(stage: Stage) -> None:
+    error = {"type": "NotImplementedError", "text": "Gate is not plain data"}
+    assert [stage.do("run", "builtins:int", "7"), stage.do("run", f"{HERE}:Gate")] == [7, {"failed": {"error": error}}]
+
+
 def test_a_task_that_cannot_be_found_is_not_started(stage: Stage) -> None:
     ref = stage.client.monitor(stage.owner)
     with pytest.raises(Exception, match="callee is dead"):
