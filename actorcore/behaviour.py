@@ -93,6 +93,8 @@ class Behaviour:
 
     calls: ClassVar[object] = None
     casts: ClassVar[object] = None
+    is_private: ClassVar[bool] = False
+    """It holds what others may not see: of sys it obeys nothing but the word to end."""
     process: ProcessFace
 
     def init(self, *args: object) -> Any:
@@ -276,6 +278,10 @@ class Machine:
 
     def _serve(self, frm: int, request: SystemRequest) -> tuple[Term, Refusal | None]:
         match request:
+            case Terminate(reason):
+                self.stop = reason
+            case _ if self.server.is_private:
+                return None, ("not_permitted", "it is private")
             case GetState():
                 return shown(self.get_state()), None
             case ReplaceState(function, args):
@@ -295,8 +301,6 @@ class Machine:
                 return self.debug.on_statistics(request, self.host.now_s(), self.host.cpu_s()), None
             case ChangeCode():
                 return self._change_code(request)
-            case Terminate(reason):
-                self.stop = reason
         return True, None
 
     def get_state(self) -> object:

@@ -54,6 +54,10 @@ class Counter(GenServer):
         self.process.send(Pid(INSTANCE, TESTER), ["terminate", reason])
 
 
+class Private(Counter):
+    is_private = True
+
+
 class Slotted(GenServer):
     __slots__ = ("count",)
 

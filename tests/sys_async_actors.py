@@ -23,6 +23,10 @@ class Counter(sys_actors.Counter):
         await self.process.send(Pid(INSTANCE, TESTER), ["terminate", reason])  # type: ignore[func-returns-value, misc]
 
 
+class Private(Counter):
+    is_private = True
+
+
 class Slotted(sys_actors.Slotted):
     __slots__ = ()
 

@@ -287,6 +287,18 @@ def test_an_unknown_system_message_is_refused_without_harm(world: World) -> None
     assert it.sys(GetState()) == STATE
 
 
+@pytest.mark.parametrize("request_", [
+    GetState(), GetStatus(), ReplaceState("tests.sys_actors:merged", [{}]), Suspend(), Trace(), Log(3), Log(), Statistics("on"),
+])  # fmt: skip
+def test_who_is_private_shows_nothing_and_lets_nobody_in_but_can_be_stopped(world: World, request_: SystemRequest) -> None:
+    it = Asked(world, "actors:Private")
+    assert it.sys(request_) == ("not_permitted", "it is private")
+    assert it.call("add") == 1
+    say(it.channel, System(0, raw(Terminate("shutdown"))))
+    assert terms(it.said()) == [["terminate", "shutdown"]]
+    assert it.told == []
+
+
 def test_a_function_has_no_behaviour_that_speaks_sys(world: World) -> None:
     it = Asked(world, "actors:function")
     assert it.sys(GetState()) == ("unsupported", "a function has no behaviour that speaks sys")

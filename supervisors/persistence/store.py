@@ -51,6 +51,7 @@ class Store(GenServer):
 
     calls = StoreRequest
     casts = SessionSaved
+    is_private = True
 
     def init(self, *args: object) -> Ok:
         # No other process of this user may look into this one: what it holds opens every save.

@@ -455,3 +455,16 @@ def test_acceptance_107_a_save_of_a_thousand_messages(
         start(desk.client, {**record_of(tmp_path / "project"), "id": id}, SERVER)
         assert desk.client.call(id, GetMessages(0, 1))["total"] == 1000  # type: ignore[index,call-overload]
         desk.client.stop_session(id)
+
+
+@pytest.mark.parametrize("verb", ["get_state", "get_status", "suspend", "trace"])
+def test_nobody_sees_into_the_store_or_holds_it_by_sys(own: Daemon, verb: str) -> None:
+    with desk_of(own) as desk:
+        before = ask_store(desk.client, EVERYTHING)  # starts it
+        with pytest.raises(RequestError) as refused:
+            getattr(desk.client.sys, verb)(STORE)
+        assert refused.value.code == "not_permitted"
+        with pytest.raises(RequestError) as refused:
+            desk.client.sys.replace_state(STORE, "builtins:vars")
+        assert refused.value.code == "not_permitted"
+        assert ask_store(desk.client, EVERYTHING) == before
