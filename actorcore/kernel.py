@@ -45,15 +45,21 @@ from actorcore.signals import (
     Begin,
     Booted,
     ClockSet,
+    Crowded,
     Delivery,
     Ended,
     Event,
     Exit,
     Inspected,
+    Link,
     LogDropped,
+    Monitor,
     Reborn,
     Refused,
+    Register,
+    RegisterMany,
     ReloadEnded,
+    Request,
     ShutdownAsked,
     Spawn,
     Ticked,
@@ -63,6 +69,8 @@ from actorcore.timers import Deadlines
 from actorcore.words import RESIDENT
 
 _encode = encoder.encode
+
+SMALL_ASK_BYTES = 256
 
 
 class Kernel:
@@ -83,6 +91,7 @@ class Kernel:
         self._sys = ResidentSys(instance, self._serials["node"], {})
         self._alarms: Deadlines[str] = Deadlines()
         self._awaited: dict[int, int] = {}
+        self._crowded = False
         self._inbox: deque[Deliver] = deque()
         self._shown: list[Effect] = []
         self._ending = False
@@ -105,6 +114,9 @@ class Kernel:
                 return [Report("node_took_over", NOBODY, event.generation)]
             case ReloadEnded():
                 return self._on_reload_ended(event, now)
+            case Crowded(is_so):
+                self._crowded = is_so
+                return [Report("crowded", NOBODY, is_so)]
             case LogDropped():
                 self._desk.log_dropped = event.count
                 return []
@@ -122,10 +134,18 @@ class Kernel:
                     serial, _, key = name.partition(" ")
                     self._inbox.append(Deliver(int(serial), 0, Alarm(key)))
                 return effects
+            case Asked(frm, number, body) if self._crowded and self._grows(body):
+                return self._sorted(self.table.refuse(frm, number, "resource_exhausted", "the daemon holds all that it can"))
             case Asked(frm, number, Spawn()) if self._ending:
                 return self._sorted(self.table.refuse(frm, number, "shutting_down", "nothing is started any more"))
             case _:
                 return self._sorted(self.table.handle(event, now))
+
+    def _grows(self, body: Request) -> bool:
+        """Whether a request may leave something behind; a small Ask may, and may as well make room."""
+        if isinstance(body, Ask):
+            return body.to != self._serials["node"] and len(body.body) > SMALL_ASK_BYTES
+        return isinstance(body, (Spawn, Monitor, Link, Register, RegisterMany))
 
     def skip(self, event: Event, now: float) -> list[Effect]:
         """Stand in for :meth:`handle` where ``event`` was found to kill nodes: its asker is told, nothing else happens."""
@@ -143,7 +163,7 @@ class Kernel:
         residents = {name: (self._serials[name], resident.snapshot()) for name, resident in self._residents.items()}
         spawned = [(serial, machine, resident.snapshot()) for serial, (machine, resident) in self._spawned.items()]
         table = self.table.snapshot()
-        described = (table, residents, self._alarms, self._ending, spawned, self._sys.watched, self._awaited)
+        described = (table, residents, self._alarms, self._ending, spawned, self._sys.watched, self._awaited, self._crowded)
         return _encode(KernelState(migrations.SCHEMA, *described))
 
     def machines(self) -> list[str]:
@@ -177,7 +197,7 @@ class Kernel:
             self._spawned[serial] = machine, resident
         self._sys = ResidentSys(self.table.instance, self._serials["node"], state.watched)
         self._alarms = state.alarms
-        self._awaited = state.awaited
+        self._awaited, self._crowded = state.awaited, state.crowded
         self._ending = state.ending
 
     @property

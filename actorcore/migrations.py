@@ -38,6 +38,7 @@ class KernelState(msgspec.Struct, frozen=True, array_like=True):
     spawned: list[tuple[int, str, bytes]] = []
     watched: dict[int, Watched] = {}
     awaited: dict[int, int] = {}
+    crowded: bool = False
 
 
 class _Head(msgspec.Struct, array_like=True):

@@ -222,6 +222,12 @@ class LogDropped(Word, frozen=True, tag="log_dropped"):
     count: int
 
 
+class Crowded(Word, frozen=True, tag="crowded"):
+    """Whether the state of the node is so large that it takes in nothing more; see :mod:`actorcore.kernel`."""
+
+    is_so: bool
+
+
 class Exited(Word, frozen=True, tag="exited"):
     """The guardian reaped the process: ``code``/``status`` of waitid(2), ``declared`` from its status page."""
 
@@ -331,5 +337,5 @@ class Ticked(Word, frozen=True, tag="ticked"):
 Event: TypeAlias = Union[
     Asked, Born, Booted, Refused, ForkFailed, Exited, Stopped, Continued, Looked, ClientAttached, ClientDetached,
     Received, Undelivered, Writable, Refill, Violated, TookOver, ReloadEnded, ShutdownAsked, Ticked, NotConnected,
-    LogDropped, TemplateTold, ClockSet, Inspected,
+    LogDropped, TemplateTold, ClockSet, Inspected, Crowded,
 ]  # fmt: skip

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from actorcore.effects import Deliver, Kill, Operate
 from actorcore.kernel import Kernel
-from actorcore.requests import Ask, Introduce, Link, Request, SendExit, Spawn, TrapExit
+from actorcore.requests import Ask, Introduce, Link, Monitor, Register, RegisterMany, Request, SendExit, Spawn, TrapExit
 from actorcore.signals import (
     Answer,
     Asked,
     Booted,
     Born,
     ClientAttached,
+    Crowded,
     Event,
     Exit,
     Exited,
@@ -90,6 +93,30 @@ def test_a_channel_that_could_not_be_made_is_gone_on_both_sides_also_when_one_is
     told = deliveries(driver.do(NotConnected(dying, other, "emfile")), other, PeerDown)
     assert told == [PeerDown(dying, {"resource_exhausted": "emfile"})]
     assert deliveries(driver.kill(dying), other, PeerDown) == []
+
+
+def test_a_crowded_kernel_takes_in_nothing_more_until_there_is_room_also_after_a_takeover() -> None:
+    frames = Frames()
+    big = StartSession(ChildSpec("big", ProcessSpec("m:f", ["x" * 300])))
+    refused = ("resource_exhausted", "the daemon holds all that it can")
+
+    def told(act: Callable[[], None]) -> object:
+        frames.frames.clear()
+        act()
+        return [body.error for _, body in frames.frames if isinstance(body, Answer)]
+
+    growing = [Spawn(ProcessSpec("m:f")), Monitor(1, frames.me), Link(frames.me), Register("x"), RegisterMany([Register("y")])]
+    frames.do(Crowded(True))
+    for _ in range(2):
+        assert [told(lambda body=body: frames.ask_node(body)) for body in growing] == [[refused]] * 5  # type: ignore[misc]
+        assert told(lambda: frames.ask(big)) == [refused]
+        assert told(lambda: frames.ask(StopSession("none"))) == [("not_found", "none")]
+        successor = Kernel(1, {"sessions": Sessions()})
+        successor.restore(frames.kernel.snapshot())
+        frames.kernel = successor
+    frames.do(Crowded(False))
+    assert told(lambda: frames.ask_node(Register("x"))) == [None]
+    assert told(lambda: frames.ask(big)) == []  # it starts
 
 
 def test_B16_code_that_lacks_what_runs_here_cannot_go_on_from_it() -> None:

@@ -99,7 +99,7 @@ class Node:
         while not self._yielding:
             self._turn()
         self._finish()
-        self._ledger.snapshot(self._kernel.snapshot())
+        self._snapshot()
         point("reload.yielded")
 
     # ---- taking over ----------------------------------------------------------------------------------------------
@@ -194,7 +194,12 @@ class Node:
         owed_events = self._kernel.table.owed_bytes // OWED_BYTES_PER_EVENT
         events = max(SNAPSHOT_EVENTS, len(self._performer.handles) // PROCESSES_PER_EVENT + owed_events)
         if self._ledger.needs_snapshot(SNAPSHOT_BYTES, events):
-            self._ledger.snapshot(self._kernel.snapshot())
+            self._snapshot()
+
+    def _snapshot(self) -> None:
+        state = self._kernel.snapshot()
+        self._ledger.snapshot(state)
+        self._facts.snapshot_taken(len(state) - self._kernel.table.owed_bytes)
 
     def _patience_s(self) -> float:
         times = [self._kernel.next_deadline(), self._listener.next_deadline(), self._pools.deadline()]
@@ -209,7 +214,7 @@ class Node:
             number = self._ledger.append(record)
         except LedgerFull:
             self._finish()
-            self._ledger.snapshot(self._kernel.snapshot())
+            self._snapshot()
             number = self._ledger.append(record)
         self._ledger.begin(number)
         if type(event) is ForkFailed:

@@ -19,7 +19,7 @@ MAX_UNACKNOWLEDGED = 65_536
 """Deliveries kept for a client that has not acknowledged them."""
 MAX_OWED_BYTES = 8 << 20
 """Kept for one receiver."""
-MAX_OWED_TOGETHER_BYTES = 16 << 20
+MAX_OWED_TOGETHER_BYTES = 12 << 20
 """Kept for all of them."""
 _FIXED_BYTES = 64
 """Of a delivery that says little, and of any besides its content."""

@@ -184,8 +184,8 @@ class LastWords(GenServer):
         Path(self.words).write_text(str(reason))
 
 
-def idle(process: Process) -> None:
-    """Live until killed."""
+def idle(process: Process, *ballast: object) -> None:
+    """Live until killed, whatever it was given."""
     while True:
         process.receive()
 

@@ -364,3 +364,35 @@ def replace_zygote(daemon: Daemon) -> None:
     with watched([zygote]) as handles:
         send_signal(zygote, signal.SIGKILL)
         assert await_deaths(handles)
+
+
+# ---- the node's own state ---------------------------------------------------------------------------------------------
+
+
+def is_crowded(desk: Desk) -> bool:
+    try:
+        return not desk.client.demonitor(desk.client.monitor("ada"))
+    except RequestError as error:
+        return error.code == "resource_exhausted"
+
+
+def test_more_state_than_a_snapshot_can_hold_is_refused_and_the_daemon_goes_on(own: Daemon) -> None:
+    """Each process has 50 kB of arguments, which the ledger keeps while it lives; half of the ledger is 32 MiB."""
+    big = ProcessSpec("tests.fault.actors:idle", ["x" * 50_000])
+    with desk_of(own) as desk:
+        node = desk.node_os_pid()
+        pids = []
+        with pytest.raises(RequestError, match="resource_exhausted: the daemon holds all that it can"):
+            while len(pids) < 1000:
+                pids.append(desk.client.spawn_spec(big, wait_init=False))
+        assert 200 < len(pids) < 500
+        with pytest.raises(RequestError, match="resource_exhausted"):
+            desk.client.monitor("ada")
+        assert desk.client.call("ada", ["add", 0]) == 1
+        for pid in pids:
+            desk.client.exit(pid, "kill")
+        while desk.client.node("status")["dying"]:
+            pass
+        while is_crowded(desk):  # until the next snapshot
+            pass
+        assert desk.node_os_pid() == node
