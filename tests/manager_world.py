@@ -52,7 +52,7 @@ def uuid(number: int) -> str:
 
 def draft(number: int = 1, **fields: Any) -> dict[str, Any]:
     """A session that can be created: module ``m:ok``, ``m:slow`` (its test boots it), ``m:stubborn`` (ignores exit signals),
-    ``m:bad`` (its init raises)."""
+    ``m:bad`` (its init raises), ``m:stuck`` (as m:slow, and when it is killed it hangs in the kernel)."""
     project = {"path": f"/p/{number}", "dev": 1, "inode": number, "uid": 0, "gid": 0, "mode": 0o40755}
     return {"id": uuid(number), "name": f"s{number}", "project": project, "module": "m:ok", **fields}
 
@@ -74,7 +74,7 @@ class Party:
 
 
 class ManagerWorld:
-    """See the module. ``starts``: how often a process was begun, by module."""
+    """See the module. ``starts``: which modules were begun; ``stuck``: who is killed and not dead yet."""
 
     def __init__(self, settings: SessionSettings | None = None) -> None:
         self.settings = settings
@@ -82,6 +82,7 @@ class ManagerWorld:
         self.now = NOW_S
         self.specs: dict[int, Begin] = {}
         self.alive: set[int] = set()
+        self.stuck: list[int] = []
         self.handled: dict[int, tuple[float, int]] = {}
         self.starts: list[str] = []
         self.got: dict[int, list[Any]] = {}
@@ -123,7 +124,7 @@ class ManagerWorld:
                 if begin.spec.start == "m:bad":
                     self._todo.append(Refused(serial, {"error": {"type": "Bad", "text": ""}}))
                     self._exited(Exited(serial, 1, 1))
-                elif begin.spec.start != "m:slow":
+                elif begin.spec.start not in ("m:slow", "m:stuck"):
                     self._todo.append(Booted(serial))
             case Deliver(serial, _, Exit(_, reason)) if serial in self.specs:
                 if self.specs[serial].spec.start != "m:stubborn":
@@ -135,7 +136,10 @@ class ManagerWorld:
             case Deliver(serial, _, Sent(_, body)):
                 self.got.setdefault(serial, []).append(msgspec.msgpack.decode(body))
             case Kill(serial):
-                self._exited(Exited(serial, 2, 9))
+                if self.specs[serial].spec.start == "m:stuck":
+                    self.stuck.append(serial)
+                else:
+                    self._exited(Exited(serial, 2, 9))
             case Inspect(by, pages):
                 self._todo.append(Inspected(by, {serial: self.handled.get(serial, (0.0, 0)) for serial in pages}))
             case _:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from actorcore.requests import SendExit
+from actorcore.signals import Booted
 from supervisors.node_entry import kernel_of
 from supervisors.session.settings import SessionSettings
 from supervisors.session.words import (
@@ -123,6 +124,28 @@ def test_acceptance_15_16_a_start_that_hangs_ends_in_time_and_one_that_is_killed
     world.pass_time(3.0)
     assert world.answer(hanging) == ("start_timeout", None)
     assert (world.call(ListIds()), world.alive) == ([], set())
+
+
+def test_acceptance_15_a_create_that_fails_is_answered_when_the_process_is_gone_and_its_place_is_free_then() -> None:
+    world = ManagerWorld(SessionSettings(max_sessions=1))
+    asked = world.ask(CreateSession(draft(1, module="m:stuck", policy={"start_timeout_s": 1.0})))
+    world.pass_time(1.0)
+    assert (world.answer(asked), world.call(GetSession(uuid(1)))["status"]) == (None, "failed")
+    assert world.call(CreateSession(draft(2)))[0] == "session_limit_reached"
+    world.request(SendExit(world.kernel.table.published()["system:manager"], "kill"))
+    world.kill(world.stuck[0])
+    assert world.answer(asked) == ("process_not_alive", "killed")  # who was asked died meanwhile
+    assert world.call(CreateSession(draft(2)))["status"] == "active"
+
+
+def test_what_changes_while_a_process_is_being_started_is_told_to_it_as_soon_as_it_is_ready() -> None:
+    world = ManagerWorld()
+    asked = world.ask(CreateSession(draft(1, module="m:slow")))
+    (serial,) = world.alive
+    renamed = world.call(RenameSession(uuid(1), "other"))
+    assert (renamed["name"], renamed["status"], world.got) == ("other", "initializing", {})
+    world.do(Booted(serial))
+    assert (world.answer(asked)["name"], [one["record"]["name"] for one in world.got[serial]]) == ("other", ["other"])
 
 
 def test_acceptance_18_while_one_hangs_in_its_start_others_are_created_listed_and_stopped() -> None:

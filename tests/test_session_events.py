@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from actorcore.requests import SendExit
-from supervisors.session.events import LIFECYCLE, MARKS, MAX_DATA_BYTES, SCHEMAS, trouble_with
-from supervisors.session.subscriptions import HISTORY_BYTES, HISTORY_EVENTS, WINDOW
+from supervisors.session.events import LIFECYCLE, MARKS, MAX_DATA_BYTES, SCHEMAS, Event, trouble_with
+from supervisors.session.manager import Manager
+from supervisors.session.subscriptions import HISTORY_BYTES, HISTORY_EVENTS, WINDOW, Subscription, Subscriptions
 from supervisors.session.words import (
     CreateSession,
     GetSession,
@@ -155,26 +157,55 @@ def test_acceptance_157_after_the_session_s_end_and_after_unsubscribing_nothing_
     assert world.call(Subscribe(types=["noise"])) == ("unknown_event_type", None)
 
 
+def filled(*groups: tuple[str, int]) -> Subscriptions:
+    """A history with so many events of these types, all of one session."""
+    subscriptions = Subscriptions()
+    tell(subscriptions, *groups)
+    return subscriptions
+
+
+def tell(subscriptions: Subscriptions, *groups: tuple[str, int]) -> None:
+    for type_, count in groups:
+        for _ in range(count):
+            number = subscriptions.number + 1
+            subscriptions.publish(Event(number, number, "s", type_, 0.0, {}))
+
+
+def sent(subscriptions: Subscriptions, one: Subscription) -> list[Any]:
+    """The numbers of the events that are due to it, and the counts of those that were dropped as text."""
+    events = [msgspec.msgpack.decode(body)["event"] for body in subscriptions.due(one)]
+    return [str(event["data"]["count"]) if event["type"] == "events_dropped" else event["number"] for event in events]
+
+
 def test_acceptance_160_who_does_not_look_is_sent_a_window_and_then_told_how_much_was_dropped() -> None:
-    world = ManagerWorld()
-    serial = created(world)
-    slow, quick = world.client(), world.client()
-    ref, other = watching(world, Subscribe(uuid(1)), slow), watching(world, Subscribe(uuid(1)), quick)
-    for count in range(1, HISTORY_EVENTS + WINDOW + 51):
-        said(world, serial, 1)
-        world.call(Seen(other, count), quick)
-    assert (len(slow.mail), len(quick.events())) == (WINDOW, HISTORY_EVENTS + WINDOW + 50)
-    before = slow.events()
-    world.call(Seen(ref, WINDOW), slow)
-    after = slow.events()
-    assert (after[0]["type"], after[0]["data"], len(after)) == ("events_dropped", {"count": 50}, WINDOW)
-    assert after[1]["seq"] == before[-1]["seq"] + 51
-    seen = WINDOW * 2
-    while len(after) % WINDOW == 0:
-        world.call(Seen(ref, seen), slow)
-        after += slow.events()
-        seen = WINDOW + len(after)
-    assert [event["seq"] for event in after[1:]] == list(range(after[1]["seq"], after[1]["seq"] + HISTORY_EVENTS))
+    subscriptions = filled()
+    slow, quick = subscriptions.add(1, "s", [], None), subscriptions.add(2, "s", [], None)
+    got: dict[int, list[Any]] = {slow.ref: [], quick.ref: []}
+    for _ in range(HISTORY_EVENTS + WINDOW + 50):
+        tell(subscriptions, ("context_updated", 1))
+        got[slow.ref] += sent(subscriptions, slow)
+        got[quick.ref] += sent(subscriptions, quick)
+        quick.seen = quick.sent
+    assert got[slow.ref] == list(range(1, WINDOW + 1))
+    assert got[quick.ref] == list(range(1, subscriptions.number + 1))
+    rest: list[Any] = []
+    while True:
+        slow.seen = slow.sent
+        more = sent(subscriptions, slow)
+        assert len(more) <= WINDOW
+        if not more:
+            break
+        rest += more
+    assert rest == ["50", *range(WINDOW + 51, subscriptions.number + 1)]
+
+
+def test_only_what_a_subscriber_would_have_been_told_counts_as_dropped() -> None:
+    subscriptions = filled()
+    one = subscriptions.add(1, "", [], None)
+    tell(subscriptions, ("session_hung", WINDOW + 5), ("context_updated", HISTORY_EVENTS))
+    assert sent(subscriptions, one) == ["133"]  # all of the lifecycle, and nothing else
+    tell(subscriptions, ("session_hung", 1))
+    assert sent(subscriptions, one) == [subscriptions.number]
 
 
 def test_the_history_is_bounded_in_bytes_too() -> None:
@@ -224,6 +255,9 @@ def test_a_subscription_goes_on_when_the_manager_was_killed() -> None:
     assert (kinds(world.me.events()), kinds(other.events())) == (["llm_stream_chunk"], ["llm_stream_chunk"])
     world.request(SendExit(other.serial, "kill"))
     assert world.call(Seen(ref, 1), other) is None  # it is dead, and said nothing
+    manager = world.kernel._residents["manager"]
+    assert isinstance(manager, Manager)
+    assert list(manager._life.memory.subscriptions.where.values()) == [uuid(1)]  # that of the living
     said(world, serial, 1)
     assert kinds(world.me.events()) == ["llm_stream_chunk"]
 
