@@ -140,9 +140,8 @@ def test_acceptance_92_a_kill_in_the_middle_of_a_stream_leaves_no_half_message_a
     ask(desk, session, StartStreaming())
     desk.client.cast(session, StreamChunk("half a mess"))
     ask(desk, session, GetTodos())  # and so the chunk has come
-    ref = desk.client.monitor(session)
-    desk.client.kill(session, signal.SIGKILL)
-    desk.client.wait_down(ref, WAIT_S)
+    os_pid = next(int(str(row["os_pid"])) for row in desk.client.processes() if row["name"] == session)
+    assert desk.signal(session, os_pid, signal.SIGKILL).reason == "killed"
     desk.client.restart_session(session)
     assert (contents(desk, session), code(desk, session, EndStreaming())) == (["before"], "not_streaming")
 
