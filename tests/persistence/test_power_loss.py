@@ -184,7 +184,7 @@ def test_F11_B8_acceptance_102_R2_no_power_failure_loses_an_acknowledged_record(
     os.mkdir(f"{root}/recorded", 0o700)
     recorded = record(f"{root}/recorded/{ID}", work(f"{root}/recorded", size("R2_ROUNDS", 45, 85, 160)))
     judge = Judge(root)
-    found = explore(recorded, judge.load, judge.check, 160)
+    found = explore(recorded, judge.load, judge.check, size("R2_VARIANTS", 160, 500, 1200))
     tell(f"R2: {found.disks:,} distinct disks ({judge.loads:,} read by SQLite), {found.violations} violate")
     assert (found.bad, found.violations) == ([], 0)
     assert found.disks >= enough

@@ -252,6 +252,16 @@ def test_acceptance_113_a_session_that_is_too_large_is_told_so_before_anything_i
     session.again()
 
 
+def test_G4_a_state_that_is_no_json_is_refused_and_all_is_kept(root: str) -> None:
+    session = Session(f"{root}/{ID}")
+    session.add()
+    assert refusal(lambda: session.database.checkpoint({"bad": object()}, b"")) == (  # type: ignore[dict-item]
+        "json_encode_error", "the session's record is no JSON"
+    )  # fmt: skip
+    session.add()
+    session.again()
+
+
 # ---- what somebody else has put there -------------------------------------------------------------------------------
 
 

@@ -1,0 +1,100 @@
+"""RELIABILITY B8, B10, acceptance 101, 126: a session's real process is killed at every named point of saving and of resuming."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actorcore.errors import CallFailed, RequestError
+from actorcore.faults import FILE_POINTS
+from actorcore.signals import ProcessSpec
+from supervisors.child_spec import ChildSpec
+from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of
+from tests.fault.test_birth_points import Armed
+
+POINTS = [name for name in FILE_POINTS if name.startswith("database.")]
+RESUMING = {"database.opened", "database.head"}
+FIRST = {"database.created", "database.filled"}
+"""Passed when a session is made, or its disk has failed."""
+
+
+@pytest.fixture(scope="module")
+def armed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Armed]:
+    folder = tmp_path_factory.mktemp("armed")
+    plan = folder / "plan"
+    plan.write_text("")
+    with Daemon(folder / "run", options=["--faults", str(plan)]) as daemon:
+        daemon.bystanders()
+        yield Armed(daemon, Path(plan))
+
+
+@pytest.fixture
+def desk(armed: Armed) -> Iterator[Desk]:
+    armed.arm()
+    with desk_of(armed.daemon) as desk:
+        yield desk
+
+
+def spec_of(id: str) -> ChildSpec:
+    record = {"id": id, "name": "one", "project": {"path": "/srv/one"}, "created_at": 5.0}
+    process = ProcessSpec("tests.fault.keepers:Keeper", [record], name=id, trap_exit=True)
+    return ChildSpec(id, process, restart="permanent", intensity=1000, backoff_step_s=0.0, backoff_max_s=0.0)
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point not in RESUMING | FIRST])
+def test_B8_acceptance_101_a_session_killed_at_a_point_of_saving_has_all_that_it_had_acknowledged(
+    armed: Armed, desk: Desk, point: str
+) -> None:
+    id = str(uuid.uuid4())
+    desk.client.start_session(spec_of(id))
+    said = [f"word {number}" for number in range(5)]
+    for word in said:
+        desk.client.call(id, ["add", word], WAIT_S)
+    ref = desk.client.monitor(id)
+    armed.arm(f"{point}:1:kill")
+    if point.startswith("database.clos"):
+        desk.client.stop_session(id)
+        passed = armed.passed()
+        desk.client.start_session(spec_of(id))
+    else:
+        is_save = point in ("database.checkpoint", "database.replaced", "database.checkpointed", "database.folded")
+        with pytest.raises(CallFailed):
+            desk.client.call(id, ["save"] if is_save else ["add", "unanswered"], WAIT_S)
+        passed = armed.passed()
+        while desk.row(id)["state"] != "active":
+            pass
+    assert (desk.client.wait_down(ref, WAIT_S).reason, passed.count(point)) == ("killed", 1)
+    kept = desk.client.call(id, ["texts"], WAIT_S)
+    assert kept == [*said, *(["unanswered"] if point in ("database.appended", "database.noted") else [])]
+    desk.client.stop_session(id)
+
+
+@pytest.mark.parametrize("point", sorted(RESUMING))
+def test_B10_acceptance_126_a_session_killed_as_it_comes_back_is_still_saved(armed: Armed, desk: Desk, point: str) -> None:
+    id = str(uuid.uuid4())
+    desk.client.start_session(spec_of(id))
+    desk.client.call(id, ["add", "kept"], WAIT_S)
+    desk.client.stop_session(id)
+    armed.arm(f"{point}:1:kill")
+    with pytest.raises(RequestError, match="start_failed"):
+        desk.client.start_session(spec_of(id))
+    assert armed.passed().count(point) == 1
+    armed.arm()
+    desk.client.start_session(spec_of(id))
+    assert desk.client.call(id, ["texts"], WAIT_S) == ["kept"]
+    desk.client.stop_session(id)
+
+
+@pytest.mark.parametrize("point", sorted(FIRST | RESUMING))
+def test_B8_a_session_killed_as_it_is_made_can_be_made_again(armed: Armed, desk: Desk, point: str) -> None:
+    id = str(uuid.uuid4())
+    armed.arm(f"{point}:1:kill")
+    with pytest.raises(RequestError, match="start_failed"):
+        desk.client.start_session(spec_of(id))
+    armed.arm()
+    desk.client.start_session(spec_of(id))
+    assert desk.client.call(id, ["add", "first"], WAIT_S) == ["first"]
+    desk.client.stop_session(id)
