@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -200,3 +201,53 @@ def test_it_goes_on_when_the_node_is_killed_and_is_restarted_when_both_are(desk:
     assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
     assert set(tree_below(desk, root)) & set(tree) == {root.serial}
     desk.client.stop(root, timeout_s=WAIT_S)
+
+
+ROUNDS = 60
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize(("seed", "strategy"), list(enumerate(("one_for_one", "rest_for_one", "one_for_all"))))
+def test_after_random_kills_of_supervisor_children_node_and_zygote_the_same_tree_stands(
+    tmp_path: Path, seed: int, strategy: str
+) -> None:
+    chance = random.Random(seed)
+    with Daemon(tmp_path / "run") as daemon:
+        daemon.bystanders()
+        with desk_of(daemon) as desk:
+            before = lives(desk)
+            root = start(desk, strategy)
+            for nth in range(ROUNDS):
+                victims = chance.sample(["branch", *NAMES, "node", "zygote"], chance.randint(1, 3))
+                for victim in victims:
+                    strike(desk, victim)
+                tree = await_tree(desk, root)
+                assert len(tree) == 5, (seed, nth, victims)
+            await_lives(desk, sorted([*before, *tree]))
+            desk.client.stop(root, timeout_s=WAIT_S)
+            await_lives(desk, before)
+
+
+def strike(desk: Desk, victim: str) -> None:
+    """A real SIGKILL, unless it is dead already."""
+    rows = {row["name"]: row["os_pid"] for row in desk.client.processes()}
+    others = {"node": desk.node_os_pid, "zygote": desk.daemon.zygote_pid}
+    try:
+        os_pid = int(str(others[victim]() if victim in others else rows[victim]))
+        if os_pid:  # else it is not born yet
+            send_signal(os_pid, signal.SIGKILL)
+    except (LookupError, ValueError, ProcessLookupError):  # no row, no zygote, no process: a strike before has taken it along
+        pass
+
+
+def await_tree(desk: Desk, root: Pid) -> list[int]:
+    """The tree as soon as its names are those of its processes; who dies while it is asked is asked again."""
+    while True:
+        try:
+            (branch,) = serials_below(desk, root)
+            tree = [branch, *(serials_below(desk, Pid(root.instance, branch)) if isinstance(branch, int) else ())]
+        except CallFailed:
+            continue
+        found = [desk.client.whereis(name) for name in ("branch", *NAMES)]
+        if [pid.serial for pid in found if pid is not None] == tree:
+            return sorted([root.serial, *tree])
