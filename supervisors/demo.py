@@ -111,7 +111,8 @@ class Demo:
         for session_id in ids:
             self.client.stop_session(session_id)
         gone = [self.client.whereis(name) is None for name in (*BYSTANDERS, "victim")]
-        self.console.print(f"\nStopped {len(ids)} sessions; their names are free: {self._expect('names are free', all(gone))}")
+        free = MARKS[self._expect("names are free", all(gone))]
+        self.console.print(f"\nStopped {len(ids)} sessions; their names are free: {free}")
 
     def _show(self, title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
         self.shown[title] = [dict(zip(headings, row, strict=True)) for row in rows]
@@ -188,7 +189,7 @@ def main(as_json: bool = False) -> int:
                 demo = Demo(client, console)
                 demo.run()
         clean = not (directory / "actorcore.sock").exists() and daemon.returncode == 0
-        console.print(f"Daemon ended, nothing left behind: {demo._expect('clean end', clean)}")
+        console.print(f"Daemon ended, nothing left behind: {MARKS[demo._expect('clean end', clean)]}")
     if as_json:
         print(json.dumps({"kept": not demo.broken, "broken": demo.broken, "shown": demo.shown}))
     if demo.broken:
