@@ -105,7 +105,10 @@ class Store(GenServer):
         match request:
             case OpenSession(id):
                 self._check_asker(id, frm)
-                return vault.grant(id)
+                grant = vault.grant(id)
+                if grant.is_warning:
+                    complain("nearly as many sessions are saved as may be")
+                return grant
             case ListSaved(after, limit):
                 saved = vault.survey()
                 return _page(saved.sessions, len(saved.bad), after, limit)

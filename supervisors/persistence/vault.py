@@ -11,6 +11,8 @@ A session that lives is known by the lock of its head: its database is left alon
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -33,6 +35,7 @@ from supervisors.persistence.signing import Keys, Ring
 from supervisors.persistence.snapshot import SESSION_ID, Snapshot
 from supervisors.persistence.store_words import Grant
 
+LOCK_NAME = "store.lock"
 DEFAULT_LIMITS = Limits()
 UNBORN_S = 300.0
 """So long a new session may take from its grant to its first save; then its folder is taken for that of a failed start."""
@@ -50,11 +53,37 @@ class Vault:
         self._chance = chance
         self._ring: Ring | None = None
         self._index = Index(state)
+        self._lock_fd = -1
+
+    def close(self) -> None:
+        """Let another one have the directory."""
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def _take(self) -> None:
+        """Have the directory for this process alone, as long as it lives.
+
+        :raises RequestError: ``running``, the store of another daemon has it; or it cannot be had.
+        """
+        files.private_directory(self._state)
+        if self._lock_fd >= 0:
+            return
+        with told():
+            handle = files.open_private(f"{self._state}/{LOCK_NAME}", os.O_RDWR | os.O_CREAT)
+            try:
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(handle)
+                if error.errno in (errno.EAGAIN, errno.EACCES):
+                    raise Locked("running", "another daemon keeps its sessions in this state directory") from None
+                raise
+        self._lock_fd = handle
 
     def prepare(self) -> None:
         """Make the directories and remove what those before have left half done; what cannot be is told when it is needed."""
+        self._take()
         with told():
-            files.private_directory(self._state)
             files.private_directory(self._sessions)
             files.sweep(self._state)
             for entry in list(os.scandir(self._sessions)):
@@ -67,7 +96,7 @@ class Vault:
         :raises RequestError: ``secret_unusable``, tried again with the next call.
         """
         if self._ring is None:
-            files.private_directory(self._state)
+            self._take()
             self._ring = secrets.ring_of(self._state, lambda: bool(self._ids()), self._chance)
             self._index.load(self._ring)
         return self._ring

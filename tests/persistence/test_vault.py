@@ -31,6 +31,8 @@ ROOT = Path(__file__).parents[2]
 def state() -> Iterator[str]:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         yield f"{folder}/state"
+    while OPENED:
+        OPENED.pop().close()
 
 
 @pytest.fixture
@@ -38,8 +40,13 @@ def vault(state: str) -> Vault:
     return opened(state)
 
 
+OPENED: list[Vault] = []
+
+
 def opened(state: str, **limits: Any) -> Vault:
+    """Another life of the store: in one process every lock is one's own (fcntl(2))."""
     found = Vault(state, Limits(**limits))
+    OPENED.append(found)
     found.prepare()
     return found
 
@@ -139,6 +146,7 @@ def test_D7_another_host_name_changes_nothing(vault: Vault, state: str) -> None:
         "import socket, sys; from supervisors.persistence.vault import Vault; socket.sethostname('other');"
         "vault = Vault(sys.argv[1]); print(socket.gethostname(), *[line.id for line in vault.survey().sessions])"
     )
+    vault.close()
     argv = ["unshare", "--user", "--map-root-user", "--uts", sys.executable, "-c", program, state]
     assert subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout == f"other {id_of(1)}\n"
 
@@ -225,7 +233,7 @@ def test_F18_acceptance_103_what_a_dead_store_has_left_half_done_is_gone_with_th
     Path(state, "keys.123.tmp").write_text("half")
     Path(state, "keys.124.tmp").mkdir()
     assert ids(opened(state)) == [id_of(2)]
-    assert sorted(os.listdir(state)) == ["index", "keys", "keys.124.tmp", "keys.lock", "sessions"]
+    assert sorted(os.listdir(state)) == ["index", "keys", "keys.124.tmp", "keys.lock", "sessions", "store.lock"]
     assert os.listdir(f"{state}/sessions") == [id_of(2)]
 
 
@@ -283,6 +291,16 @@ def test_F5_a_folder_that_was_put_back_is_refused(vault: Vault, state: str) -> N
     shutil.copytree(f"{state}/older", folder)
     for one in (vault, opened(state)):
         assert refusal(lambda one=one: one.get(id_of(1)))[0] == "signature_verification_failed"
+
+
+def test_a_second_daemon_does_not_keep_its_sessions_in_the_same_place(vault: Vault, state: str) -> None:
+    save(vault, 1)
+    program = (
+        "import sys; from supervisors.persistence.vault import Vault\ntry: Vault(sys.argv[1]).survey()\n"
+        "except Exception as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, state], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "running: another daemon keeps its sessions in this state directory\n"
 
 
 def test_F8_acceptance_119_an_id_that_is_none_touches_no_file(vault: Vault, state: str) -> None:
