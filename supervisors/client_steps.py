@@ -245,6 +245,8 @@ def ask_to_stop(core: ClientCore, to: Target, reason: Reason) -> Steps[None]:
     except RequestError as error:
         if error.code == "unsupported":
             yield from _post(core, to, System(0, msgspec.Raw(frames.encoder.encode(Terminate(reason)))))
+        elif error.code != "process_not_alive":  # the node's own residents do not end for anybody
+            raise
     except CallFailed as error:
         _pass_if_dead(core, error)
 

@@ -111,6 +111,7 @@ def test_the_help_explains_every_exit_code(line: Output) -> None:
         (["kill", "nobody"], "not_found"),
         (["stop", "nobody"], "not_found"),
         (["restart", "nobody"], "not_found"),
+        (["stop", "system:sessions"], "invalid_message"),
     ],
 )
 def test_what_is_refused_is_a_code_on_stderr_and_loses_nothing(line: Output, words: list[str], error: str) -> None:
