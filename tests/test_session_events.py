@@ -202,7 +202,7 @@ def test_acceptance_160_who_does_not_look_is_sent_a_window_and_then_told_how_muc
 def test_only_what_a_subscriber_would_have_been_told_counts_as_dropped() -> None:
     subscriptions = filled()
     one = subscriptions.add(1, "", [], None)
-    tell(subscriptions, ("session_hung", WINDOW + 5), ("context_updated", HISTORY_EVENTS))
+    tell(subscriptions, ("session_hung", WINDOW + 5), ("context_updated", HISTORY_EVENTS + 10))
     assert sent(subscriptions, one) == ["133"]  # all of the lifecycle, and nothing else
     tell(subscriptions, ("session_hung", 1))
     assert sent(subscriptions, one) == [subscriptions.number]
