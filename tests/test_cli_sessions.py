@@ -120,7 +120,7 @@ def test_rm_looks_all_targets_up_before_it_stops_the_first(line: Output) -> None
     assert line.out == "web\napidocs\n"
 
 
-def test_a_conversation_is_said_and_read_and_saved(daemon: Daemon, tmp_path: Path, capsys) -> None:
+def test_acceptance_116_a_conversation_is_said_and_read_and_saved_and_the_path_is_told(daemon: Daemon, tmp_path: Path, capsys) -> None:
     line = Output(daemon.directory, capsys)
     (tmp_path / "talk").mkdir()
     assert line.run("create", str(tmp_path / "talk")) == 0
@@ -129,7 +129,8 @@ def test_a_conversation_is_said_and_read_and_saved(daemon: Daemon, tmp_path: Pat
     assert line.run("history", "talk", "-n", "2") == 0
     assert line.out == "user: word 1\nuser: word 2\n"
     assert [row["content"] for row in said(line, "history", "talk")] == ["word 0", "word 1", "word 2"]
-    assert said(line, "save", "talk") == {"saved": True}
+    id = said(line, "info", "talk")["id"]
+    assert said(line, "save", "talk") == {"saved": True, "path": str(daemon.directory / "state" / "sessions" / id)}
     assert line.run("rm", "talk") == 0
 
 
