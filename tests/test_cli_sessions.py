@@ -120,7 +120,7 @@ def test_rm_looks_all_targets_up_before_it_stops_the_first(line: Output) -> None
     assert line.out == "web\napidocs\n"
 
 
-def test_acceptance_116_a_conversation_is_said_and_read_and_saved_and_the_path_is_told(daemon: Daemon, tmp_path: Path, capsys) -> None:
+def test_acceptance_116_a_conversation_is_said_read_and_saved_with_its_path(daemon: Daemon, tmp_path: Path, capsys) -> None:
     line = Output(daemon.directory, capsys)
     (tmp_path / "talk").mkdir()
     assert line.run("create", str(tmp_path / "talk")) == 0
