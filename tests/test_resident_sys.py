@@ -38,8 +38,10 @@ from actorcore.system_words import (
     Trace,
 )  # fmt: skip
 from actorcore.words import RESIDENT, ProcessSpec
+from supervisors.child_spec import ChildSpec
 from supervisors.machines import MACHINES
 from supervisors.registry import RegistrySpec
+from supervisors.session_vocabulary import StartSession
 from supervisors.sessions import Sessions
 
 CLD_KILLED = 2
@@ -280,3 +282,26 @@ def test_the_daemon_ends_with_the_trees_that_somebody_has_started(it: Client) ->
     it.event(ShutdownAsked())
     assert it.halted
     assert [row.name for row in it.kernel.table.rows(0, 99) if row.kind == "resident"] == ["system:node"]
+
+
+def test_the_daemon_stops_a_tree_in_the_reverse_order_of_its_start(it: Client) -> None:
+    for number in range(3):
+        it.call(it.tree, ["start_child", {"id": f"r{number}", "process": {"start": "registry", "template": "resident"}}])
+    serials = [it.names, it.names + 1, it.names + 2, it.names + 3]
+    for ref, serial in enumerate(serials, 900):
+        it.ask(Monitor(ref, serial))
+    it.told.clear()
+    it.event(ShutdownAsked())
+    assert [body.pid for body in it.told if isinstance(body, Down)] == serials[::-1]
+
+
+def test_a_suspended_resident_whose_daemon_ends_hears_first_of_the_deaths_that_it_has_missed(it: Client) -> None:
+    sessions = it.kernel.table.published()["system:sessions"]
+    it.ask(Ask(sessions, msgspec.Raw(encoder.encode(StartSession(ChildSpec("s", ProcessSpec("m:f"), restart="temporary"))))))
+    serial = it.names + 1
+    it.event(Born(serial, 1000))
+    it.event(Booted(serial))
+    it.sys(sessions, Suspend())
+    it.event(Exited(serial, CLD_KILLED, 9))
+    it.event(ShutdownAsked())
+    assert it.halted

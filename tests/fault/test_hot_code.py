@@ -126,6 +126,7 @@ def test_a_code_change_that_raises_leaves_that_process_with_its_old_code_and_tel
     assert told == CodeChanged([lucky], {unlucky: ("callback_failed", "ValueError: cannot")})
     assert (add(client, unlucky), add(client, lucky)) == (["old", 14], ["new", 1])
     assert client.change_code(code.module).changed == [unlucky]  # what did not fit then fits now
+    assert client.sys.get_state(unlucky) == {"total": 140, "was": ["1", None]}
     code.stop(unlucky, lucky)
 
 
@@ -144,6 +145,7 @@ def test_a_module_that_does_not_load_changes_nobody(desk: Desk, code: Code, text
     code.write(NEW)
     assert client.change_code(code.module) == CodeChanged([pid], {})
     assert add(client, pid) == ["new", 11]
+    assert client.sys.get_state(pid) == {"total": 11, "was": ["1", None]}  # the module of before was there all the time
     code.stop(pid)
 
 
