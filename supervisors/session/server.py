@@ -42,6 +42,8 @@ from supervisors.session.talk import Accepted, Moment, Talk
 MANAGER = "system:manager"
 CHECKPOINT_RECORDS = 1000
 """So many records after a checkpoint the next one is made."""
+NEWS_AT_ONCE = 64
+"""Events for which nobody has to wait until there is nothing else to do."""
 NEWS_BYTES = 24 << 10
 """Of events that are told at once."""
 Tool = Callable[..., Term]
@@ -155,10 +157,18 @@ class SessionServer(GenServer):
 
     def handle_call(self, request: object, frm: From) -> Reply | NoReply | Stop:
         """Answer, or refuse with the code of what is wrong."""
+        result = self._answer(request, frm)
+        # News of earlier requests may have been put off until this one was handled.
+        if self._news and isinstance(result, Reply | NoReply) and result.then is None:
+            return msgspec.structs.replace(result, then=Continue(_PUBLISH))
+        return result
+
+    def _answer(self, request: object, frm: From) -> Reply | NoReply | Stop:
         try:
             if isinstance(request, _CHANGES):
                 accepted = self._change(request)
-                return Reply(accepted.answer, then=Continue(_question_in(accepted) or _PUBLISH))
+                question = _question_in(accepted)
+                return Reply(accepted.answer, then=None if question is None else Continue(question))
             if isinstance(request, _LOOKS):
                 return Reply(look(self.state, self.talk.caps, request))
             if isinstance(request, _CACHE):
@@ -167,11 +177,11 @@ class SessionServer(GenServer):
                 return Reply(self._file(request))
             if isinstance(request, requests.Save):
                 self._checkpoint()
-                return Reply(True, then=Continue(_PUBLISH))
+                return Reply(True)
             return self.handle_own(request, frm)
         except RequestError as error:
             self.process.reply_error(frm, error.code, error.detail)
-            return NoReply(then=Continue(_PUBLISH))
+            return NoReply()
 
     def handle_cast(self, request: object) -> NoReply:
         """A piece of what is streamed."""
@@ -184,12 +194,13 @@ class SessionServer(GenServer):
         if isinstance(term, Message):
             self.handle_message(term)
             return NoReply(then=Continue(_PUBLISH))
-        if self._news and not (self.process.mailbox.items and len(self._news) < 64):
-            self._publish()
+        if self.process.mailbox.items and len(self._news) < NEWS_AT_ONCE:
+            return NoReply(timeout_s=0.0)  # when there is nothing to do
+        self._publish()
         return None
 
     def handle_info(self, info: Info) -> NoReply | None:
-        """The manager tells a new record."""
+        """The manager tells a new record; or there is nothing to do, and time for the news."""
         if isinstance(info, MailMessage) and isinstance(info.body, dict) and isinstance(record := info.body.get("record"), dict):
             try:
                 self._keep([self._record_of(record)] if record != self.state.session else [])

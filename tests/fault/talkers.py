@@ -9,7 +9,7 @@ from random import Random
 from actorcore.errors import RequestError
 from actorcore.gen_server import Ok, Reply
 from actorcore.runtime.process import Process
-from supervisors.session.requests import CacheDelete, CacheGet, CachePut, GetMessages, SendMessage
+from supervisors.session.requests import CacheDelete, CacheGet, CachePut, GetMessages, SendMessage, StreamChunk
 from supervisors.session.server import SessionServer
 from tests.fault.actors import Witness
 
@@ -83,3 +83,10 @@ class Gated(SessionServer):
         if gate.exists():
             gate.write_bytes(b"1")
             gate.read_bytes()
+
+
+def streamer(process: Process, watcher: str, session: str) -> None:
+    """Send a chunk and, right behind it, a question; tell ``watcher`` before that the chunk is on its way."""
+    process.cast(session, StreamChunk("x"))
+    process.send(watcher, "sent")
+    process.call(session, GetMessages(), 60.0)

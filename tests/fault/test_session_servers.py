@@ -12,6 +12,7 @@ from actorcore.errors import CallFailed, RequestError
 from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT
 from supervisors.child_spec import ChildSpec
+from supervisors.client import Client
 from supervisors.client_messages import InfoMessage
 from supervisors.session.requests import (
     AddFile,
@@ -131,6 +132,22 @@ def test_acceptance_92_streamed_chunks_are_a_message_when_they_end_and_none_befo
     assert ask(desk, session, EndStreaming())["id"] == "s"
     assert contents(desk, session) == ["one two three"]
     assert code(desk, session, EndStreaming()) == "not_streaming"
+
+
+def test_what_is_told_is_not_kept_back_by_who_only_asks(desk: Desk, tmp_path: Path) -> None:
+    """A chunk and a question wait for the session at the same time: it puts the news off until there is nothing to do."""
+    row = desk.client.manager.create(project_in(tmp_path))
+    id = str(row["id"])
+    ask(desk, id, StartStreaming())
+    os_pid = next(int(str(one["os_pid"])) for one in desk.client.processes() if one["serial"] == row["serial"])
+    with Client.connect(desk.daemon.directory, WAIT_S) as other, other.manager.subscribe(id) as events:
+        send_signal(os_pid, signal.SIGSTOP)
+        desk.client.spawn("tests.fault.talkers:streamer", desk.name, id, wait_init=False)
+        assert told(desk) == "sent"
+        send_signal(os_pid, signal.SIGCONT)
+        while events.next(WAIT_S).type != "llm_stream_chunk":
+            pass
+    desk.client.manager.stop(id)
 
 
 def test_acceptance_92_a_kill_in_the_middle_of_a_stream_leaves_no_half_message_and_loses_no_whole_one(
