@@ -53,9 +53,15 @@ def run() -> list[Row]:
         measured("P16", "the same, not synced", "messages/s", loose, floor, note=told(loose_ms)),
         measured("P16", "messages to 50 sessions, through the API", "messages/s", whole, floor, note=told(whole_ms),
                  goal=f"≥ {GOAL_PER_S}/s", at_least=GOAL_PER_S),
-        measured("P16", "one message, through the API", "ms", whole_ms, percentile(sorted(floor_ms), 0.99),
-                 goal=f"p99 < {GOAL_P99_MS:g} ms", note="its floor is the p99 of the bare write"),
+        measured("P16", "p99 of one message, through the API", "ms", p99s(whole_ms), percentile(sorted(floor_ms), 0.99),
+                 goal=f"< {GOAL_P99_MS:g} ms", at_most=GOAL_P99_MS, note="of each round; its floor is the p99 of the bare write"),
     ]  # fmt: skip
+
+
+def p99s(ms: list[float]) -> list[float]:
+    """Of each round."""
+    size = SESSIONS * MESSAGES
+    return [percentile(sorted(ms[at : at + size]), 0.99) for at in range(0, len(ms), size)]
 
 
 def told(ms: list[float]) -> str:

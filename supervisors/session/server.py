@@ -36,7 +36,7 @@ from supervisors.session.looks import look, look_up
 from supervisors.session.memory import State, decode_state, encode_state
 from supervisors.session.news import News, cut, news_of
 from supervisors.session.project_files import Folder, ProjectFiles
-from supervisors.session.records import Message, MessageAdded, Record
+from supervisors.session.records import Message, MessageAdded, Record, SessionChanged
 from supervisors.session.talk import Accepted, Moment, Talk
 
 MANAGER = "system:manager"
@@ -241,8 +241,10 @@ class SessionServer(GenServer):
         """
         if not records:
             return
-        if self.durability == "message":
-            self.journal.append(records)
+        # Who the session is must be known to whoever resumes it, however little it keeps of what is said.
+        kept = records if self.durability == "message" else [one for one in records if isinstance(one, SessionChanged)]
+        if kept:
+            self.journal.append(kept)
         self.talk.apply(records)
         self._unsaved += len(records)
         self._news += [news for record in records if (news := news_of(record, self.state)) is not None]

@@ -125,6 +125,24 @@ def test_acceptance_114_117_a_stopped_session_was_saved_and_is_the_same_when_it_
         desk.client.stop_session(id)
 
 
+def test_acceptance_115_with_checkpoints_only_what_came_after_the_last_one_is_lost(own: Daemon, tmp_path: Path) -> None:
+    record = record_of(project_in(tmp_path), durability="checkpoint")
+    with desk_of(own) as desk:
+        id = start(desk.client, record, SERVER)
+        desk.client.call(id, SendMessage("user", "saved"))
+        desk.client.call(id, Save())
+        desk.client.call(id, SendMessage("user", "not yet"))
+        ref = desk.client.monitor(id)
+        desk.client.kill(id, signal.SIGKILL)
+        assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
+        while desk.row(id)["state"] != "active":
+            pass
+        items = desk.client.call(id, GetMessages())["items"]  # type: ignore[index,call-overload]
+        assert [message["content"] for message in items] == ["saved"]  # type: ignore[index,union-attr,call-overload]
+        desk.client.stop_session(id)
+        assert desk.client.call(STORE, GetSaved(id))["session"] == record  # type: ignore[index,call-overload]
+
+
 def test_acceptance_118_ten_cycles_of_stop_and_start_change_nothing(own: Daemon, tmp_path: Path) -> None:
     record = record_of(project_in(tmp_path))
     with desk_of(own) as desk:
