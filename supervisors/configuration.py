@@ -2,7 +2,7 @@
 
 ::
 
-    [templates.asyncio]          # lean and asyncio are always there; their pools may be set
+    [templates.asyncio]          # lean, asyncio, session and supervisor are always there; their pools may be set
     pool = 2
     [templates.data]             # a template of one's own
     preload = ["numpy", "pandas"]
@@ -35,6 +35,8 @@ from supervisors.session.settings import SessionSettings, trouble_with as settin
 from supervisors.toml_lines import line_of, line_of_error, spelled
 
 FILE_VARIABLE = "ACTORCORE_CONFIG"
+SUPERVISOR = "supervisor"
+"""The template for machines in processes of their own: a start saves their imports."""
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 MAX_POOL = 1000
@@ -42,7 +44,11 @@ MAX_TEMPLATES = 32
 Said = TypeVar("Said", bound=msgspec.Struct)
 
 
-BUILT_IN = (*zygotes.BUILT_IN, Template(SESSION, ("supervisors.session.server",), waits=True))
+BUILT_IN = (
+    *zygotes.BUILT_IN,
+    Template(SESSION, ("supervisors.session.server",), waits=True),
+    Template(SUPERVISOR, ("supervisors.supervisor_process",), waits=True),
+)
 """Sessions begin with what remembers them imported: 60 ms that no start of one has to spend."""
 
 

@@ -15,16 +15,18 @@ from supervisors import launch
 from supervisors.configuration import Configuration, InvalidConfiguration, configuration_file, parse, read_configuration
 
 SESSION = Template("session", ("supervisors.session.server",), waits=True)
+SUPERVISOR = Template("supervisor", ("supervisors.supervisor_process",), waits=True)
 
 
 def test_nothing_said_is_the_built_in_templates() -> None:
-    assert parse("") == Configuration((Template("lean", (), 8), Template("asyncio"), SESSION))
+    assert parse("") == Configuration((Template("lean", (), 8), Template("asyncio"), SESSION, SUPERVISOR))
 
 
 def test_a_template_is_a_name_a_list_of_modules_and_a_pool() -> None:
     text = '[templates.data]\npreload = ["numpy", "a.b_c"]\n[templates.session]\npool = 3\n[templates.lean]\npool = 0\n'
     assert parse(text).templates == (
-        Template("lean", (), 0), Template("asyncio"), replace(SESSION, pool=3), Template("data", ("numpy", "a.b_c"), 0),
+        Template("lean", (), 0), Template("asyncio"), replace(SESSION, pool=3), SUPERVISOR,
+        Template("data", ("numpy", "a.b_c"), 0),
     )  # fmt: skip
 
 
@@ -48,7 +50,7 @@ def test_a_template_is_a_name_a_list_of_modules_and_a_pool() -> None:
      ":2: templates.lean.preload: a built-in template has none; make one of another name"),
     ("[templates.auto]", ":1: templates.auto: must match [a-z][a-z0-9_-]{0,31} and not be auto"),
     ("[templates.'A b']", ":1: templates.A b: must match [a-z][a-z0-9_-]{0,31} and not be auto"),
-    ("".join(f"[templates.t{number}]\n" for number in range(30)), ":1: templates: 33 of them, at most 32"),
+    ("".join(f"[templates.t{number}]\n" for number in range(29)), ":1: templates: 33 of them, at most 32"),
 ])  # fmt: skip
 def test_what_is_wrong_is_named_with_its_line(text: str, error: str) -> None:
     with pytest.raises(InvalidConfiguration) as refused:

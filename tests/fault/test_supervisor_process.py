@@ -81,7 +81,7 @@ def armed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Armed]:
 
 
 def test_the_word_template_says_whether_it_is_a_process(desk: Desk) -> None:
-    for template, kind in ((RESIDENT, "resident"), (AUTO, "process")):
+    for template, kind in ((RESIDENT, "resident"), (AUTO, "process"), ("supervisor", "process")):
         tree = desk.client.spawn_spec(spec_of(template=template))
         assert [row["kind"] for row in desk.client.processes() if row["serial"] == tree.serial] == [kind]
         assert serials_below(desk, tree) == [desk.client.whereis(name).serial for name in NAMES]  # type: ignore[union-attr]

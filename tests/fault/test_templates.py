@@ -152,8 +152,8 @@ def test_status_tells_which_templates_are_served_and_why_others_are_not(desk: De
     for template in ("missing", "thready", "leaving", "crashing"):
         refusal(desk.client, template)
     assert desk.client.node("status")["templates"] == {
-        "lean": "served", "asyncio": "served", "session": "served", "fine": "served", "hanging": "served", "missing": IMPORT,
-        "leaving": IMPORT, "thready": THREADS, "crashing": CRASH,
+        "lean": "served", "asyncio": "served", "session": "served", "supervisor": "served", "fine": "served",
+        "hanging": "served", "missing": IMPORT, "leaving": IMPORT, "thready": THREADS, "crashing": CRASH,
     }  # fmt: skip
 
 
