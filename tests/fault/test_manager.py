@@ -370,6 +370,26 @@ def test_acceptance_52_70_a_killed_node_or_manager_changes_no_pid_and_no_number_
         assert desk.client.manager.wake(ids[2])["status"] == "active"
 
 
+@pytest.mark.parametrize("name", ["node", "sessions", "services", "limiter", "manager"])
+def test_acceptance_52_any_resident_of_the_node_is_killed_and_goes_on_under_its_name(tmp_path: Path, folders, name: str) -> None:
+    with Daemon(tmp_path / "run") as daemon:
+        client = daemon.client()
+        row = client.manager.create(str(folders[0]), module=PLAIN, policy=Policy(restart="permanent"))
+        before = client.whereis(f"system:{name}")
+        client.exit(f"system:{name}", "kill")
+        after = client.whereis(f"system:{name}")
+        assert (before is None, after is None, before == after) == (False, False, False)
+        # A supervisor takes its children along, as OTP's does; everybody else is in nobody's way.
+        expected = [] if name == "sessions" else [row]
+        assert list(client.manager.list()) == expected
+        send_signal(int(str(client.node("status")["node_os_pid"])), signal.SIGKILL)
+        assert list(client.manager.list()) == expected
+        fresh = client.manager.create(str(folders[1]), module=PLAIN)
+        assert client.call(str(fresh["id"]), ["add", 2], WAIT_S) == 2
+        assert client.saved.bad() == 0
+        assert client.manager.stop(str(fresh["id"]))["status"] == "terminated"
+
+
 def test_acceptance_55_three_services_killed_at_one_instant_come_back_and_sessions_go_on(own: Daemon, folders) -> None:
     with desk_of(own) as desk:
         ids = [create(desk, folder)["id"] for folder in folders[:3]]
