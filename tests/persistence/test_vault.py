@@ -293,6 +293,20 @@ def test_F5_a_folder_that_was_put_back_is_refused(vault: Vault, state: str) -> N
         assert refusal(lambda one=one: one.get(id_of(1)))[0] == "signature_verification_failed"
 
 
+def test_acceptance_127_a_save_whose_end_was_cut_off_is_refused_and_told_as_bad(vault: Vault, state: str) -> None:
+    database = open_session(vault, 1)
+    database.append([encode_record(SessionChanged({"id": id_of(1), "name": "later"}, 1.0))])
+    folder = f"{state}/sessions/{id_of(1)}"
+    shutil.copytree(folder, f"{state}/killed")  # as a kill leaves it: the log is not folded
+    database.close()
+    shutil.rmtree(folder)
+    shutil.copytree(f"{state}/killed", folder)
+    assert vault.get(id_of(1))[0]["name"] == "later"
+    os.unlink(f"{folder}/1.db-wal")
+    assert refusal(lambda: vault.get(id_of(1))) == ("signature_verification_failed", "records: some are missing")
+    assert vault.survey().bad == {id_of(1): "signature_verification_failed"}
+
+
 def test_a_second_daemon_does_not_keep_its_sessions_in_the_same_place(vault: Vault, state: str) -> None:
     save(vault, 1)
     program = (
