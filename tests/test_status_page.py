@@ -50,8 +50,12 @@ def test_counters() -> None:
     status = StatusPage(shared)
     status.busy(123, 4)
     assert read_status(shared) == Status(123, 0, 4)
+    status.handled += 1
+    status.busy(124, 3)
+    assert read_status(shared) == Status(124, 1, 3)
+    status.handled += 1
     status.idle()
-    assert read_status(shared) == Status(0, 1, 4)
+    assert read_status(shared) == Status(0, 2, 3)
 
 
 def test_any_bytes_are_read_without_raising() -> None:

@@ -160,6 +160,7 @@ async def _loop(process: AsyncProcess, machine: Machine) -> None:
             if frm is not None:
                 await process.make_room(frm.pid.serial)
             machine.conclude(result, frm)
+        status.handled += 1
         status.idle()
 
 

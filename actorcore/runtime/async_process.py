@@ -141,7 +141,7 @@ class AsyncProcess(Intake):
 
     async def receive(self, timeout_s: float | None = None) -> Event | None:
         """The next event of a plain function process; None after ``timeout_s``. Undecodable messages are refused."""
-        self.status.pause()
+        self.status.idle()
         try:
             return await self._next_event(deadline_of(timeout_s))
         finally:

@@ -206,6 +206,7 @@ def loop(process: Process, machine: Machine) -> None:
             if mailbox.items:
                 item: Item | Timeout = mailbox.items.popleft()
             else:
+                status.idle()
                 item = process.next_item(machine.deadline_s()) or Timeout()
             status.busy(monotonic_ns(), len(mailbox.items))
             try:
@@ -217,7 +218,7 @@ def loop(process: Process, machine: Machine) -> None:
         if todo is not None:
             function, arguments, frm = todo
             machine.conclude(function(*arguments), frm)
-        status.idle()
+        status.handled += 1
 
 
 def refuse_message(process: Process, item: Item | Timeout, error: Exception) -> None:

@@ -40,13 +40,14 @@ class Process(Messaging):
                 item: Item | None = mailbox.items.popleft()
                 status.busy(monotonic_ns(), len(mailbox.items))
             else:
-                status.pause()
+                status.idle()
                 try:
                     item = self.next_item(deadline_s)
                 finally:
                     status.busy(monotonic_ns(), len(mailbox.items))
             event = None if item is None else self.event_of(item)
             if event is not None or item is None:
+                status.handled += event is not None
                 return event
             self.refuse(item)
 

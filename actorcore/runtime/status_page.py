@@ -39,7 +39,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class StatusPage:
-    """The writing side, for the process that owns the page."""
+    """The writing side, for the process that owns the page. ``handled`` is how many messages were done; it is told with the rest."""
 
     def __init__(self, page: memoryview) -> None:
         self._page = page
@@ -48,17 +48,14 @@ class StatusPage:
 
     def busy(self, now_ns: int, waiting: int) -> None:
         """A message begins to be handled."""
-        self._words[_BUSY] = now_ns
-        self._words[_WAITING] = waiting
+        words = self._words
+        words[_BUSY] = now_ns
+        words[_WAITING] = waiting
+        words[_HANDLED] = self.handled
 
     def idle(self) -> None:
-        """The message is done."""
-        self.handled += 1
+        """It waits for the next message."""
         self._words[_HANDLED] = self.handled
-        self._words[_BUSY] = 0
-
-    def pause(self) -> None:
-        """It waits for the next message, none being done: so waits who has no callbacks."""
         self._words[_BUSY] = 0
 
     def declare(self, reason: object) -> Reason:
