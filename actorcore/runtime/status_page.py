@@ -39,7 +39,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class StatusPage:
-    """The writing side, for the process that owns the page. ``handled`` is how many messages were done; it is told with the rest."""
+    """The writing side, for the process that owns the page. ``handled``: how many messages were done."""
 
     def __init__(self, page: memoryview) -> None:
         self._page = page
