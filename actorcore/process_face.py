@@ -12,7 +12,7 @@ from actorcore.sys_face import Sys
 
 
 class ProcessFace(Protocol):
-    """See actorcore.runtime.process.Process, which offers these and more; errors are documented there."""
+    """See actorcore.runtime.actor.process.Process, which offers these and more; errors are documented there."""
 
     @property
     def self_pid(self) -> Pid: ...
@@ -54,7 +54,7 @@ class ProcessFace(Protocol):
 
 
 class AsyncProcessFace(Protocol):
-    """The same in a loop: see actorcore.runtime.async_process.AsyncProcess."""
+    """The same in a loop: see actorcore.runtime.actor.async_process.AsyncProcess."""
 
     @property
     def self_pid(self) -> Pid: ...

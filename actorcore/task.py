@@ -4,7 +4,7 @@ Whoever starts a task owns it: the owner monitors it, is linked to it unless it 
 message, ahead of its DOWN. The function does not begin before all that is arranged.
 
 A step is a generator. It yields what is to be done (a Request to the node, a Question to a process, Begin, Wait), is sent
-what came of it, and returns its result. Shells: :mod:`actorcore.runtime.tasks`, :mod:`actorcore.runtime.async_tasks`.
+what came of it, and returns its result. Shells: :mod:`actorcore.runtime.actor.tasks`, :mod:`actorcore.runtime.actor.async_tasks`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import ClassVar
 from actorcore.gen_server import GenServer, Reply, Result
 from actorcore.mailbox import CallMessage, DownMessage, From
 from actorcore.pids import Pid
-from actorcore.runtime.process import Process
+from actorcore.runtime.actor.process import Process
 
 
 def echo(process: Process) -> None:

@@ -9,9 +9,10 @@ import time
 
 import msgspec
 
-from actorcore.runtime import birth, memory
+from actorcore.runtime import memory
 from actorcore.runtime.shared_registry import SharedRegistry
 from actorcore.runtime.status_page import PAGE_BYTES
+from actorcore.runtime.zygote import birth
 from benchmarks.rows import few
 
 FORKS = few(300, 60)

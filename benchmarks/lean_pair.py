@@ -13,9 +13,10 @@ from actorcore import frames
 from actorcore.exit_reason import NORMAL, Reason
 from actorcore.frames import Downlink
 from actorcore.pids import Pid
-from actorcore.runtime import lean, sockets
-from actorcore.runtime.async_process import AsyncProcess
-from actorcore.runtime.process import Process
+from actorcore.runtime import sockets
+from actorcore.runtime.actor import lean
+from actorcore.runtime.actor.async_process import AsyncProcess
+from actorcore.runtime.actor.process import Process
 from actorcore.runtime.status_page import StatusPage
 from actorcore.signals import Begin, Channel, ProcessSpec
 

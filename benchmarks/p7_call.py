@@ -18,7 +18,7 @@ import msgspec
 
 from actorcore import frames
 from actorcore.frames import Call
-from actorcore.runtime.loops import loops
+from actorcore.runtime.actor.loops import loops
 from benchmarks.lean_pair import Placement
 from benchmarks.rows import Row, command, few, measured
 

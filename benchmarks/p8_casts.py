@@ -18,7 +18,7 @@ import msgspec
 from actorcore import frames
 from actorcore.frames import BATCH_MESSAGES, Cast
 from actorcore.pids import Pid
-from actorcore.runtime.process import Process
+from actorcore.runtime.actor.process import Process
 from benchmarks.lean_pair import Placement
 from benchmarks.rows import Row, command, few, measured
 

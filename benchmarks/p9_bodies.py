@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 
 from actorcore.pids import Pid
-from actorcore.runtime.channel import PART_BYTES
-from actorcore.runtime.process import Process
+from actorcore.runtime.actor.channel import PART_BYTES
+from actorcore.runtime.actor.process import Process
 from benchmarks.lean_pair import Placement
 from benchmarks.rows import Row, command, few, measured
 

@@ -15,7 +15,7 @@ from actorcore.errors import RequestError
 from actorcore.gen_server import GenServer, NoReply, Reply, Stop
 from actorcore.mailbox import From
 from actorcore.runtime import clock
-from actorcore.runtime.process import Process
+from actorcore.runtime.actor.process import Process
 from supervisors.session.cache import Cache
 from supervisors.session.looks import look_up
 from supervisors.session.requests import CacheRequest

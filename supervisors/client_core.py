@@ -19,8 +19,8 @@ from actorcore.frames import Call, Cast, Info, Message, Reply, System
 from actorcore.mailbox import Dead, Refusal
 from actorcore.pids import Pid
 from actorcore.runtime import clock
+from actorcore.runtime.actor.peers import Peer, Peers
 from actorcore.runtime.client_connection import Arrival, ClientConnection
-from actorcore.runtime.peers import Peer, Peers
 from actorcore.runtime.sockets import enlarge
 from actorcore.signals import (
     Alarm,

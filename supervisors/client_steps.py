@@ -17,7 +17,7 @@ from actorcore.exit_reason import NOPROC, Reason, Term
 from actorcore.frames import Call, Cast, Info, System
 from actorcore.names import decode_value, encode_value
 from actorcore.pids import Pid
-from actorcore.runtime.channel import Channel
+from actorcore.runtime.actor.channel import Channel
 from actorcore.signals import (
     NOBODY,
     Ask,

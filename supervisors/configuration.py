@@ -27,8 +27,8 @@ from typing import TypeVar
 
 import msgspec
 
-from actorcore.runtime import zygotes
-from actorcore.runtime.zygotes import Template
+from actorcore.runtime.guardian import zygotes
+from actorcore.runtime.guardian.zygotes import Template
 from actorcore.signals import AUTO
 from supervisors.session.record import SESSION
 from supervisors.session.settings import SessionSettings, trouble_with as settings_trouble

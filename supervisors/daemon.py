@@ -17,8 +17,8 @@ import msgspec
 from actorcore.errors import RequestError
 from actorcore.ledger import Ledger
 from actorcore.runtime import descriptors, fault_injection, memory
-from actorcore.runtime.guardian import Guardian
-from actorcore.runtime.guardian_keep import Mappings
+from actorcore.runtime.guardian.guardian import Guardian
+from actorcore.runtime.guardian.keep import Mappings
 from actorcore.runtime.log_cap import LogCap
 from actorcore.runtime.shared_registry import SharedRegistry
 from actorcore.runtime.status_page import PAGE_BYTES

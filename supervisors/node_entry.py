@@ -9,7 +9,7 @@ import msgspec
 
 from actorcore.kernel import Kernel
 from actorcore.residents import Resident
-from actorcore.runtime.node import Node
+from actorcore.runtime.node.node import Node
 from supervisors.limiter import Limiter
 from supervisors.machines import MACHINES
 from supervisors.persistence.retention import Limits

@@ -10,8 +10,8 @@ from typing import cast
 
 from actorcore.errors import ActorError
 from actorcore.exit_reason import Term
+from actorcore.runtime.actor.process import Process
 from actorcore.runtime.complain import complain
-from actorcore.runtime.process import Process
 from supervisors.persistence.store_words import SERVICES, STORE, GetSaved, ListResumable
 from supervisors.project_path import draft_of
 from supervisors.session.words import CreateSession

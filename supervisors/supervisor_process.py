@@ -39,10 +39,10 @@ from actorcore.residents import (
     Show,
     Tell,
 )
+from actorcore.runtime.actor.node_requests import REQUEST_WAIT_S
+from actorcore.runtime.actor.process import Process
 from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.complain import complain
-from actorcore.runtime.node_requests import REQUEST_WAIT_S
-from actorcore.runtime.process import Process
 from actorcore.signals import (
     NOBODY,
     Alarm,

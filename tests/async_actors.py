@@ -11,8 +11,8 @@ from actorcore.exit_reason import Reason
 from actorcore.gen_server import AsyncGenServer, Continue, GenServer, Info, InitResult, NoReply, Reply, Result, Stop
 from actorcore.mailbox import CallMessage, From, Message
 from actorcore.pids import Pid
-from actorcore.runtime.async_process import AsyncProcess, current
-from actorcore.runtime.loop_waits import let_others_run
+from actorcore.runtime.actor.async_process import AsyncProcess, current
+from actorcore.runtime.actor.loop_waits import let_others_run
 from tests import lean_actors
 from tests.lean_actors import INSTANCE
 

@@ -174,7 +174,8 @@ class Daemon:
 
     def zygote_pid(self, template: str = "lean") -> int:
         """The zygote of ``template`` is a child of the guardian that is a program of its own."""
-        found = [p for p in descendants(self.guardian_pid) if f"actorcore.runtime.zygote\0{template}\0".encode() in _cmdline(p)
+        program = f"actorcore.runtime.zygote.zygote\0{template}\0".encode()
+        found = [p for p in descendants(self.guardian_pid) if program in _cmdline(p)
                  and _comm(p) == "actor-zygote" and _stat(p)[1] == str(self.guardian_pid)
                  and _session_leader_fd_is_zygote(p)]  # fmt: skip
         return min(found, key=lambda p: int(_stat(p)[19]))  # a newborn has its descriptors for a moment

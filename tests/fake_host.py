@@ -7,7 +7,7 @@ from collections.abc import Callable
 from actorcore.exit_reason import Term
 from actorcore.mailbox import From, Mailbox
 from actorcore.pids import Pid
-from actorcore.runtime import code
+from actorcore.runtime.actor import code
 
 
 class Host:

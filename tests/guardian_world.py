@@ -20,8 +20,8 @@ from actorcore import guardian_words as words
 from actorcore.frames import decode_up
 from actorcore.ledger import Ledger
 from actorcore.runtime import clock, memory, sockets
-from actorcore.runtime.guardian import Guardian
-from actorcore.runtime.guardian_keep import Mappings
+from actorcore.runtime.guardian.guardian import Guardian
+from actorcore.runtime.guardian.keep import Mappings
 from actorcore.runtime.shared_registry import SharedRegistry
 from actorcore.signals import Born
 

@@ -12,7 +12,7 @@ from actorcore.exit_reason import Reason
 from actorcore.gen_server import Continue, GenServer, Ignore, Info, InitResult, NoReply, Ok, Reply, Result, Stop
 from actorcore.mailbox import CallMessage, From, Message
 from actorcore.pids import Pid
-from actorcore.runtime.process import Process, current
+from actorcore.runtime.actor.process import Process, current
 
 INSTANCE = 7
 

@@ -18,7 +18,8 @@ from typing import TypeVar
 from actorcore import frames
 from actorcore.exit_reason import Reason, Term, reason_of_status
 from actorcore.frames import Downlink, Message, Numbered
-from actorcore.runtime import lean, sockets, status_page
+from actorcore.runtime import sockets, status_page
+from actorcore.runtime.actor import lean
 from actorcore.runtime.sockets import PeerGone
 from actorcore.signals import Answer, Begin, Booted, Channel, Delivery, Introduce, PeerDown, ProcessSpec
 

@@ -14,7 +14,7 @@ from actorcore.frames import Call, Cast, Downlink, Farewell, Got, Hello, Info, N
 from actorcore.kernel import Kernel
 from actorcore.ledger import Ledger, LedgerInvalid
 from actorcore.pids import Pid
-from actorcore.runtime import listener, node, recovery
+from actorcore.runtime.node import listener, node, recovery
 from actorcore.runtime.status_page import PAGE_BYTES, StatusPage, declared_reason
 from actorcore.signals import (
     Answer,

@@ -8,7 +8,7 @@ from actorcore.exit_reason import Reason, Term
 from actorcore.gen_server import Continue, GenServer, Info, NoReply, Ok, Reply, Result, Stop
 from actorcore.mailbox import From, Timeout
 from actorcore.pids import Pid
-from actorcore.runtime.process import Process
+from actorcore.runtime.actor.process import Process
 
 INSTANCE, TESTER = 7, 99
 

@@ -6,7 +6,7 @@ from actorcore.exit_reason import Reason
 from actorcore.gen_server import Result
 from actorcore.mailbox import From
 from actorcore.pids import Pid
-from actorcore.runtime.async_process import AsyncProcess
+from actorcore.runtime.actor.async_process import AsyncProcess
 from tests import sys_actors
 from tests.sys_actors import INSTANCE, TESTER
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from actorcore.runtime import children, syscalls
-from actorcore.runtime.adoption import PERIOD_S, Adoption
+from actorcore.runtime.actor.adoption import PERIOD_S, Adoption
 
 WAIT_S = 20.0
 

@@ -11,7 +11,7 @@ import pytest
 from actorcore.errors import CallFailed, CallTimeout
 from actorcore.frames import Call, Numbered, Reply
 from actorcore.pids import Pid
-from actorcore.runtime.channel import Channel
+from actorcore.runtime.actor.channel import Channel
 from actorcore.signals import Down, Monitor, Whereis
 from supervisors.async_client import AsyncClient
 from supervisors.client_messages import DownMessage

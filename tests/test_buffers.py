@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actorcore.runtime.buffers import MAX_KEPT, MAX_KEPT_BYTES, Buffers
+from actorcore.runtime.actor.buffers import MAX_KEPT, MAX_KEPT_BYTES, Buffers
 
 
 def test_a_buffer_is_taken_again_when_its_last_view_has_gone() -> None:

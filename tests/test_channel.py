@@ -11,9 +11,10 @@ import pytest
 from actorcore import frames
 from actorcore.errors import ProtocolError, RequestError
 from actorcore.frames import MAX_DATAGRAM_BYTES, Call, Cast, Info, Message, Reply
-from actorcore.runtime import channel as channel_module, sockets
-from actorcore.runtime.buffers import Buffers
-from actorcore.runtime.channel import MAX_QUEUE_MESSAGES, PART_BYTES, WHOLE_BYTES, Channel
+from actorcore.runtime import sockets
+from actorcore.runtime.actor import channel as channel_module
+from actorcore.runtime.actor.buffers import Buffers
+from actorcore.runtime.actor.channel import MAX_QUEUE_MESSAGES, PART_BYTES, WHOLE_BYTES, Channel
 from tests.test_sockets import killed_after_sending, open_fds
 
 Pair = tuple[Channel, Channel]

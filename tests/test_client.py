@@ -15,8 +15,8 @@ from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.frames import Call, Cast, Farewell, Info, Numbered, Reply
 from actorcore.pids import Pid
 from actorcore.runtime import sockets
-from actorcore.runtime.buffers import Buffers
-from actorcore.runtime.channel import Channel
+from actorcore.runtime.actor.buffers import Buffers
+from actorcore.runtime.actor.channel import Channel
 from actorcore.runtime.sockets import PeerGone
 from actorcore.signals import (
     Ask,

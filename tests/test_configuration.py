@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actorcore.errors import RequestError
-from actorcore.runtime.zygotes import Template
+from actorcore.runtime.guardian.zygotes import Template
 from supervisors import launch
 from supervisors.configuration import Configuration, InvalidConfiguration, configuration_file, parse, read_configuration
 

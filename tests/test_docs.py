@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from actorcore.runtime.process import Process
-from actorcore.runtime.tasks import Tasks
+from actorcore.runtime.actor.process import Process
+from actorcore.runtime.actor.tasks import Tasks
 from supervisors.client import Client
 from supervisors.machines import MACHINES
 from tests.daemon_fixture import Daemon

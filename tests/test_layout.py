@@ -71,8 +71,8 @@ NEVER_IMPORTED = {"pickle", "marshal", "yaml", "shelve", "dill", "cloudpickle"}
 NEVER_CALLED = {"eval", "exec", "__import__"}
 
 LOADERS = {
-    "actorcore.runtime.code", "actorcore.runtime.lean", "actorcore.runtime.zygote", "actorcore.runtime.node_birth",
-    "supervisors.application",
+    "actorcore.runtime.actor.code", "actorcore.runtime.actor.lean", "actorcore.runtime.zygote.zygote",
+    "actorcore.runtime.guardian.node_birth", "supervisors.application",
 }  # fmt: skip
 """May use importlib: they load a user's ``module:name``, or the node's entry point, by its name; or only look for it."""
 LATE_IMPORTS = {("supervisors.paths", "platformdirs"): "20 ms that most callers need not spend"}
@@ -230,7 +230,7 @@ def oversized(lines: dict[str, int]) -> Iterator[str]:
         allowed = MAX_LINES if ours(name) else MAX_TEST_LINES
         if count > allowed:
             yield f"{name}: {count} lines, {allowed} allowed"
-    guardian = sum(count for name, count in lines.items() if name.startswith("actorcore.runtime.guardian"))
+    guardian = sum(lines.get(f"actorcore.runtime.guardian.{name}", 0) for name in ("guardian", "keep"))
     if guardian > MAX_GUARDIAN_LINES:
         yield f"the guardian: {guardian} lines, {MAX_GUARDIAN_LINES} allowed"
 
@@ -290,7 +290,7 @@ PLANTS = [
     (unknown_modules, {"actorcore.inner.deep": ""}),
     (upward_imports, {"actorcore.links": "from actorcore.runtime import clock", "actorcore.runtime.clock": ""}),
     (upward_imports, {"actorcore.pids": "import actorcore.links"}),
-    (upward_imports, {"actorcore.runtime.node": "import supervisors.strategy"}),
+    (upward_imports, {"actorcore.runtime.node.node": "import supervisors.strategy"}),
     (upward_imports, {"supervisors.strategy": "from actorcore.runtime.clock import now"}),
     (upward_imports, {"supervisors.strategy": "from supervisors import daemon"}),
     (upward_imports, {"supervisors.client": "if TYPE_CHECKING:\n    from supervisors.cli.spawn import spawn"}),
@@ -306,7 +306,7 @@ PLANTS = [
     *((forbidden_code, {"tests.a": f"from {name} import x"}) for name in sorted(NEVER_IMPORTED)),
     *((forbidden_code, {"tests.a": f"x = {name}('1')"}) for name in sorted(NEVER_CALLED)),
     (forbidden_code, {"actorcore.frames": "import importlib"}),
-    (kills_by_number, {"actorcore.runtime.node": "import os\nos.kill(1, 9)"}),
+    (kills_by_number, {"actorcore.runtime.node.node": "import os\nos.kill(1, 9)"}),
     (kills_by_number, {"supervisors.command": "stop = os.killpg"}),
     (kills_by_number, {"supervisors.command": "from os import kill as end"}),
     (kills_by_number, {"supervisors.command": "import os as o\no.kill(1, 9)"}),
@@ -324,7 +324,7 @@ def test_planted_violation_is_caught_once(rule, planted):
 def test_what_the_rules_allow_is_not_reported():
     allowed = {
         "actorcore.links": "import msgspec\nfrom actorcore import errors\nfrom actorcore.pids import Pid",
-        "actorcore.runtime.lean": "import importlib, os\nfrom actorcore import links",
+        "actorcore.runtime.actor.lean": "import importlib, os\nfrom actorcore import links",
         "actorcore.runtime.children": "import os\nos.killpg(1, 9)",
         "supervisors.daemon": "import supervisors.strategy\nfrom actorcore.runtime import zygote",
     }
@@ -339,5 +339,5 @@ def test_a_planted_place_is_caught(text):
 
 def test_a_planted_long_file_and_a_fat_guardian_are_caught():
     assert len(list(oversized({"actorcore.links": 401}))) == 1
-    assert len(list(oversized({"actorcore.runtime.guardian": 300, "actorcore.runtime.guardian_exits": 200}))) == 1
-    assert list(oversized({"actorcore.links": 400, "actorcore.runtime.guardian": 400})) == []
+    assert len(list(oversized({"actorcore.runtime.guardian.guardian": 300, "actorcore.runtime.guardian.keep": 200}))) == 1
+    assert list(oversized({"actorcore.links": 400, "actorcore.runtime.guardian.guardian": 400})) == []

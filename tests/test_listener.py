@@ -14,9 +14,10 @@ import pytest
 
 from actorcore.errors import ProtocolError
 from actorcore.frames import PROTOCOL_VERSION, Downlink, Farewell, Hello, Numbered, Uplink, Welcome, encoder
-from actorcore.runtime import clock, listener as listener_module
-from actorcore.runtime.listener import FRAME_S, HANDSHAKE_S, Listener
-from actorcore.runtime.reception import Reception
+from actorcore.runtime import clock
+from actorcore.runtime.node import listener as listener_module
+from actorcore.runtime.node.listener import FRAME_S, HANDSHAKE_S, Listener
+from actorcore.runtime.node.reception import Reception
 from actorcore.signals import Answer, Whereis
 
 SERIAL = 7

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from actorcore.runtime.actor.loop_waits import Deadlines, let_others_run, wake
 from actorcore.runtime.clock import monotonic_s
-from actorcore.runtime.loop_waits import Deadlines, let_others_run, wake
 
 
 class Clocked(asyncio.SelectorEventLoop):

@@ -8,7 +8,7 @@ import sys
 WARMED = """
 import asyncio, os
 from actorcore.runtime import syscalls
-from actorcore.runtime.loops import loops
+from actorcore.runtime.actor.loops import loops
 
 async def output_of_a_program():
     program = await asyncio.create_subprocess_exec("/bin/echo", "spoken", stdout=asyncio.subprocess.PIPE)

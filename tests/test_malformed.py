@@ -11,7 +11,7 @@ import pytest
 from actorcore import frames
 from actorcore.errors import ProtocolError
 from actorcore.frames import Numbered, decode_up
-from actorcore.runtime import node
+from actorcore.runtime.node import node
 from actorcore.signals import Ask
 from tests.malformed import DEEP, Decoder, World, decoders, mutated
 

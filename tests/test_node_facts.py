@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actorcore.runtime.node_facts import CROWDED_BYTES, NodeFacts
+from actorcore.runtime.node.facts import CROWDED_BYTES, NodeFacts
 from actorcore.signals import Crowded
 
 

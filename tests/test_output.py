@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from actorcore.runtime.node.process_logs import MAX_DEAD, ProcessLogs
 from actorcore.runtime.output import CHECK_BYTES, KEPT_BYTES, LOG_BYTES, Output, cut, own
-from actorcore.runtime.process_logs import MAX_DEAD, ProcessLogs
 
 
 @pytest.fixture

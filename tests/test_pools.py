@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actorcore.runtime.pools import BATCH, PATIENCE_S, PAUSE_S, REST_S, Pools
+from actorcore.runtime.node.pools import BATCH, PATIENCE_S, PAUSE_S, REST_S, Pools
 from actorcore.signals import Refill
 
 

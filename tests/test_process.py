@@ -252,7 +252,7 @@ def test_a_process_whose_guardian_is_gone_ends_at_once(world: World) -> None:
 
 def test_the_lean_path_imports_nothing_heavy() -> None:
     heavy = "asyncio threading logging random psutil subprocess uvloop multiprocessing".split()
-    code = f"import sys, actorcore.runtime.lean; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, actorcore.runtime.actor.lean; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

@@ -15,8 +15,8 @@ from actorcore.registry_layout import format_registry, registry_bytes
 from actorcore.registry_reader import RegistryReader
 from actorcore.registry_writer import RegistryWriter
 from actorcore.runtime import sockets
-from actorcore.runtime.async_process import AsyncProcess
-from actorcore.runtime.process import Process
+from actorcore.runtime.actor.async_process import AsyncProcess
+from actorcore.runtime.actor.process import Process
 from actorcore.runtime.status_page import PAGE_BYTES, StatusPage
 from actorcore.signals import Answer, Begin, Lookup, ProcessSpec, Register, RegisterMany, Request, Whereis
 

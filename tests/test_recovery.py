@@ -8,7 +8,7 @@ from actorcore.effects import Deliver, Publish, Retract
 from actorcore.frames import encoder
 from actorcore.kernel import Kernel
 from actorcore.ledger import HEADER_BYTES, Ledger, Recovered
-from actorcore.runtime.recovery import recover, rehearse
+from actorcore.runtime.node.recovery import recover, rehearse
 from actorcore.signals import Answer, Asked, Booted, Born, ClientAttached, Event, Exited, Monitor, ProcessSpec, Register, Spawn
 
 CLIENT, PROCESS = 2, 3

@@ -8,7 +8,7 @@ import socket
 from actorcore.runtime import sockets, syscalls
 
 _PF_EXITING = 0x4
-_ZYGOTE = b"actorcore.runtime.zygote"
+_ZYGOTE = b"actorcore.runtime.zygote.zygote"
 """In the command line of every fork of a zygote."""
 
 

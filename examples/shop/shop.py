@@ -5,8 +5,8 @@ from __future__ import annotations
 from actorcore.gen_server import GenServer, InitResult, Reply, Result
 from actorcore.mailbox import From
 from actorcore.pids import Pid
-from actorcore.runtime.process import Process, current
-from actorcore.runtime.tasks import Tasks
+from actorcore.runtime.actor.process import Process, current
+from actorcore.runtime.actor.tasks import Tasks
 from actorcore.task import TaskValue
 
 SHELVES = ("apples", "pears")

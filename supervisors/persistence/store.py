@@ -15,9 +15,9 @@ from actorcore.exit_reason import Term
 from actorcore.gen_server import GenServer, NoReply, Ok, Reply, Result
 from actorcore.mailbox import From
 from actorcore.runtime import syscalls
+from actorcore.runtime.actor.process import Process
 from actorcore.runtime.clock import monotonic_s, wall_s
 from actorcore.runtime.complain import complain
-from actorcore.runtime.process import Process
 from actorcore.signals import Processes
 from supervisors.paths import STATE_VARIABLE
 from supervisors.persistence import saved as lists

@@ -24,8 +24,8 @@ from actorcore.frames import DECODE_ERRORS, encoder
 from actorcore.gen_server import Continue, GenServer, Info, NoReply, Ok, Reply, Stop
 from actorcore.mailbox import From, Message as MailMessage
 from actorcore.runtime import clock
+from actorcore.runtime.actor.process import Process
 from actorcore.runtime.complain import complain
-from actorcore.runtime.process import Process
 from actorcore.signals import Ask
 from supervisors.persistence.journal import open_journal
 from supervisors.session import requests

@@ -11,7 +11,7 @@ from typing import NoReturn
 from actorcore.errors import RequestError
 from actorcore.gen_server import Continue, GenServer, Ok, Reply, Stop
 from actorcore.mailbox import ExitMessage, From
-from actorcore.runtime.process import Process
+from actorcore.runtime.actor.process import Process
 
 
 class Witness(GenServer):

@@ -7,7 +7,7 @@ import os
 
 from actorcore.gen_server import AsyncGenServer, Reply
 from actorcore.mailbox import From
-from actorcore.runtime.async_process import AsyncProcess
+from actorcore.runtime.actor.async_process import AsyncProcess
 from tests.fault.actors import daemonised, stand_still
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from actorcore.gen_server import AsyncGenServer, GenServer, InitResult, Reply, Result
 from actorcore.mailbox import From
-from actorcore.runtime.holders import AsyncHolders, Holders
+from actorcore.runtime.actor.holders import AsyncHolders, Holders
 
 
 class Reader(GenServer):

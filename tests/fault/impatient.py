@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from actorcore.runtime import zygotes
+from actorcore.runtime.guardian import zygotes
 from supervisors import daemon
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ try:
         errno = int(file.read())
 except OSError:
     errno = 0
-if errno and "actorcore.runtime.zygote" in sys.orig_argv:
+if errno and "actorcore.runtime.zygote.zygote" in sys.orig_argv:
     call = {{"x86_64": 56, "aarch64": 220}}[os.uname().machine]  # clone(2)
     code = [(0x20, 0, 0, 0), (0x15, 0, 1, call), (0x06, 0, 0, 0x00050000 | errno), (0x06, 0, 0, 0x7FFF0000)]
     program = b"".join(struct.pack("=HBBI", *line) for line in code)

@@ -17,7 +17,7 @@ from actorcore import frames
 from actorcore.frames import Numbered
 from actorcore.gen_server import GenServer, Reply
 from actorcore.mailbox import From
-from actorcore.runtime import process
+from actorcore.runtime.actor import process
 from actorcore.signals import Booted, Born, Register
 from tests.fault.actors import Witness
 

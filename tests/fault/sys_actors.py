@@ -5,7 +5,7 @@ from __future__ import annotations
 from actorcore.gen_server import AsyncGenServer, GenServer, Reply
 from actorcore.mailbox import From
 from actorcore.pids import Pid
-from actorcore.runtime.process import Process
+from actorcore.runtime.actor.process import Process
 
 
 class Counter(GenServer):

@@ -8,7 +8,7 @@ from random import Random
 
 from actorcore.errors import RequestError
 from actorcore.gen_server import Ok, Reply
-from actorcore.runtime.process import Process
+from actorcore.runtime.actor.process import Process
 from supervisors.session.requests import CacheDelete, CacheGet, CachePut, GetMessages, SendMessage, StreamChunk
 from supervisors.session.server import SessionServer
 from tests.fault.actors import Witness

@@ -7,8 +7,8 @@ from typing import Any
 from actorcore.errors import CallFailed, CallTimeout
 from actorcore.gen_server import AsyncGenServer, GenServer, Info, InitResult, NoReply, Reply, Result
 from actorcore.mailbox import DownMessage, ExitMessage, From, TaskReply
-from actorcore.runtime.async_tasks import AsyncTasks
-from actorcore.runtime.tasks import Tasks
+from actorcore.runtime.actor.async_tasks import AsyncTasks
+from actorcore.runtime.actor.tasks import Tasks
 from actorcore.task import Outcome, Task, TaskExit, TaskValue
 
 WAIT_S = 20.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from actorcore.runtime import intake
-from actorcore.runtime.process import current
-from actorcore.runtime.tasks import Tasks
+from actorcore.runtime.actor import intake
+from actorcore.runtime.actor.process import current
+from actorcore.runtime.actor.tasks import Tasks
 
 
 def square(number: int) -> int:

@@ -13,7 +13,7 @@ import pytest
 from actorcore.errors import RequestError
 from actorcore.frames import Numbered, encoder
 from actorcore.pids import Pid
-from actorcore.runtime.channel import MAX_QUEUE_MESSAGES
+from actorcore.runtime.actor.channel import MAX_QUEUE_MESSAGES
 from actorcore.runtime.sockets import SEND_BUFFER_BYTES
 from actorcore.signals import Lookup, Monitor, ProcessSpec
 from actorcore.table.backlog import MAX_OWED_TOGETHER_BYTES, MAX_UNACKNOWLEDGED

@@ -11,7 +11,7 @@ import socket
 import sys
 import tracemalloc
 
-from actorcore.runtime.node import Node
+from actorcore.runtime.node.node import Node
 from supervisors import daemon
 from supervisors.node_entry import kernel
 

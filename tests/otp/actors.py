@@ -17,8 +17,8 @@ from actorcore.exit_reason import Reason
 from actorcore.gen_server import Continue, GenServer, Ignore, InitResult, NoReply, Ok, Reply, Result, Stop
 from actorcore.mailbox import CallMessage, DownMessage, Event, ExitMessage, From, Message, TaskReply, Timeout
 from actorcore.pids import Pid
+from actorcore.runtime.actor.process import Process, current
 from actorcore.runtime.clock import monotonic_s
-from actorcore.runtime.process import Process, current
 from tests.otp.asking import Asks
 from tests.otp.folder import Folder
 from tests.otp.groups import group_operation

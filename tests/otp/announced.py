@@ -12,7 +12,7 @@ from actorcore.exit_reason import Term
 from actorcore.gen_server import Ignore, InitResult
 from actorcore.kernel import Kernel
 from actorcore.residents import Machines, Order, Refuse, Resident
-from actorcore.runtime.node import Node
+from actorcore.runtime.node.node import Node
 from actorcore.signals import Begin, Delivery
 from supervisors.machines import MACHINES
 from supervisors.sessions import Sessions

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.pids import Pid
-from actorcore.runtime.tasks import Tasks
+from actorcore.runtime.actor.tasks import Tasks
 from actorcore.task import Outcome, Task, TaskExit, TaskValue
 from tests.otp.scene import ROOT, told, why_of
 

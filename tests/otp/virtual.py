@@ -19,9 +19,10 @@ from actorcore.frames import Info, Message, Reply
 from actorcore.kernel import Kernel, Machines
 from actorcore.mailbox import Dead, DownMessage, ExitMessage, Raw, Refusal
 from actorcore.pids import Pid
-from actorcore.runtime import intake, lean, sockets
-from actorcore.runtime.intake import ExitSelf
-from actorcore.runtime.process import Process
+from actorcore.runtime import sockets
+from actorcore.runtime.actor import intake, lean
+from actorcore.runtime.actor.intake import ExitSelf
+from actorcore.runtime.actor.process import Process
 from actorcore.runtime.status_page import PAGE_BYTES, StatusPage
 from actorcore.signals import (
     Answer,

@@ -12,7 +12,7 @@ from typing import Any
 from actorcore.errors import CallFailed
 from actorcore.exit_reason import Reason
 from actorcore.residents import Order
-from actorcore.runtime import intake, lean, messaging, node_requests, process, tasks
+from actorcore.runtime.actor import intake, lean, messaging, node_requests, process, tasks
 from actorcore.signals import Asked, SendExit
 from actorcore.words import AUTO
 from tests.otp import actors, otpvec

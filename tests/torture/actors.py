@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actorcore.gen_server import GenServer, Reply, Result, Stop
 from actorcore.mailbox import From
-from actorcore.runtime.process import Process
+from actorcore.runtime.actor.process import Process
 
 
 class Echo(GenServer):

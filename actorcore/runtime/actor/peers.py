@@ -20,8 +20,8 @@ from actorcore.exit_reason import NOCONNECTION
 from actorcore.frames import Message
 from actorcore.mailbox import Dead, Refusal
 from actorcore.runtime import sockets
-from actorcore.runtime.buffers import Buffers
-from actorcore.runtime.channel import Channel
+from actorcore.runtime.actor.buffers import Buffers
+from actorcore.runtime.actor.channel import Channel
 from actorcore.runtime.sockets import PeerGone
 from actorcore.signals import EVERYTHING, Channel as ChannelDelivery, Down, Exit, PeerDown
 

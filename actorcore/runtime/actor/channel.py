@@ -15,7 +15,7 @@ from actorcore import frames
 from actorcore.errors import ProtocolError, RequestError
 from actorcore.frames import BATCH_BYTES, BATCH_MESSAGES, Message
 from actorcore.runtime import sockets
-from actorcore.runtime.buffers import Buffers
+from actorcore.runtime.actor.buffers import Buffers
 from actorcore.runtime.sockets import DEAD, DONTWAIT, SEND_FLAGS, PeerGone
 
 WHOLE_BYTES = 48 << 10

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from actorcore import guardian_words as words
 from actorcore.runtime import sockets
-from actorcore.runtime.performer import Handle
+from actorcore.runtime.node.performer import Handle
 
 HANDOVER_FDS = 250
 """In one datagram at most."""

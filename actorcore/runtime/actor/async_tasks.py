@@ -1,4 +1,4 @@
-"""Tasks of a process in a loop: see :mod:`actorcore.runtime.tasks`, each method to be awaited."""
+"""Tasks of a process in a loop: see :mod:`actorcore.runtime.actor.tasks`, each method to be awaited."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeVar
 
 from actorcore.frames import Call
 from actorcore.pids import Pid
-from actorcore.runtime.async_process import AsyncProcess
-from actorcore.runtime.loop_waits import wake, wake_all
-from actorcore.runtime.tasks import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, owner_of, task_spec
+from actorcore.runtime.actor.async_process import AsyncProcess
+from actorcore.runtime.actor.loop_waits import wake, wake_all
+from actorcore.runtime.actor.tasks import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, owner_of, task_spec
 from actorcore.task import START_WAIT_S, BeginTask, Grace, Outcome, Question, Restart, Steps, Stream, Task, Todo, Wait
 from actorcore.words import ProcessSpec
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class AsyncTasks:
-    """As :class:`actorcore.runtime.tasks.Tasks`. Any number of asyncio's tasks may wait at the same time; one that is
+    """As :class:`actorcore.runtime.actor.tasks.Tasks`. Any number of asyncio's tasks may wait at the same time; one that is
     cancelled leaves what it waited for as it was.
     """
 

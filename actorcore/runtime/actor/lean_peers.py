@@ -10,9 +10,9 @@ from actorcore.frames import Message, Reply
 from actorcore.mailbox import Dead, DownMessage, ExitMessage, Mailbox, Raw, Refusal
 from actorcore.pids import Pid
 from actorcore.runtime import sockets
+from actorcore.runtime.actor.peers import Peer, Peers
+from actorcore.runtime.actor.poller import Poller
 from actorcore.runtime.complain import complain
-from actorcore.runtime.peers import Peer, Peers
-from actorcore.runtime.poller import Poller
 from actorcore.signals import Down, Exit
 
 READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR

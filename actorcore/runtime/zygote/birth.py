@@ -23,11 +23,12 @@ from actorcore.frames import Call, Cast, Downlink, decode_down, encoder
 from actorcore.gen_server import GenServer, Reply, Result, Stop
 from actorcore.guardian_words import ForkOrder
 from actorcore.mailbox import From
-from actorcore.runtime import code, lean, output, shared_registry, sockets, syscalls
+from actorcore.runtime import output, shared_registry, sockets, syscalls
+from actorcore.runtime.actor import code, lean
+from actorcore.runtime.actor.intake import leave, running
 from actorcore.runtime.children import NEWBORN_COMM
-from actorcore.runtime.intake import leave, running
-from actorcore.runtime.limits import apply_limits
 from actorcore.runtime.status_page import PAGE_BYTES, StatusPage
+from actorcore.runtime.zygote.limits import apply_limits
 from actorcore.signals import Begin, Born, Channel, ProcessSpec
 
 CONTROL_FD = 3

@@ -1,6 +1,6 @@
 """A zygote: a program that imports a template's modules once and then forks actor processes from itself.
 
-``python -m actorcore.runtime.zygote TEMPLATE GUARDIAN_PID LOGS PLAN [MODULE …]``; an empty PLAN is none
+``python -m actorcore.runtime.zygote.zygote TEMPLATE GUARDIAN_PID LOGS PLAN [MODULE …]``; an empty PLAN is none
 One whose control socket has ended behind its only order forks that one process and ends.
 
 It stays single-threaded and holds no more than its own sockets, so that a fork is cheap and nothing of one session is
@@ -21,9 +21,11 @@ from collections.abc import Sequence
 from actorcore.exit_reason import bounded_text
 from actorcore.faults import point
 from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, ForkRefused, encoder, fork_order
-from actorcore.runtime import birth, children, fault_injection, lean, sockets, syscalls
+from actorcore.runtime import children, fault_injection, sockets, syscalls
+from actorcore.runtime.actor import lean
 from actorcore.runtime.complain import complain
-from actorcore.runtime.limits import clear_signals, raise_oom_score
+from actorcore.runtime.zygote import birth
+from actorcore.runtime.zygote.limits import clear_signals, raise_oom_score
 from actorcore.words import ASYNCIO
 
 CONTROL_FD, STATUS_FD, REGISTRY_FD = 3, 4, 5

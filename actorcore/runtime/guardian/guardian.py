@@ -21,9 +21,9 @@ from actorcore.faults import point
 from actorcore.renewal import READY_S, Renewal
 from actorcore.runtime import children, clock, descriptors, log, sockets, syscalls
 from actorcore.runtime.children import Death
-from actorcore.runtime.guardian_keep import Kept, Link, Mappings, dismiss, say
-from actorcore.runtime.node_birth import NO_PROCESS, fork_node
-from actorcore.runtime.zygotes import BUILT_IN, Template, Zygotes
+from actorcore.runtime.guardian.keep import Kept, Link, Mappings, dismiss, say
+from actorcore.runtime.guardian.node_birth import NO_PROCESS, fork_node
+from actorcore.runtime.guardian.zygotes import BUILT_IN, Template, Zygotes
 from actorcore.signals import ReloadEnded
 from actorcore.succession import Succession
 

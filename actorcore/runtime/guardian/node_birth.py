@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from actorcore import faults
 from actorcore.runtime import children, fault_injection, log, memory, sockets, syscalls
-from actorcore.runtime.guardian_keep import Link, Mappings, say
+from actorcore.runtime.guardian.keep import Link, Mappings, say
 
 NO_PROCESS = "there is no process for another node"
 CRASH_CHARACTERS = 3000

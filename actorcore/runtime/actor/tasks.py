@@ -12,10 +12,10 @@ from typing import Any, Literal, TypeVar
 
 from actorcore.frames import Call
 from actorcore.pids import Pid
+from actorcore.runtime.actor.intake import Intake
+from actorcore.runtime.actor.node_requests import spec_of
+from actorcore.runtime.actor.process import Process
 from actorcore.runtime.clock import monotonic_s
-from actorcore.runtime.intake import Intake
-from actorcore.runtime.node_requests import spec_of
-from actorcore.runtime.process import Process
 from actorcore.task import START_WAIT_S, BeginTask, Grace, Outcome, Owner, Question, Restart, Steps, Stream, Task, Todo, Wait
 from actorcore.words import ProcessSpec
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from actorcore.behaviour import is_async
 from actorcore.exit_reason import Term
 from actorcore.mailbox import Event, Item, Raw, invalid_message
-from actorcore.runtime import code
+from actorcore.runtime.actor import code
+from actorcore.runtime.actor.intake import FINISH_S, running
+from actorcore.runtime.actor.messaging import Messaging
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
-from actorcore.runtime.intake import FINISH_S, running
-from actorcore.runtime.messaging import Messaging
 
 
 class Process(Messaging):
@@ -88,5 +88,5 @@ def current() -> Process:
     """
     process = running()
     if not isinstance(process, Process):
-        raise RuntimeError("an async process; see actorcore.runtime.async_process")
+        raise RuntimeError("an async process; see actorcore.runtime.actor.async_process")
     return process

@@ -27,7 +27,7 @@ from actorcore.frames import (
     encoder,
 )  # fmt: skip
 from actorcore.runtime import clock, descriptors, evidence, log
-from actorcore.runtime.reception import Reception
+from actorcore.runtime.node.reception import Reception
 
 HANDSHAKE_S = 1.0
 """From accept to a whole Hello."""

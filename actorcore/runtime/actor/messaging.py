@@ -13,10 +13,10 @@ from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import Call, Cast, Info, Message, Reply, System
 from actorcore.mailbox import Dead, From, Raw, Refusal, Waiting
 from actorcore.pids import Pid
-from actorcore.runtime.channel import Channel
+from actorcore.runtime.actor.channel import Channel
+from actorcore.runtime.actor.intake import ExitSelf, Intake
+from actorcore.runtime.actor.node_requests import REQUEST_WAIT_S, NodeRequests, refusal
 from actorcore.runtime.clock import monotonic_s
-from actorcore.runtime.intake import ExitSelf, Intake
-from actorcore.runtime.node_requests import REQUEST_WAIT_S, NodeRequests, refusal
 from actorcore.runtime.sockets import MOMENT_S
 from actorcore.runtime.status_page import fitting
 from actorcore.signals import Ask
@@ -28,7 +28,7 @@ _decode_term = frames.term_decoder.decode
 
 
 class Messaging(NodeRequests):
-    """The data half of :class:`actorcore.runtime.process.Process`.
+    """The data half of :class:`actorcore.runtime.actor.process.Process`.
 
     A message leaves at once when its socket takes it (a callback may run for minutes after its cast); what a full
     socket refuses, what waits for an introduction and what is said inside :meth:`batch` leaves in batches.

@@ -22,12 +22,12 @@ from actorcore.mailbox import CallMessage, Dead, Event, From, Item, Mailbox, Mes
 from actorcore.names import decode_value, encode_value
 from actorcore.pids import Pid, pid_of
 from actorcore.registry_reader import RegistryReader
-from actorcore.runtime import code
-from actorcore.runtime.adoption import Adoption
+from actorcore.runtime.actor import code
+from actorcore.runtime.actor.adoption import Adoption
+from actorcore.runtime.actor.control_link import ControlLink
+from actorcore.runtime.actor.lean_peers import READABLE, LeanPeers
+from actorcore.runtime.actor.poller import Poller
 from actorcore.runtime.clock import cpu_s, monotonic_s
-from actorcore.runtime.control_link import ControlLink
-from actorcore.runtime.lean_peers import READABLE, LeanPeers
-from actorcore.runtime.poller import Poller
 from actorcore.runtime.sockets import PeerGone
 from actorcore.runtime.status_page import StatusPage, fitting
 from actorcore.signals import (

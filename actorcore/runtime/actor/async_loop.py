@@ -16,12 +16,12 @@ from actorcore.frames import DECODE_ERRORS, System
 from actorcore.mailbox import From, Item, Raw, Timeout
 from actorcore.pids import Pid
 from actorcore.registry_reader import RegistryReader
-from actorcore.runtime.async_process import AsyncProcess
+from actorcore.runtime.actor.async_process import AsyncProcess
+from actorcore.runtime.actor.intake import enter
+from actorcore.runtime.actor.lean import crash, crash_of_terminate, key_request, reason_of_end, reason_of_key, refuse
+from actorcore.runtime.actor.loops import loops
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.complain import complain
-from actorcore.runtime.intake import enter
-from actorcore.runtime.lean import crash, crash_of_terminate, key_request, reason_of_end, reason_of_key, refuse
-from actorcore.runtime.loops import loops
 from actorcore.runtime.status_page import StatusPage
 from actorcore.signals import Begin, Booted
 from actorcore.task import ORDER_WAIT_S, TIMEOUT, order_of

@@ -15,7 +15,7 @@ from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, Offer, ToNode, 
 from actorcore.runtime import children, clock, sockets
 from actorcore.runtime.children import Death
 from actorcore.runtime.evidence import errno_name
-from actorcore.runtime.guardian_keep import Mappings, say
+from actorcore.runtime.guardian.keep import Mappings, say
 from actorcore.words import ASYNCIO, LEAN
 
 PAUSE_S = 0.2
@@ -113,7 +113,7 @@ class Zygotes:
             theirs.close()
 
     def _exec(self, name: str, control: int) -> int:
-        argv = [sys.executable, "-P", "-m", "actorcore.runtime.zygote", name, str(os.getpid()), self.logs, faults.plan]
+        argv = [sys.executable, "-P", "-m", "actorcore.runtime.zygote.zygote", name, str(os.getpid()), self.logs, faults.plan]
         fds = [control, self._mappings.status_fd, self._mappings.registry_fd]
         return children.spawn_program([*argv, *self._templates[name].preload], fds)
 

@@ -32,9 +32,9 @@ from actorcore.frames import BATCH_MESSAGES, Downlink, encoder
 from actorcore.guardian_words import Adopt, Drop, Halt, Hold, Reload, ToGuardian, encoder as words
 from actorcore.registry_writer import RegistryWriter
 from actorcore.runtime import clock, descriptors, evidence, log, sockets
-from actorcore.runtime.fork_orders import ForkOrders
-from actorcore.runtime.listener import Listener
-from actorcore.runtime.process_logs import ProcessLogs
+from actorcore.runtime.node.fork_orders import ForkOrders
+from actorcore.runtime.node.listener import Listener
+from actorcore.runtime.node.process_logs import ProcessLogs
 from actorcore.runtime.status_page import PAGE_BYTES, read_status
 from actorcore.signals import Begin, Channel, Delivery, Event, ForkFailed, Inspected, NotConnected, Undelivered
 

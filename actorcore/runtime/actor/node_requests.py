@@ -13,9 +13,9 @@ from actorcore.exit_reason import NOPROC, Term
 from actorcore.mailbox import DownMessage
 from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
+from actorcore.runtime.actor.intake import ExitSelf, Intake
+from actorcore.runtime.actor.lean_peers import READABLE, WRITABLE
 from actorcore.runtime.clock import monotonic_s
-from actorcore.runtime.intake import ExitSelf, Intake
-from actorcore.runtime.lean_peers import READABLE, WRITABLE
 from actorcore.runtime.status_page import fitting
 from actorcore.signals import (
     Answer,
@@ -39,7 +39,7 @@ REQUEST_WAIT_S = 30.0
 
 
 class NodeRequests(Intake):
-    """The control half of :class:`actorcore.runtime.process.Process`: ``pump`` is its one reader."""
+    """The control half of :class:`actorcore.runtime.actor.process.Process`: ``pump`` is its one reader."""
 
     _asked = 0
     _answers: list[Answer]

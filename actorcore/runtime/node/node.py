@@ -23,14 +23,14 @@ from actorcore.ledger import LedgerFull
 from actorcore.registry_writer import RegistryWriter
 from actorcore.runtime import clock, log, sockets
 from actorcore.runtime.evidence import closed_it_alive, errno_name, is_abandoned
-from actorcore.runtime.handover import HANDOVER_FDS, HandOver, await_turn
-from actorcore.runtime.listener import Listener
-from actorcore.runtime.node_facts import NodeFacts
-from actorcore.runtime.performer import Handle, Performer
-from actorcore.runtime.pools import Pools
-from actorcore.runtime.process_logs import ProcessLogs
-from actorcore.runtime.reception import Reception
-from actorcore.runtime.recovery import recover, rehearse
+from actorcore.runtime.node.facts import NodeFacts
+from actorcore.runtime.node.handover import HANDOVER_FDS, HandOver, await_turn
+from actorcore.runtime.node.listener import Listener
+from actorcore.runtime.node.performer import Handle, Performer
+from actorcore.runtime.node.pools import Pools
+from actorcore.runtime.node.process_logs import ProcessLogs
+from actorcore.runtime.node.reception import Reception
+from actorcore.runtime.node.recovery import recover, rehearse
 from actorcore.runtime.status_page import PAGE_BYTES, declared_reason
 from actorcore.signals import (
     Asked,

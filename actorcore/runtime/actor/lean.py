@@ -21,17 +21,17 @@ from actorcore.frames import DECODE_ERRORS, encoder, term_decoder
 from actorcore.mailbox import From, Item, Raw, Timeout
 from actorcore.pids import Pid
 from actorcore.registry_reader import RegistryReader
+from actorcore.runtime.actor.code import Start, load
+from actorcore.runtime.actor.intake import ExitSelf, Intake, enter
+from actorcore.runtime.actor.process import Process
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
-from actorcore.runtime.code import Start, load
 from actorcore.runtime.complain import complain
-from actorcore.runtime.intake import ExitSelf, Intake, enter
-from actorcore.runtime.process import Process
 from actorcore.runtime.status_page import StatusPage, fitting
 from actorcore.signals import ASYNCIO, Begin, Booted, Refused
 from actorcore.task import ORDER_WAIT_S, TIMEOUT, order_of
 from actorcore.words import TaskSpec
 
-ASYNC_FLAVOUR = "actorcore.runtime.async_loop"
+ASYNC_FLAVOUR = "actorcore.runtime.actor.async_loop"
 """Loaded by name, and only by a process that needs it: its imports are what this template is without."""
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actorcore.pids import Pid
-from actorcore.runtime.intake import Intake
-from actorcore.runtime.process import Process
+from actorcore.runtime.actor.intake import Intake
+from actorcore.runtime.actor.process import Process
 
 if TYPE_CHECKING:  # it would bring asyncio to every fork
-    from actorcore.runtime.async_process import AsyncProcess
+    from actorcore.runtime.actor.async_process import AsyncProcess
 
 
 class Holders:

@@ -21,12 +21,12 @@ from actorcore.frames import Call, Cast, Info, Message, Reply, System
 from actorcore.mailbox import DownMessage, Event, From, Item, Raw, invalid_message
 from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
+from actorcore.runtime.actor.intake import FINISH_S, ExitSelf, Intake, running
+from actorcore.runtime.actor.loop_poller import LoopPoller
+from actorcore.runtime.actor.loop_waits import AwaitedCall, Deadlines, let_others_run, wake_all
+from actorcore.runtime.actor.messaging import QUEUE_WAIT_S, Batch, ask_of, deadline_of, failed_call, is_resident, value_of
+from actorcore.runtime.actor.node_requests import REQUEST_WAIT_S, spec_of, value_of_answer
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
-from actorcore.runtime.intake import FINISH_S, ExitSelf, Intake, running
-from actorcore.runtime.loop_poller import LoopPoller
-from actorcore.runtime.loop_waits import AwaitedCall, Deadlines, let_others_run, wake_all
-from actorcore.runtime.messaging import QUEUE_WAIT_S, Batch, ask_of, deadline_of, failed_call, is_resident, value_of
-from actorcore.runtime.node_requests import REQUEST_WAIT_S, spec_of, value_of_answer
 from actorcore.runtime.status_page import fitting
 from actorcore.signals import (
     Answer,
@@ -52,7 +52,7 @@ EAGER_ITEMS = 64
 class AsyncProcess(Intake):
     """The running process; every method belongs to the thread of its loop.
 
-    Meaning, bounds and errors are those of the methods of the same names of :class:`actorcore.runtime.process.Process`.
+    Meaning, bounds and errors are those of the methods of the same names of :class:`actorcore.runtime.actor.process.Process`.
     """
 
     _poller: LoopPoller
@@ -393,5 +393,5 @@ def current() -> AsyncProcess:
     """
     process = running()
     if not isinstance(process, AsyncProcess):
-        raise RuntimeError("a process without async callbacks; see actorcore.runtime.process")
+        raise RuntimeError("a process without async callbacks; see actorcore.runtime.actor.process")
     return process

@@ -1,0 +1,1 @@
+"""The actor process: what a process runs its code in."""

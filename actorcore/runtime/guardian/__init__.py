@@ -1,0 +1,1 @@
+"""The guardian: process 1, the true parent of all."""

@@ -1,0 +1,1 @@
+"""The node: the pump around the pure machines."""

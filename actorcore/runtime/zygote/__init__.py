@@ -1,0 +1,1 @@
+"""The zygotes, and the first moments of what they fork."""
