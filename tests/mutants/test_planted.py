@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from tests.conftest import Tell
 from tests.mutants.operators import known_survivors
 from tests.mutants.patching import ROOT
 from tests.mutants.planted import planted
+
+NOTICED_BY = Path(__file__).with_name("noticed_by.txt")
 
 
 def report_of(*arguments: str) -> str:
@@ -24,6 +27,16 @@ def report_of(*arguments: str) -> str:
 def test_every_wrong_rule_still_has_its_place_in_the_source() -> None:
     names = [wrong.name for wrong in planted()]
     assert len(names) == len(set(names)) >= 84
+
+
+def test_it_is_known_which_test_noticed_which_wrong_rule() -> None:
+    """noticed_by.txt is what ``python -m tests.mutants planted --verbose`` said last: its rules and its tests are still there."""
+    noticed = dict(line.rsplit(", by ", 1) for line in NOTICED_BY.read_text().splitlines())
+    assert len(noticed) >= 111
+    assert set(noticed) <= {wrong.name for wrong in planted()}
+    for test in noticed.values():
+        path, _, name = test.partition("::")
+        assert f"def {name.partition('[')[0]}(" in (ROOT / path).read_text()
 
 
 def test_every_listed_survivor_is_a_mutant_that_there_still_is() -> None:
