@@ -1,4 +1,4 @@
-"""The order of signals over both planes, and channels whose ends were announced twice or lost (runtime/peers.py)."""
+"""The order of signals over both planes, and channels whose ends were announced twice or lost (runtime/actor/peers.py)."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def test_B15_code_that_dies_before_it_is_ready_is_not_used_and_who_asked_is_told
 def test_B15_when_the_new_node_dies_after_taking_the_old_code_resumes_and_who_asked_is_told(own: Daemon, code: Code) -> None:
     with desk_of(own) as desk:
         before = descriptors_beyond(desk)
-        code.change("actorcore/runtime/node", "        self._reconcile(left)\n", "        os.abort()\n")
+        code.change("actorcore/runtime/node/node", "        self._reconcile(left)\n", "        os.abort()\n")
         code.mark("blue")
         assert refused(desk.client) == "the new node died before it served; the log tells why"
         assert colour(desk.client) == (None, 3)
