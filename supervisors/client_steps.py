@@ -116,6 +116,8 @@ def call(core: ClientCore, to: Target, body: object) -> Steps[Term]:
     if isinstance(to, str) and to.startswith(RESIDENT_PREFIX):
         try:
             return (yield from ask(core, to, body))
+        except NotAlive as dead:
+            raise CallFailed(dead.reason) from None
         except RequestError as error:  # a service has such a name too, and is a process
             if error.code != "unsupported" or core.residents.pop(to, None) is None:
                 raise

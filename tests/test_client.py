@@ -343,6 +343,19 @@ def test_a_call_to_the_dead_fails_with_noproc(start: Start) -> None:
     assert caught.value.reason == "noproc"
 
 
+def test_a_call_to_a_service_that_dies_as_it_is_asked_fails_with_its_reason(start: Start) -> None:
+    def script(session: Session, said: Numbered) -> None:
+        if isinstance(said.body, Whereis):
+            session.answer(said, PEER.serial)
+        else:
+            session.answer(said, None, ("process_not_alive", "noproc"))
+
+    _, client = start(script)
+    with pytest.raises(CallFailed) as caught:
+        client.call("system:store", 1)
+    assert caught.value.reason == "noproc"
+
+
 def test_a_call_to_a_pid_of_another_daemon_fails_without_asking_anybody(start: Start) -> None:
     node, client = start(refuse_all)
     with pytest.raises(CallFailed) as caught:

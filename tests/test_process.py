@@ -259,7 +259,9 @@ def test_the_lean_path_imports_nothing_heavy() -> None:
 def test_a_life_that_a_zygote_has_rehearsed_leaves_nothing_to_its_forks() -> None:
     code = """
 import gc, os
-from actorcore.runtime import birth, process, shared_registry
+from actorcore.runtime import shared_registry
+from actorcore.runtime.actor import process
+from actorcore.runtime.zygote import birth
 shared, pages = shared_registry.SharedRegistry(1), os.memfd_create("status")
 os.truncate(pages, 4096)
 birth.Nursery(os.getppid(), pages, shared.fd, "").rehearse(3)
