@@ -400,8 +400,7 @@ def queued(directory: Path, count: int) -> Iterator[tuple[Program, list[Program]
         def let_go_but(some: list[Program]) -> None:
             for process in some:
                 process.send_signal(signal.SIGSTOP)
-            while {process.pid for process in some} & at_a_lock():
-                os.sched_yield()
+                os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)  # which waits for no lock then
             lock.close()
 
         yield front, many, let_go_but

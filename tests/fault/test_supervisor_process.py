@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
@@ -18,7 +19,7 @@ from actorcore.faults import SUPERVISOR_POINTS
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.words import AUTO, RESIDENT
-from supervisors.client_messages import DownMessage
+from supervisors.client_messages import DownMessage, Ref
 from tests.daemon_fixture import WAIT_S, WITNESS, Daemon, Desk, desk_of, send_signal
 from tests.fault.test_birth_points import Armed
 
@@ -219,8 +220,9 @@ def test_after_random_kills_of_supervisor_children_node_and_zygote_the_same_tree
             root = start(desk, strategy)
             for nth in range(ROUNDS):
                 victims = chance.sample(["branch", *NAMES, "node", "zygote"], chance.randint(1, 3))
-                for victim in victims:
-                    strike(desk, victim)
+                struck = [strike(desk, victim) for victim in victims]
+                for ref in struck:  # else the tree that is found may be the one before
+                    assert ref is None or desk.client.wait_down(ref, WAIT_S)
                 tree = await_tree(desk, root)
                 assert len(tree) == 5, (seed, nth, victims)
             await_lives(desk, sorted([*before, *tree]))
@@ -228,16 +230,19 @@ def test_after_random_kills_of_supervisor_children_node_and_zygote_the_same_tree
             await_lives(desk, before)
 
 
-def strike(desk: Desk, victim: str) -> None:
-    """A real SIGKILL, unless it is dead already."""
-    rows = {row["name"]: row["os_pid"] for row in desk.client.processes()}
-    others = {"node": desk.node_os_pid, "zygote": desk.daemon.zygote_pid}
-    try:
-        os_pid = int(str(others[victim]() if victim in others else rows[victim]))
-        if os_pid:  # else it is not born yet
-            send_signal(os_pid, signal.SIGKILL)
-    except (LookupError, ValueError, ProcessLookupError):  # no row, no zygote, no process: a strike before has taken it along
-        pass
+def strike(desk: Desk, victim: str) -> Ref | None:
+    """A real SIGKILL, unless it is dead already; a monitor of the life that it ends, of a victim that has a pid."""
+    if victim in (others := {"node": desk.node_os_pid, "zygote": desk.daemon.zygote_pid}):
+        with contextlib.suppress(LookupError, ValueError, ProcessLookupError):  # a strike before has taken it along
+            send_signal(others[victim](), signal.SIGKILL)
+        return None
+    for row in desk.client.processes():
+        if row["name"] == victim and row["os_pid"]:  # else it is not born yet
+            ref = desk.client.monitor(Pid(desk.client.pid.instance, int(str(row["serial"]))))
+            with contextlib.suppress(ProcessLookupError):
+                send_signal(int(str(row["os_pid"])), signal.SIGKILL)
+            return ref
+    return None
 
 
 def await_tree(desk: Desk, root: Pid) -> list[int]:
