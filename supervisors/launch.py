@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -22,6 +23,8 @@ from supervisors import exit_codes, paths
 from supervisors.client import Client
 
 START_TIMEOUT_S = 20.0
+TURN_TIMEOUT_S = 60.0
+"""For whoever has the start lock to let go of it: some that fail one after the other, but not one that was stopped at it."""
 DAEMON_MODULE = "supervisors.daemon"
 
 
@@ -81,8 +84,40 @@ def _lock(directory: Path) -> int:
     except OSError as error:
         detail = f"{paths.LOCK_NAME} in the runtime directory cannot be opened: {error.strerror}"
         raise RequestError("start_failed", detail) from None
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    turn = Turn(lock)
+    if not turn.wait(TURN_TIMEOUT_S):
+        raise RequestError("busy", f"another command is starting the daemon, or was stopped at it, for {TURN_TIMEOUT_S:g} s")
     return lock
+
+
+class Turn:
+    """Our turn at a lock. flock(2) waits without a bound, so a thread waits, and lets go of a turn that comes too late."""
+
+    def __init__(self, lock: int) -> None:
+        self._lock = lock
+        self._guard = threading.Lock()
+        self._has_come = threading.Event()
+        self._is_too_late = False
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it came in time; else the descriptor is not the caller's any more."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            threading.Thread(target=self._queue, daemon=True).start()
+        self._has_come.wait(timeout_s)
+        with self._guard:
+            self._is_too_late = not self._has_come.is_set()
+            return not self._is_too_late
+
+    def _queue(self) -> None:
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        with self._guard:
+            if self._is_too_late:
+                os.close(self._lock)
+            else:
+                self._has_come.set()
 
 
 def _spawn(directory: Path, module: str) -> None:

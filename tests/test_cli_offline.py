@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -254,3 +255,13 @@ def test_ctrl_c_is_exit_code_130_without_a_traceback(cli: Output) -> None:
         os.close(reader)
         os.close(writer)
     assert (process.returncode, err.strip()) == (130, "")
+
+
+def test_a_turn_at_the_start_lock_that_comes_too_late_is_let_go_of(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with open(path, "w") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        late = os.open(path, os.O_RDWR)
+        assert launch.Turn(late).wait(0.0) is False
+    with open(path) as after:
+        fcntl.flock(after, fcntl.LOCK_EX)  # waits until the late one has let go
