@@ -85,7 +85,7 @@ def add(client: Client, pid: Pid) -> object:
 
 def test_many_processes_go_on_with_the_new_code_and_what_it_makes_of_their_state(desk: Desk, code: Code) -> None:
     client = desk.client
-    pids = [code.spawn() for _ in range(20)]  # not always in the order of their serials: a blank that is warm goes before one on its way
+    pids = [code.spawn() for _ in range(20)]  # a warm blank goes before an older one on its way
     for times, pid in enumerate(pids[:3], 1):
         assert [add(client, pid) for _ in range(times)] == [["old", n] for n in range(1, times + 1)]
     rows = {row["serial"]: row["os_pid"] for row in client.processes()}
