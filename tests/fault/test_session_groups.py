@@ -118,12 +118,12 @@ def test_a_group_publishes_is_renamed_and_stops_as_one(desk: Desk, session: str)
     refs = [desk.client.monitor(name) for name in (name_of(session, member) for member in MEMBERS)]
     with watching(desk, session) as events:
         desk.client.call(session, SendMessage("user", "hello"))
+        told = [events.next(WAIT_S)]  # a session tells its watchers after its answer: else the rename may be told first
         desk.client.manager.rename(session, "renamed")
         with Client.connect(desk.daemon.directory, WAIT_S) as later:  # its introduction comes after the news of the manager
             record: Any = later.call(session, GetRecord(), WAIT_S)
         desk.client.manager.stop(session)
-        told = []
-        while not told or told[-1].type != "session_terminated":
+        while told[-1].type != "session_terminated":
             told.append(events.next(WAIT_S))
     assert record["name"] == "renamed"
     assert [event.type for event in told] == [
