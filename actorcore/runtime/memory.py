@@ -1,7 +1,7 @@
 """Shared memory: sealed memfds and raw mappings that hold no descriptor.
 
 A mapping is a plain ``memoryview``; its address and size are found again through ``view.obj``, so there is no table to
-keep in step with the kernel. ``mmap.mmap`` is not used: it keeps a dup of the descriptor for as long as the mapping lives.
+keep in step with the kernel. ``mmap.mmap`` is not used here: it keeps a dup of the descriptor for as long as the mapping lives.
 
 Pages are allocated when the memfd is made (``posix_fallocate``), never on touch: a full machine is an error at start and
 never SIGBUS later (RELIABILITY F6, C15). Sources: memfd_create(2), fcntl(2) "File Sealing", madvise(2).
@@ -35,8 +35,6 @@ _munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 _madvise = _libc.madvise
 _madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _MAP_FAILED = ctypes.c_void_p(-1).value
-_PAGE = ctypes.c_ubyte * PAGE_BYTES
-"""Kept, and ctypes finds it again: a child that made the type anew would write to seventy pages for it."""
 
 
 def create_memfd(name: str, size_bytes: int) -> int:

@@ -53,6 +53,8 @@ class Nursery:
         """In the newborn child: detach from the zygote, announce itself, wait for Begin, become that actor."""
         try:
             point("birth.forked")
+            # Its dup of the descriptor goes with all others in _take; the object lives until _exit and never closes anything.
+            # A mapping by ctypes makes a type of its own, for which a newborn writes to seventy pages.
             page = memoryview(mmap.mmap(self._status_fd, PAGE_BYTES, offset=order.page * PAGE_BYTES))
             control = _take(control_fd, CONTROL_FD)
             os.setsid()
