@@ -21,10 +21,10 @@ from pathlib import Path
 
 from actorcore.signals import ProcessSpec
 from benchmarks.rows import Row, command, few, measured, percentile
-from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
-from supervisors.client_messages import InfoMessage
+from supervisors.clients.messages import InfoMessage
 from supervisors.demo import private_daemon
+from supervisors.tree.child_spec import ChildSpec
 
 REPORTER = "benchmarks.fault_actors:Reporter"
 BYSTANDER = "supervisors.demo_actors:Counter"

@@ -19,7 +19,7 @@ from actorcore.pids import Pid
 from actorcore.words import ProcessSpec
 from benchmarks.rows import Row, command, few, measured
 from supervisors.client import Client
-from supervisors.client_messages import InfoMessage
+from supervisors.clients.messages import InfoMessage
 from supervisors.demo import private_daemon
 
 DOWNS = 10_000

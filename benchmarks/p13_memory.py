@@ -13,9 +13,9 @@ from pathlib import Path
 
 from actorcore.signals import ProcessSpec
 from benchmarks.rows import Row, command, few, measured
-from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
 from supervisors.demo import private_daemon
+from supervisors.tree.child_spec import ChildSpec
 
 ACTORS = {"lean": "supervisors.demo_actors:Counter", "asyncio": "supervisors.demo_actors:AsyncCounter"}
 GOALS_MB = {"lean": 0.5, "asyncio": 1.8}

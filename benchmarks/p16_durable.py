@@ -24,11 +24,11 @@ from actorcore.signals import ProcessSpec
 from benchmarks.daemons import daemon
 from benchmarks.rows import Row, command, few, measured, percentile
 from supervisors.async_client import AsyncClient
-from supervisors.child_spec import ChildSpec
 from supervisors.persistence import database_files
 from supervisors.persistence.database import Database
 from supervisors.persistence.signing import Ring
 from supervisors.session.requests import SendMessage
+from supervisors.tree.child_spec import ChildSpec
 
 SESSIONS = 50
 BODY = b"x" * 200

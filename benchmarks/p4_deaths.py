@@ -18,8 +18,8 @@ from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from benchmarks.daemons import ECHO, PRELOADED, await_pool, daemon, pause, templates, time_us, touch
 from benchmarks.rows import Row, command, few, measured
-from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
+from supervisors.tree.child_spec import ChildSpec
 
 POOL = 8
 """The default of the lean template."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from supervisors.cli import run
+from supervisors.cli.commands import run
 
 
 def main() -> None:

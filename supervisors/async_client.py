@@ -19,17 +19,18 @@ from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.sys_face import Sys
-from supervisors import client_kill, client_steps as steps, client_tasks, paths
-from supervisors.async_driver import AsyncDriver
-from supervisors.async_manager_client import AsyncManagerClient
-from supervisors.async_saved_client import AsyncSavedClient
-from supervisors.child_spec import ChildSpec
+from supervisors import paths
 from supervisors.client import NODE, PAGE_ROWS, SESSIONS
-from supervisors.client_code import CodeChanged, change_code
-from supervisors.client_driver import DEFAULT_TIMEOUT_S
-from supervisors.client_messages import DownMessage, Mail, Ref
-from supervisors.client_steps import Target
-from supervisors.session_vocabulary import GetSession, ListSessions, RestartSession, StartSession, StopSession
+from supervisors.clients import kill, steps, tasks
+from supervisors.clients.async_driver import AsyncDriver
+from supervisors.clients.async_manager import AsyncManagerClient
+from supervisors.clients.async_saved import AsyncSavedClient
+from supervisors.clients.code import CodeChanged, change_code
+from supervisors.clients.driver import DEFAULT_TIMEOUT_S
+from supervisors.clients.messages import DownMessage, Mail, Ref
+from supervisors.clients.steps import Target
+from supervisors.tree.child_spec import ChildSpec
+from supervisors.tree.session_words import GetSession, ListSessions, RestartSession, StartSession, StopSession
 
 
 class AsyncClient:
@@ -103,7 +104,7 @@ class AsyncClient:
         return await self._driver.run(steps.call(self._core, to, request), timeout_s)
 
     async def run_task(self, supervisor: Target, spec: ProcessSpec, timeout_s: float = DEFAULT_TIMEOUT_S) -> Term:
-        return await self._driver.run(client_tasks.run_task(self._core, supervisor, spec), timeout_s)
+        return await self._driver.run(tasks.run_task(self._core, supervisor, spec), timeout_s)
 
     async def cast(self, to: Target, request: object) -> None:
         await self._driver.run(steps.cast(self._core, to, request))
@@ -118,7 +119,7 @@ class AsyncClient:
         await self._driver.run(steps.stop(self._core, to, reason), timeout_s)
 
     async def kill(self, to: Target, signum: int | None = None) -> None:
-        await self._driver.run(client_kill.kill(self._core, to, signum))
+        await self._driver.run(kill.kill(self._core, to, signum))
 
     async def link(self, to: Target) -> None:
         await self._driver.run(steps.link(self._core, to))

@@ -21,15 +21,16 @@ from actorcore.pids import Pid
 from actorcore.runtime import clock
 from actorcore.signals import ProcessSpec
 from actorcore.sys_face import Sys
-from supervisors import client_kill, client_steps as steps, client_tasks, paths
-from supervisors.child_spec import ChildSpec
-from supervisors.client_code import CodeChanged, change_code
-from supervisors.client_driver import DEFAULT_TIMEOUT_S, Driver
-from supervisors.client_messages import DownMessage, Mail, Ref
-from supervisors.client_steps import Target
-from supervisors.manager_client import ManagerClient
-from supervisors.saved_client import SavedClient
-from supervisors.session_vocabulary import GetSession, ListSessions, RestartSession, StartSession, StopSession
+from supervisors import paths
+from supervisors.clients import kill, steps, tasks
+from supervisors.clients.code import CodeChanged, change_code
+from supervisors.clients.driver import DEFAULT_TIMEOUT_S, Driver
+from supervisors.clients.manager import ManagerClient
+from supervisors.clients.messages import DownMessage, Mail, Ref
+from supervisors.clients.saved import SavedClient
+from supervisors.clients.steps import Target
+from supervisors.tree.child_spec import ChildSpec
+from supervisors.tree.session_words import GetSession, ListSessions, RestartSession, StartSession, StopSession
 
 SESSIONS = "system:sessions"
 NODE = "system:node"
@@ -128,7 +129,7 @@ class Client:
 
         :raises CallFailed: it has ended without a value.
         """
-        return self._driver.run(client_tasks.run_task(self._core, supervisor, spec), timeout_s)
+        return self._driver.run(tasks.run_task(self._core, supervisor, spec), timeout_s)
 
     def cast(self, to: Target, request: object) -> None:
         """Tell ``to`` without an answer; waits up to 5 s for room, then RequestError ``mailbox_full``."""
@@ -155,7 +156,7 @@ class Client:
 
         :raises CallFailed: ``noproc``, a real signal has nobody to go to.
         """
-        self._driver.run(client_kill.kill(self._core, to, signum))
+        self._driver.run(kill.kill(self._core, to, signum))
 
     def link(self, to: Target) -> None:
         """Share fate with ``to``: its abnormal end comes as an ExitMessage, ours as its exit signal."""

@@ -32,7 +32,7 @@ from actorcore.runtime.guardian.zygotes import Template
 from actorcore.signals import AUTO
 from supervisors.session.record import SESSION
 from supervisors.session.settings import SessionSettings, trouble_with as settings_trouble
-from supervisors.toml_lines import line_of, line_of_error, spelled
+from supervisors.tree.toml_lines import line_of, line_of_error, spelled
 
 FILE_VARIABLE = "ACTORCORE_CONFIG"
 SUPERVISOR = "supervisor"
@@ -47,7 +47,7 @@ Said = TypeVar("Said", bound=msgspec.Struct)
 BUILT_IN = (
     *zygotes.BUILT_IN,
     Template(SESSION, ("supervisors.session.server",), waits=True),
-    Template(SUPERVISOR, ("supervisors.supervisor_process",), waits=True),
+    Template(SUPERVISOR, ("supervisors.tree.process",), waits=True),
 )
 """Sessions begin with what remembers them imported: 60 ms that no start of one has to spend."""
 

@@ -24,8 +24,8 @@ from rich.table import Table
 from actorcore.exit_reason import Reason, Term
 from actorcore.runtime import clock
 from actorcore.signals import ProcessSpec
-from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
+from supervisors.tree.child_spec import ChildSpec
 
 BYSTANDERS = ("ada", "barbara", "grace")
 KILLS: tuple[tuple[str, signal.Signals, Reason], ...] = (

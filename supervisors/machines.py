@@ -8,16 +8,16 @@ import msgspec
 
 from actorcore.exit_reason import Term
 from actorcore.residents import Machines
-from supervisors.dynamic_supervisor import DynamicSupervisor
-from supervisors.groups import Groups, GroupsSpec
-from supervisors.limiter import Limiter
-from supervisors.partition_supervisor import PartitionSpec, PartitionSupervisor
-from supervisors.rate_limit import Rates
-from supervisors.registry import Registry
-from supervisors.registry_words import RegistrySpec
-from supervisors.supervisor import Supervisor
-from supervisors.task_pool import TaskPool
-from supervisors.tree_spec import DynamicSpec, PoolSpec, SupervisorSpec
+from supervisors.registry.groups import Groups, GroupsSpec
+from supervisors.registry.registry import Registry
+from supervisors.registry.words import RegistrySpec
+from supervisors.services.limiter import Limiter
+from supervisors.services.rate_limit import Rates
+from supervisors.services.task_pool import TaskPool
+from supervisors.tree.dynamic_supervisor import DynamicSupervisor
+from supervisors.tree.partition_supervisor import PartitionSpec, PartitionSupervisor
+from supervisors.tree.spec import DynamicSpec, PoolSpec, SupervisorSpec
+from supervisors.tree.supervisor import Supervisor
 
 Spec = TypeVar("Spec", bound=msgspec.Struct)
 

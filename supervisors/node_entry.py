@@ -10,18 +10,18 @@ import msgspec
 from actorcore.kernel import Kernel
 from actorcore.residents import Resident
 from actorcore.runtime.node.node import Node
-from supervisors.limiter import Limiter
 from supervisors.machines import MACHINES
 from supervisors.persistence.retention import Limits
-from supervisors.services import Services, services_with
+from supervisors.services.limiter import Limiter
+from supervisors.services.services import Services, services_with
 from supervisors.session.manager import NEEDS, Manager
 from supervisors.session.settings import SessionSettings
-from supervisors.sessions import MAX_SESSIONS, Sessions
+from supervisors.tree.sessions import MAX_SESSIONS, Sessions
 
 SETTINGS_VARIABLE = "ACTORCORE_NODE_SETTINGS"
 """What the daemon has read from its configuration, for its nodes: also one that is made of the code on disk has it."""
 
-HOST = "supervisors.supervisor_process:SupervisorProcess"
+HOST = "supervisors.tree.process:SupervisorProcess"
 """Its name only: the node runs no code of processes."""
 
 

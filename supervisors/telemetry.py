@@ -16,7 +16,7 @@ import msgspec
 
 from actorcore.errors import RequestError
 from actorcore.exit_reason import Reason, reason_of_exception
-from supervisors.manager_steps import SessionEvent
+from supervisors.clients.manager_steps import SessionEvent
 
 Handler: TypeAlias = Callable[[SessionEvent], object]
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from actorcore.errors import CallTimeout
 from actorcore.signals import ProcessSpec
-from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
-from supervisors.client_messages import DownMessage, InfoMessage, Mail
+from supervisors.clients.messages import DownMessage, InfoMessage, Mail
+from supervisors.tree.child_spec import ChildSpec
 
 ROOT = Path(__file__).parent.parent
 WITNESS = "tests.fault.actors:Witness"

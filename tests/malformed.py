@@ -47,9 +47,9 @@ from actorcore.signals import (
     Unregister,
     Whereis,
 )
-from supervisors import session_vocabulary as sessions
-from supervisors.child_spec import ChildSpec
-from supervisors.sessions import Sessions
+from supervisors.tree import session_words as sessions
+from supervisors.tree.child_spec import ChildSpec
+from supervisors.tree.sessions import Sessions
 
 DEEP = b"\x91" * 900 + b"\xc0"
 JUNK = [

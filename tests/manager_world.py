@@ -33,13 +33,13 @@ from actorcore.signals import (
     TemplateTold,
     Ticked,
 )
-from supervisors.limiter import Limiter
 from supervisors.node_entry import kernel_of
+from supervisors.services.limiter import Limiter
 from supervisors.session.manager import Manager
 from supervisors.session.record import SESSION
 from supervisors.session.settings import SessionSettings
 from supervisors.session.words import ManagerRequest
-from supervisors.sessions import Sessions
+from supervisors.tree.sessions import Sessions
 
 WALL_S = 1_700_000_000.0
 NOW_S = 100.0

@@ -15,9 +15,9 @@ import msgspec
 from actorcore.exit_reason import Reason
 from actorcore.residents import AnswerTo, CancelAlarm, Do, Order, SetAlarm, Tell
 from actorcore.signals import Alarm, Answer, Asking, Delivery, Exit, ProcessSpec, Release, SendExit, Spawn, Started
-from supervisors.child_spec import ChildSpec
-from supervisors.session_vocabulary import GetSession, SessionRequest, StartSession
-from supervisors.sessions import Sessions
+from supervisors.tree.child_spec import ChildSpec
+from supervisors.tree.session_words import GetSession, SessionRequest, StartSession
+from supervisors.tree.sessions import Sessions
 
 CLIENT = 1
 BAD_INIT: Reason = {"error": {"type": "BadInit", "text": ""}}

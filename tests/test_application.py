@@ -12,9 +12,9 @@ import pytest
 
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
-from supervisors.application import Application, InvalidApplication, parse, read_application
 from supervisors.client import Client
-from supervisors.tree_spec import Child, SupervisorSpec
+from supervisors.tree.application import Application, InvalidApplication, parse, read_application
+from supervisors.tree.spec import Child, SupervisorSpec
 from tests.daemon_fixture import ROOT, WAIT_S, Daemon
 from tests.test_cli_offline import Output
 

@@ -14,7 +14,7 @@ from actorcore.pids import Pid
 from actorcore.runtime.actor.channel import Channel
 from actorcore.signals import Down, Monitor, Whereis
 from supervisors.async_client import AsyncClient
-from supervisors.client_messages import DownMessage
+from supervisors.clients.messages import DownMessage
 from tests.fake_node import INSTANCE, Session, running
 from tests.test_client import PEER, Peer, constant, read_one, refuse_all, reply
 

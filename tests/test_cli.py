@@ -19,9 +19,10 @@ import pytest
 
 from actorcore.errors import CODES, MEANINGS
 from actorcore.pids import Pid
-from supervisors import cli, exit_codes, paths
+from supervisors import exit_codes, paths
+from supervisors.cli import commands as cli
 from supervisors.client import Client
-from supervisors.client_messages import InfoMessage
+from supervisors.clients.messages import InfoMessage
 from supervisors.node_entry import kernel
 from tests.daemon_fixture import ROOT, WAIT_S, Daemon, await_deaths, descendants, send_signal, still_there, watched
 from tests.test_cli_offline import Output
@@ -246,11 +247,20 @@ def test_the_demo_as_json_tells_what_it_would_show(line: Output) -> None:
     assert (told["kept"], told["broken"], [len(rows) for rows in told["shown"].values()]) == (True, [], [6, 5])
 
 
+@contextmanager
+def unwatched(line: Output) -> Iterator[Client]:
+    """A client, when the monitors of the tests before are gone: the next is the one that a test waits for."""
+    with Client.connect(line.directory, WAIT_S) as client:
+        while client.node("status")["monitors"]:
+            pass
+        yield client
+
+
 @pytest.mark.parametrize(("words", "reason"), [([], "killed"), (["-s", "SEGV"], {"signal": "SIGSEGV"}), (["-s", "9"], "killed")])
 def test_kill_is_an_accident_of_which_a_monitor_tells(line: Output, words: list[str], reason: object) -> None:
     argv = command(line.directory, "monitor", "ada", "--json")
-    with beside(*argv) as watcher, Client.connect(line.directory, WAIT_S) as client:
-        while client.node("status")["monitors"] == 0:  # the watcher's is the first
+    with unwatched(line) as client, beside(*argv) as watcher:
+        while client.node("status")["monitors"] == 0:
             pass
         (row,) = [row for row in client.sessions() if row["id"] == "ada"]
         assert line.run("kill", *words, "ada", "--json") == 0
@@ -275,7 +285,7 @@ def test_restart_and_reload_and_a_session_that_stays(line: Output) -> None:
 
 
 def test_ctrl_c_ends_a_monitor_without_a_word_and_its_watch_with_it(line: Output) -> None:
-    with Client.connect(line.directory, WAIT_S) as client:
+    with unwatched(line) as client:
         with beside(*command(line.directory, "monitor", "ada")) as watcher:
             while client.node("status")["monitors"] == 0:
                 pass

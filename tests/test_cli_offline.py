@@ -19,8 +19,9 @@ from actorcore.errors import RequestError
 from actorcore.frames import Numbered
 from actorcore.pids import Pid
 from actorcore.signals import Ask, Down, Monitor, Processes, SendExit, Spawn, Whereis
-from supervisors import cli_output, launch
-from supervisors.cli import run
+from supervisors import launch
+from supervisors.cli import output
+from supervisors.cli.commands import run
 from tests.fake_node import INSTANCE, FakeNode, Script, Session, running
 
 RESIDENTS = {"system:node": 2, "system:sessions": 3, "system:manager": 4}
@@ -86,7 +87,7 @@ def world(session: Session, said: Numbered) -> None:
 
 def test_help_names_every_command_and_needs_neither_client_nor_rich() -> None:
     heavy = "{'msgspec', 'rich', 'platformdirs'}"
-    code = f"import sys, supervisors.cli as c; c.run(['--help']); print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, supervisors.cli.commands as c; c.run(['--help']); print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     listed = done.stdout.split("Commands:")[1].split("Exit codes:")[0]
@@ -226,11 +227,11 @@ def test_down_returns_when_the_daemon_is_gone(cli: Output) -> None:
 
 
 def test_printed_text_cannot_move_the_cursor() -> None:
-    assert cli_output.printable("a\n\x1b]0;x\x07\u202eb é") == "a\\n\\x1b]0;x\\x07\\u202eb é"
+    assert output.printable("a\n\x1b]0;x\x07\u202eb é") == "a\\n\\x1b]0;x\\x07\\u202eb é"
 
 
 def test_json_says_pids_as_text_and_bytes_in_base64() -> None:
-    assert cli_output.to_json({"pid": Pid(0x7F3A, 1), "data": [b"\x00"]}) == '{"pid": "7f3a.1", "data": [{"base64": "AA=="}]}'
+    assert output.to_json({"pid": Pid(0x7F3A, 1), "data": [b"\x00"]}) == '{"pid": "7f3a.1", "data": [{"base64": "AA=="}]}'
 
 
 def test_ctrl_c_is_exit_code_130_without_a_traceback(cli: Output) -> None:

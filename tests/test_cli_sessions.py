@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from supervisors.cli_sessions import short
+from supervisors.cli.sessions import short
 from supervisors.session.ages import text, time_of_day
 from tests.daemon_fixture import Daemon, send_signal
 from tests.test_cli import beside, command

@@ -33,9 +33,9 @@ from actorcore.signals import (
     Spawn,
     Whereis,
 )
-from supervisors import client_steps
 from supervisors.client import Client
-from supervisors.client_messages import DownMessage, ExitMessage, InfoMessage, Ref
+from supervisors.clients import steps
+from supervisors.clients.messages import DownMessage, ExitMessage, InfoMessage, Ref
 from tests.fake_node import INSTANCE, SERIAL, FakeNode, Script, Session, running
 
 PEER = Pid(INSTANCE, 7)
@@ -204,7 +204,7 @@ def test_no_answer_in_time_is_a_timeout_and_the_late_one_is_dropped(start: Start
 
     _, client = start(script)
     with pytest.raises(CallTimeout):
-        client._driver.run(client_steps.whereis(client._core, "slow"), 0.01)
+        client._driver.run(steps.whereis(client._core, "slow"), 0.01)
     assert client.whereis("fast") == Pid(INSTANCE, 2)
     assert client._core.outcomes == {}
 

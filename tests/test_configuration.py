@@ -15,7 +15,7 @@ from supervisors import launch
 from supervisors.configuration import Configuration, InvalidConfiguration, configuration_file, parse, read_configuration
 
 SESSION = Template("session", ("supervisors.session.server",), waits=True)
-SUPERVISOR = Template("supervisor", ("supervisors.supervisor_process",), waits=True)
+SUPERVISOR = Template("supervisor", ("supervisors.tree.process",), waits=True)
 
 
 def test_nothing_said_is_the_built_in_templates() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from actorcore.runtime import memory, sockets, syscalls
-from supervisors import doctor
-from supervisors.cli import run
-from supervisors.doctor import Finding, examine
+from supervisors.cli import doctor
+from supervisors.cli.commands import run
+from supervisors.cli.doctor import Finding, examine
 
 
 def finding(directory: Path, feature: str) -> Finding:

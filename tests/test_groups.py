@@ -13,7 +13,7 @@ from actorcore.frames import term_decoder
 from actorcore.pids import Pid
 from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Send, Show
 from actorcore.signals import Asking, Begin, Demonitor, Down, Exit, Monitor, ProcessSpec
-from supervisors.groups import MAX_BYTES, MAX_GROUP_BYTES, MAX_MEMBERSHIPS, Groups
+from supervisors.registry.groups import MAX_BYTES, MAX_GROUP_BYTES, MAX_MEMBERSHIPS, Groups
 
 INSTANCE, PARENT, A, B, C = 7, 1, 11, 12, 13
 

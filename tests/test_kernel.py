@@ -24,9 +24,9 @@ from actorcore.signals import (
     ShutdownAsked,
 )
 from actorcore.words import ProcessSpec
-from supervisors.child_spec import ChildSpec
-from supervisors.session_vocabulary import SessionRequest, StartSession, StopSession
-from supervisors.sessions import Sessions
+from supervisors.tree.child_spec import ChildSpec
+from supervisors.tree.session_words import SessionRequest, StartSession, StopSession
+from supervisors.tree.sessions import Sessions
 from tests.table_driver import Driver, deliveries
 
 

@@ -35,30 +35,27 @@ LAYERS: dict[str, int] = {
     "actorcore.runtime": 2,
     "actorcore.runtime.**": 2,
     "actorcore": 2,  # the package's face: may offer what any of its layers has
-    **dict.fromkeys((f"supervisors.{name}" for name in (
-        "child_spec restart_budget restart_intensity strategy supervisor control rate_limit circuit_breaker scheduler task_pool "
-        "saga session partition_supervisor "
-        "backoff sessions session_lives session_vocabulary criteria registry_words "
-        "toml_lines tree_spec supervisor_words supervisor_base dynamic_supervisor machines services registry groups limiter"
-    ).split()), 3),
+    "supervisors.machines": 3,
+    **dict.fromkeys((f"supervisors.tree.{name}" for name in "application process".split()), 4),
+    "supervisors.tree.*": 3,
+    "supervisors.registry.*": 3,
+    **dict.fromkeys((f"supervisors.services.{name}" for name in "cache_server task_pools".split()), 4),
+    "supervisors.services.*": 3,
+    **dict.fromkeys((f"supervisors.session.{name}" for name in "server project_files project_path resuming".split()), 4),
     "supervisors.session.*": 3,
-    "supervisors.task_pools": 4,
-    **dict.fromkeys((f"supervisors.{name}" for name in (
-        "persistence persistence.snapshot persistence.signing persistence.saved persistence.retention persistence.proof "
-        "persistence.store_words"
+    **dict.fromkeys((f"supervisors.persistence.{name}" for name in (
+        "snapshot signing saved retention proof store_words"
     ).split()), 3),
     "supervisors.persistence.*": 4,
+    "supervisors.clients.*": 4,
     **dict.fromkeys((f"supervisors.{name}" for name in (
-        "session.server session.project_files cache_server resuming supervisor_process command http paths exit_codes "
-        "configuration client client_core client_driver client_messages client_steps client_kill launch demo_actors place "
-        "client_tasks client_code manager_steps manager_client async_manager_client project_path "
-        "saved_steps saved_client async_saved_client telemetry "
-        "application async_client async_driver async_steps"
+        "client async_client telemetry configuration launch paths place exit_codes demo_actors"
     ).split()), 4),
-    **dict.fromkeys((f"supervisors.{name}" for name in (
-        "daemon node_entry doctor demo cli cli_base cli_saved cli_sessions cli_output cli_sys cli_target cli.** __main__ "
-        "dashboard dashboard.**"
-    ).split()), 5),
+    **dict.fromkeys((f"supervisors.{name}" for name in "daemon node_entry demo __main__".split()), 5),
+    "supervisors.cli.*": 5,
+    **dict.fromkeys((f"supervisors.{name}" for name in "tree registry services session persistence".split()), 3),
+    "supervisors.clients": 4,
+    "supervisors.cli": 5,
     "supervisors": 5,
 }  # fmt: skip
 
@@ -72,12 +69,12 @@ NEVER_CALLED = {"eval", "exec", "__import__"}
 
 LOADERS = {
     "actorcore.runtime.actor.code", "actorcore.runtime.actor.lean", "actorcore.runtime.zygote.zygote",
-    "actorcore.runtime.guardian.node_birth", "supervisors.application",
+    "actorcore.runtime.guardian.node_birth", "supervisors.tree.application",
 }  # fmt: skip
 """May use importlib: they load a user's ``module:name``, or the node's entry point, by its name; or only look for it."""
 LATE_IMPORTS = {("supervisors.paths", "platformdirs"): "20 ms that most callers need not spend"}
 """(module, imported) → why an import stands inside a function."""
-LATE_IMPORTERS = ("supervisors.cli", "supervisors.__main__")
+LATE_IMPORTERS = ("supervisors.cli.", "supervisors.__main__")
 """Commands import what only they need, so that ``actorcore --help`` stays under 100 ms (P15)."""
 KILLERS = {"actorcore.runtime.children"}
 """May signal by number: the only reaper, where a pid that has not been reaped cannot be a stranger's."""
@@ -290,10 +287,10 @@ PLANTS = [
     (unknown_modules, {"actorcore.inner.deep": ""}),
     (upward_imports, {"actorcore.links": "from actorcore.runtime import clock", "actorcore.runtime.clock": ""}),
     (upward_imports, {"actorcore.pids": "import actorcore.links"}),
-    (upward_imports, {"actorcore.runtime.node.node": "import supervisors.strategy"}),
-    (upward_imports, {"supervisors.strategy": "from actorcore.runtime.clock import now"}),
-    (upward_imports, {"supervisors.strategy": "from supervisors import daemon"}),
-    (upward_imports, {"supervisors.client": "if TYPE_CHECKING:\n    from supervisors.cli.spawn import spawn"}),
+    (upward_imports, {"actorcore.runtime.node.node": "import supervisors.tree.strategy"}),
+    (upward_imports, {"supervisors.tree.strategy": "from actorcore.runtime.clock import now"}),
+    (upward_imports, {"supervisors.tree.strategy": "from supervisors import daemon"}),
+    (upward_imports, {"supervisors.client": "if TYPE_CHECKING:\n    from supervisors.cli.commands import spawn"}),
     *((impurities, {"actorcore.links": f"import {name}"}) for name in sorted(IMPURE)),
     (impurities, {"supervisors.session.state": "from os.path import join"}),
     (impurities, {"actorcore.pids": "def f():\n    import time"}),
@@ -307,9 +304,9 @@ PLANTS = [
     *((forbidden_code, {"tests.a": f"x = {name}('1')"}) for name in sorted(NEVER_CALLED)),
     (forbidden_code, {"actorcore.frames": "import importlib"}),
     (kills_by_number, {"actorcore.runtime.node.node": "import os\nos.kill(1, 9)"}),
-    (kills_by_number, {"supervisors.command": "stop = os.killpg"}),
-    (kills_by_number, {"supervisors.command": "from os import kill as end"}),
-    (kills_by_number, {"supervisors.command": "import os as o\no.kill(1, 9)"}),
+    (kills_by_number, {"supervisors.clients.command": "stop = os.killpg"}),
+    (kills_by_number, {"supervisors.clients.command": "from os import kill as end"}),
+    (kills_by_number, {"supervisors.clients.command": "import os as o\no.kill(1, 9)"}),
     (sleeps, {"tests.a": "import time\ntime.sleep(1)"}),
     (sleeps, {"supervisors.http": "from time import sleep"}),
     (sleeps, {"tests.a": "async def f():\n    await asyncio.sleep(0.1)"}),
@@ -326,7 +323,7 @@ def test_what_the_rules_allow_is_not_reported():
         "actorcore.links": "import msgspec\nfrom actorcore import errors\nfrom actorcore.pids import Pid",
         "actorcore.runtime.actor.lean": "import importlib, os\nfrom actorcore import links",
         "actorcore.runtime.children": "import os\nos.killpg(1, 9)",
-        "supervisors.daemon": "import supervisors.strategy\nfrom actorcore.runtime import zygote",
+        "supervisors.daemon": "import supervisors.tree.strategy\nfrom actorcore.runtime import zygote",
     }
     sources = {module: ast.parse(text) for module, text in allowed.items()}
     assert [line for rule in (*RULES_OF_PRODUCT, *RULES_OF_ALL) for line in rule(sources)] == []

@@ -13,7 +13,7 @@ import pytest
 from actorcore.effects import Effect, Report
 from actorcore.kernel import Kernel
 from actorcore.signals import Event
-from supervisors.sessions import Sessions
+from supervisors.tree.sessions import Sessions
 from tests.conftest import Tell
 from tests.lives.world import INSTANCE, MAX_SESSIONS, World, run
 

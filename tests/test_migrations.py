@@ -11,7 +11,7 @@ from actorcore import migrations
 from actorcore.effects import Deliver, Effect, Operate, Report
 from actorcore.kernel import Kernel
 from actorcore.signals import Answer, Ask, Asked, Booted, Born, Exited, ReloadEnded, Ticked, TookOver
-from supervisors.sessions import Sessions
+from supervisors.tree.sessions import Sessions
 
 RECORDED = Path(__file__).parent / "recorded"
 NODE, SESSIONS, CLIENT, COUNTING, PLAIN, SLOW = 1, 2, 3, 4, 5, 9

@@ -33,9 +33,9 @@ from actorcore.signals import (
     Unregister,
     Whereis,
 )
-from supervisors.child_spec import ChildSpec
-from supervisors.session_vocabulary import RemoveSession, SessionRequest, StartSession, StopSession
-from supervisors.sessions import Sessions
+from supervisors.tree.child_spec import ChildSpec
+from supervisors.tree.session_words import RemoveSession, SessionRequest, StartSession, StopSession
+from supervisors.tree.sessions import Sessions
 from tests.table_driver import Driver
 
 # ---- values ----

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from supervisors import project_path
+from supervisors.session import project_path
 from supervisors.session.record import Project
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings, strategies as st
 from actorcore.exit_reason import Term
 from actorcore.residents import AnswerTo, Leave, Order, Ready, Refuse
 from actorcore.signals import Asking, Begin, Exit, ProcessSpec
-from supervisors.limiter import Limiter
-from supervisors.rate_limit import MAX_KEYS, RESUME, Rate, RateLimit, Rates, trouble_with
+from supervisors.services.limiter import Limiter
+from supervisors.services.rate_limit import MAX_KEYS, RESUME, Rate, RateLimit, Rates, trouble_with
 
 ASKER, PARENT = 11, 12
 FIVE = Rates(default=Rate(5))

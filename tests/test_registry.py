@@ -10,8 +10,8 @@ from actorcore.frames import term_decoder
 from actorcore.pids import Pid
 from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Send, Show
 from actorcore.signals import Answer, Asking, Begin, Exit, IsAlive, Link, ProcessSpec
-from supervisors.registry import MAX_BYTES, MAX_KEY_BYTES, Registry
-from supervisors.registry_words import RegistrySpec
+from supervisors.registry.registry import MAX_BYTES, MAX_KEY_BYTES, Registry
+from supervisors.registry.words import RegistrySpec
 
 PARENT, A, B, C = 1, 11, 12, 13
 

@@ -38,11 +38,11 @@ from actorcore.system_words import (
     Trace,
 )  # fmt: skip
 from actorcore.words import RESIDENT, ProcessSpec
-from supervisors.child_spec import ChildSpec
 from supervisors.machines import MACHINES
-from supervisors.registry import RegistrySpec
-from supervisors.session_vocabulary import StartSession
-from supervisors.sessions import Sessions
+from supervisors.registry.registry import RegistrySpec
+from supervisors.tree.child_spec import ChildSpec
+from supervisors.tree.session_words import StartSession
+from supervisors.tree.sessions import Sessions
 
 CLD_KILLED = 2
 SUPERVISOR = ProcessSpec("supervisor", [{"children": [
@@ -258,7 +258,7 @@ def test_a_trace_of_a_resident_comes_as_messages(it: Client) -> None:
 
 
 @pytest.mark.parametrize(("request_", "refusal"), [
-    (ReplaceState("os:getcwd"), "unsupported"), (ChangeCode("supervisors.registry"), "unsupported"),
+    (ReplaceState("os:getcwd"), "unsupported"), (ChangeCode("supervisors.registry.registry"), "unsupported"),
     (["dance"], "invalid_message"), (["log", "much"], "invalid_message"),
 ])  # fmt: skip
 def test_no_foreign_code_runs_in_the_node(it: Client, request_: SystemRequest, refusal: str) -> None:

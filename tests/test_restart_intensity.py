@@ -11,9 +11,9 @@ from hypothesis import given, strategies as st
 
 from actorcore.exit_reason import Reason
 from actorcore.signals import ProcessSpec
-from supervisors.backoff import delay_s, is_limit_reachable, shortest_time_to_limit_s
-from supervisors.child_spec import MAX_SPEC_BYTES, ChildSpec, RestartType, is_restarted, validate
-from supervisors.restart_intensity import add_restart
+from supervisors.tree.backoff import delay_s, is_limit_reachable, shortest_time_to_limit_s
+from supervisors.tree.child_spec import MAX_SPEC_BYTES, ChildSpec, RestartType, is_restarted, validate
+from supervisors.tree.restart_intensity import add_restart
 
 PROCESS = ProcessSpec("m:ok")
 

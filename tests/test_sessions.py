@@ -7,8 +7,8 @@ import pytest
 from actorcore.exit_reason import Reason
 from actorcore.residents import Leave
 from actorcore.signals import Answer, Down, Exit, Hung, Started
-from supervisors.child_spec import RestartType
-from supervisors.session_vocabulary import (
+from supervisors.tree.child_spec import RestartType
+from supervisors.tree.session_words import (
     RemoveSession,
     RestartSession,
     StartSession,

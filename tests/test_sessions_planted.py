@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from actorcore.exit_reason import Reason
-from supervisors import restart_budget, session_lives
-from supervisors.session_lives import SessionLives
-from supervisors.session_vocabulary import Memory, Session
+from supervisors.tree import restart_budget, session_lives
+from supervisors.tree.session_lives import SessionLives
+from supervisors.tree.session_words import Memory, Session
 from tests.test_sessions_random import SEEDS, simulate
 
 _memory, _remove, _spawn, _crash = SessionLives.memory, SessionLives._remove, SessionLives._spawn, SessionLives._on_crash

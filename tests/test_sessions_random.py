@@ -13,8 +13,8 @@ import pytest
 from actorcore.exit_reason import Reason
 from actorcore.residents import AnswerTo, Order, Tell
 from actorcore.signals import Exit
-from supervisors.child_spec import ChildSpec
-from supervisors.session_vocabulary import (
+from supervisors.tree.child_spec import ChildSpec
+from supervisors.tree.session_words import (
     CountSessions,
     GetSession,
     ListSessions,

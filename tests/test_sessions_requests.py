@@ -8,8 +8,8 @@ import pytest
 from actorcore.exit_reason import Reason
 from actorcore.residents import AnswerTo, Do
 from actorcore.signals import Answer, Asking, Spawn
-from supervisors.session_vocabulary import PAGE_BYTES, CountSessions, ListSessions, StartSession, StopSession
-from supervisors.sessions import Sessions
+from supervisors.tree.session_words import PAGE_BYTES, CountSessions, ListSessions, StartSession, StopSession
+from supervisors.tree.sessions import Sessions
 from tests.sessions_world import World, spec
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actorcore.signals import Alarm, Exit
-from supervisors.session_vocabulary import RestartSession, Shutdown, StartSession, StopSession
+from supervisors.tree.session_words import RestartSession, Shutdown, StartSession, StopSession
 from tests.sessions_world import BAD_INIT, World, spec
 
 

@@ -13,15 +13,15 @@ from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Refuse, SetAlarm
 from actorcore.signals import Alarm, Asking, Begin, Delivery, Down, Exit, Monitor, Spawn, Started
 from actorcore.words import RESIDENT, ProcessSpec
-from supervisors.backoff import delay_s
-from supervisors.child_spec import ChildSpec
-from supervisors.dynamic_supervisor import DynamicSupervisor
 from supervisors.machines import MACHINES
-from supervisors.partition_supervisor import partition_of
-from supervisors.restart_budget import decide
-from supervisors.supervisor import Supervisor
-from supervisors.supervisor_base import BaseSupervisor
-from supervisors.tree_spec import Child, DynamicSpec, SupervisorSpec
+from supervisors.tree.backoff import delay_s
+from supervisors.tree.base import BaseSupervisor
+from supervisors.tree.child_spec import ChildSpec
+from supervisors.tree.dynamic_supervisor import DynamicSupervisor
+from supervisors.tree.partition_supervisor import partition_of
+from supervisors.tree.restart_budget import decide
+from supervisors.tree.spec import Child, DynamicSpec, SupervisorSpec
+from supervisors.tree.supervisor import Supervisor
 
 PARENT, ASKER = 7, 9
 BACKOFF = {"backoff_initial_s": 0.25, "backoff_step_s": 0.5, "backoff_max_s": 2.0}

@@ -10,8 +10,8 @@ import pytest
 from actorcore.exit_reason import Reason, Term
 from actorcore.residents import AnswerTo, CancelAlarm, Do, Leave, Order, Ready, Refuse, SetAlarm
 from actorcore.signals import Alarm, Asking, Begin, Delivery, Down, Exit, Monitor, ProcessSpec, SendExit, Spawn, Started
-from supervisors.task_pool import MAX_WAITING_BYTES, TaskPool
-from supervisors.tree_spec import MAX_POOL, PoolSpec
+from supervisors.services.task_pool import MAX_WAITING_BYTES, TaskPool
+from supervisors.tree.spec import MAX_POOL, PoolSpec
 
 PARENT = 1
 

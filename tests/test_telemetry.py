@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actorcore.errors import RequestError
-from supervisors.manager_steps import SessionEvent
+from supervisors.clients.manager_steps import SessionEvent
 from supervisors.telemetry import Detached, Telemetry
 
 CRASHED = SessionEvent(1, 1, 1, "s", "session_crashed", 0.0, {})

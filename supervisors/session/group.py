@@ -13,8 +13,8 @@ import msgspec
 
 from actorcore.exit_reason import Term
 from actorcore.words import RESIDENT, ProcessSpec
-from supervisors.child_spec import RestartType, Shutdown_s
-from supervisors.tree_spec import Child, SupervisorSpec, trouble_with
+from supervisors.tree.child_spec import RestartType, Shutdown_s
+from supervisors.tree.spec import Child, SupervisorSpec, trouble_with
 
 STATE = "state"
 MAX_MEMBER_ID = 27

@@ -14,12 +14,12 @@ from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, AwaitEnd, CancelAlarm, Consult, Do, Glance, Order, Send, SetAlarm
 from actorcore.signals import Answer, Demonitor, Monitor, Spawn
-from supervisors import session_vocabulary as supervisor
 from supervisors.session.events import Event
 from supervisors.session.record import SessionRecord, child_spec, to_map
 from supervisors.session.state import WITH_PROCESS, Happening, next_status
 from supervisors.session.subscriptions import Subscription
 from supervisors.session.words import Asker, Errand, Memory, Slot
+from supervisors.tree import session_words as supervisor
 
 SUPERVISOR = "sessions"
 LOOKS_PER_TIMEOUT = 4

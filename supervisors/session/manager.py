@@ -77,9 +77,9 @@ from supervisors.session.words import (
     decode_request,
     page,
 )
-from supervisors.session_vocabulary import SessionTold
+from supervisors.tree.session_words import SessionTold
 
-RESUMING = "supervisors.resuming:main"
+RESUMING = "supervisors.session.resuming:main"
 NEEDS = ("sessions",)
 """The residents without which there are no sessions."""
 
@@ -94,7 +94,7 @@ class Manager:
     """The resident."""
 
     def __init__(self, settings: SessionSettings | None = None, resumes: bool = False) -> None:
-        """``resumes``: there may be sessions that the daemon before has left; see :mod:`supervisors.resuming`."""
+        """``resumes``: there may be sessions that the daemon before has left; see :mod:`supervisors.session.resuming`."""
         self._settings = settings or SessionSettings()
         self._resumes = resumes
         self._life = Lifecycle(Memory())

@@ -17,9 +17,9 @@ from actorcore import terms
 from actorcore.exit_reason import Term, bounded_text
 from actorcore.frames import encoder
 from actorcore.words import AUTO, ProcessSpec
-from supervisors.child_spec import ChildSpec, RestartType, Shutdown_s, validate
 from supervisors.session.config import config_trouble
 from supervisors.session.group import supervisor_of
+from supervisors.tree.child_spec import ChildSpec, RestartType, Shutdown_s, validate
 
 Refusal: TypeAlias = tuple[str, Term]
 """(code, detail) of an error answer; no detail names a path or an id (acceptance 145)."""

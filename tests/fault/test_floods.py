@@ -17,7 +17,7 @@ from actorcore.runtime.actor.channel import MAX_QUEUE_MESSAGES
 from actorcore.runtime.sockets import SEND_BUFFER_BYTES
 from actorcore.signals import Lookup, Monitor, ProcessSpec
 from actorcore.table.backlog import MAX_OWED_TOGETHER_BYTES, MAX_UNACKNOWLEDGED
-from supervisors.child_spec import ChildSpec
+from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of, send_signal
 from tests.fault.weighed import SCALE
 from tests.fault.wire import dialled, framed, greeted, send

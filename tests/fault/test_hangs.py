@@ -11,7 +11,7 @@ import pytest
 
 from actorcore.errors import CallTimeout, RequestError
 from actorcore.signals import ProcessSpec
-from supervisors.child_spec import ChildSpec
+from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import WAIT_S, WITNESS, Daemon, Desk, desk_of, send_signal
 
 HUNG = {"killed": "unresponsive"}

@@ -11,7 +11,7 @@ import pytest
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT
-from supervisors.client_messages import InfoMessage
+from supervisors.clients.messages import InfoMessage
 from tests.daemon_fixture import ROOT, WAIT_S, Desk, send_signal
 
 READERS = ("Reader", "AsyncReader")

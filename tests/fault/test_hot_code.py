@@ -14,7 +14,7 @@ from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from supervisors.async_client import AsyncClient
 from supervisors.client import Client
-from supervisors.client_code import CodeChanged
+from supervisors.clients.code import CodeChanged
 from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of
 
 OLD = """

@@ -15,8 +15,8 @@ import pytest
 
 from actorcore.errors import RequestError
 from actorcore.signals import ProcessSpec
-from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
+from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import (
     WAIT_S,
     Daemon,

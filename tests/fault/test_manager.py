@@ -124,7 +124,7 @@ def test_acceptance_4_a_folder_that_may_not_be_read_written_or_entered_is_refuse
             os.chmod(parent, os.stat(parent).st_mode | 0o011)
         os.chown(folder, NOBODY_UID, NOBODY_UID)
         code = f"import os; os.setgroups([]); os.setgid({NOBODY_UID}); os.setuid({NOBODY_UID})\n" + code
-    code = "from supervisors import project_path\n" + code
+    code = "from supervisors.session import project_path\n" + code
     done = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "path_permission_denied\n"
     os.chmod(folder, 0o700)
@@ -269,7 +269,7 @@ def test_acceptance_16_17_18_killed_in_its_start_or_left_by_its_client(desk: Des
 
 
 def _creation(client: Client, folder: Path, config: dict[str, Any]) -> Any:
-    from supervisors import manager_steps
+    from supervisors.clients import manager_steps
     from supervisors.session.record import POLICY
 
     return manager_steps.create(client._core, str(folder), None, BROKEN, config, None, None, POLICY, None, "none", None)

@@ -18,8 +18,8 @@ from actorcore.frames import Numbered, Welcome, encoder
 from actorcore.names import encode_value
 from actorcore.pids import Pid
 from actorcore.signals import Booted, Born, Exited, ProcessSpec, Register, RegisterMany, SendExit, Whereis
-from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
+from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import ROOT, WAIT_S, Daemon, Desk, await_deaths, desk_of, send_signal, watched
 from tests.fault.wire import ANSWERS, dialled, exact, framed, hello
 from tests.linearizability import FREE, Operation, first_impossible

@@ -21,9 +21,9 @@ from actorcore.pids import Pid
 from actorcore.runtime import descriptors
 from actorcore.signals import Answer, ProcessSpec, Spawn
 from supervisors import paths
-from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
 from supervisors.launch import connect_or_start
+from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import (
     ROOT,
     WAIT_S,

@@ -15,7 +15,7 @@ import pytest
 from actorcore.errors import ActorError, CallFailed, RequestError
 from supervisors.client import Client
 from supervisors.persistence.store_words import GetSaved
-from supervisors.project_path import draft_of
+from supervisors.session.project_path import draft_of
 from supervisors.session.requests import AddPrompt, GetMessages, GetPrompts, GetRecord, GetTodos, SendMessage, SetTodos
 from supervisors.session.words import CreateSession
 from tests.daemon_fixture import WAIT_S, Daemon, await_deaths, send_signal, watched

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from actorcore.signals import ProcessSpec
-from supervisors.child_spec import ChildSpec
-from supervisors.client_messages import DownMessage
+from supervisors.clients.messages import DownMessage
+from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import ROOT, WAIT_S, Desk, await_deaths, descriptors_beyond, watched
 
 RUDE = "tests.fault.rude:Rude"

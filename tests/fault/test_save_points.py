@@ -11,7 +11,7 @@ import pytest
 from actorcore.errors import CallFailed, RequestError
 from actorcore.faults import FILE_POINTS
 from actorcore.signals import ProcessSpec
-from supervisors.child_spec import ChildSpec
+from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of
 from tests.fault.test_birth_points import Armed
 

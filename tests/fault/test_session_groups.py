@@ -12,7 +12,7 @@ import pytest
 
 from actorcore.pids import Pid
 from supervisors.client import Client
-from supervisors.manager_client import Subscription
+from supervisors.clients.manager import Subscription
 from supervisors.session.record import Policy
 from supervisors.session.requests import GetMessages, GetRecord, SendMessage
 from tests.daemon_fixture import WAIT_S, Desk, send_signal

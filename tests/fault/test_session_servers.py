@@ -11,9 +11,8 @@ import pytest
 from actorcore.errors import CallFailed, RequestError
 from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT
-from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
-from supervisors.client_messages import InfoMessage
+from supervisors.clients.messages import InfoMessage
 from supervisors.session.requests import (
     AddFile,
     CacheClear,
@@ -35,12 +34,13 @@ from supervisors.session.requests import (
     StreamChunk,
     WriteFile,
 )
+from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import WAIT_S, Desk, send_signal
 from tests.session_world import SERVER, project_in, record_of
 
 SENDERS = "tests.fault.talkers:sender"
 HAMMER = "tests.fault.talkers:hammer"
-CACHE = "supervisors.cache_server:CacheServer"
+CACHE = "supervisors.services.cache_server:CacheServer"
 
 
 def start(desk: Desk, record: dict[str, Any]) -> str:

@@ -8,8 +8,8 @@ import pytest
 
 from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.signals import ProcessSpec
-from supervisors.child_spec import ChildSpec
-from supervisors.client_messages import DownMessage, ExitMessage
+from supervisors.clients.messages import DownMessage, ExitMessage
+from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import WAIT_S, Daemon, Desk, await_deaths, descendants, descriptors_beyond, send_signal, watched
 from tests.fault.conftest import desk_of
 

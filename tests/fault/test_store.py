@@ -20,7 +20,6 @@ import pytest
 
 from actorcore.errors import RequestError
 from actorcore.signals import ProcessSpec
-from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
 from supervisors.persistence.asking import ask_store
 from supervisors.persistence.store_words import (
@@ -36,6 +35,7 @@ from supervisors.persistence.store_words import (
     Rotate,
 )
 from supervisors.session.requests import GetMessages, Save, SendMessage
+from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import ROOT, WAIT_S, Daemon, Desk, await_deaths, desk_of, send_signal, watched
 from tests.session_world import SERVER, project_in, record_of
 

@@ -19,7 +19,7 @@ from actorcore.faults import SUPERVISOR_POINTS
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.words import AUTO, RESIDENT
-from supervisors.client_messages import DownMessage, Ref
+from supervisors.clients.messages import DownMessage, Ref
 from tests.daemon_fixture import WAIT_S, WITNESS, Daemon, Desk, desk_of, send_signal
 from tests.fault.test_birth_points import Armed
 

@@ -13,7 +13,7 @@ from actorcore.errors import CallFailed, RequestError
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT
-from supervisors.client_messages import DownMessage
+from supervisors.clients.messages import DownMessage
 from supervisors.machines import MACHINES
 from tests.daemon_fixture import WAIT_S, WITNESS, Desk, send_signal
 

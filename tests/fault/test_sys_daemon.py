@@ -15,7 +15,7 @@ from actorcore.errors import CallFailed, RequestError
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from supervisors.async_client import AsyncClient
-from supervisors.client_messages import ExitMessage, InfoMessage
+from supervisors.clients.messages import ExitMessage, InfoMessage
 from tests.daemon_fixture import ROOT, WAIT_S, Desk
 from tests.test_cli_offline import Output
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from actorcore.signals import ProcessSpec
-from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
+from supervisors.tree.child_spec import ChildSpec
 from tests.conftest import Size, Tell
 from tests.daemon_fixture import (
     WAIT_S,

@@ -21,7 +21,7 @@ from actorcore.words import RESIDENT, TaskSpec
 from supervisors.async_client import AsyncClient
 from supervisors.client import Client
 from supervisors.machines import MACHINES
-from supervisors.task_pools import TaskPools
+from supervisors.services.task_pools import TaskPools
 from tests.daemon_fixture import ROOT, WAIT_S, Desk, send_signal
 
 HERE = "tests.fault.task_actors"

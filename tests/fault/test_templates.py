@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from actorcore.errors import RequestError
-from supervisors.child_spec import ChildSpec, ProcessSpec
 from supervisors.client import Client
+from supervisors.tree.child_spec import ChildSpec, ProcessSpec
 from tests.daemon_fixture import WAIT_S, Daemon, Desk, await_deaths, desk_of, send_signal, watched
 
 COUNTER, ASYNC_COUNTER = "supervisors.demo_actors:Counter", "supervisors.demo_actors:AsyncCounter"

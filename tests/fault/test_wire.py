@@ -12,7 +12,7 @@ import pytest
 from actorcore.errors import RequestError
 from actorcore.frames import MAX_REQUEST_BYTES, PROTOCOL_VERSION, Farewell, encoder
 from supervisors import paths
-from supervisors.session_vocabulary import ListSessions
+from supervisors.tree.session_words import ListSessions
 from tests.daemon_fixture import WAIT_S, Desk, descriptors_beyond
 from tests.fault.wire import REFUSED, dialled, farewell_of, frame_of, framed, greeted, hello, send, until_eof, whereis
 

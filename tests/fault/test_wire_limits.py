@@ -26,9 +26,9 @@ from actorcore.signals import (
     Spawn,
     Unregister,
 )
-from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
-from supervisors.session_vocabulary import (
+from supervisors.tree.child_spec import ChildSpec
+from supervisors.tree.session_words import (
     GetSession,
     ListSessions,
     RemoveSession,

@@ -57,8 +57,8 @@ from actorcore.signals import (
     Writable,
 )
 from actorcore.words import ProcessSpec
-from supervisors.child_spec import ChildSpec
-from supervisors.session_vocabulary import (
+from supervisors.tree.child_spec import ChildSpec
+from supervisors.tree.session_words import (
     CountSessions,
     GetSession,
     ListSessions,
@@ -68,7 +68,7 @@ from supervisors.session_vocabulary import (
     StartSession,
     StopSession,
 )
-from supervisors.sessions import Sessions
+from supervisors.tree.sessions import Sessions
 from tests.lives.book import Book, secret_of
 from tests.lives.party import NOT_YET, Party
 

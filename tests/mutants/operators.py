@@ -19,9 +19,10 @@ MODULES = [
     *(f"actorcore.table.{name}" for name in (
         "births deaths channels clients requests turn backlog state entry"
     ).split()),
-    *(f"supervisors.{name}" for name in (
-        "sessions session_lives restart_intensity restart_budget backoff child_spec rate_limit limiter"
+    *(f"supervisors.tree.{name}" for name in (
+        "sessions session_lives restart_intensity restart_budget backoff child_spec"
     ).split()),
+    *(f"supervisors.services.{name}" for name in "rate_limit limiter".split()),
     *(f"supervisors.session.{name}" for name in "cache kept conversation context checks talk looks memory news group".split()),
 ]  # fmt: skip
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {

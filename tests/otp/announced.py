@@ -15,8 +15,8 @@ from actorcore.residents import Machines, Order, Refuse, Resident
 from actorcore.runtime.node.node import Node
 from actorcore.signals import Begin, Delivery
 from supervisors.machines import MACHINES
-from supervisors.sessions import Sessions
-from supervisors.supervisor_process import SupervisorProcess
+from supervisors.tree.process import SupervisorProcess
+from supervisors.tree.sessions import Sessions
 from tests.otp.actors import SCENES
 from tests.otp.scene import SERVICES, Crash, outcome_of
 

@@ -25,9 +25,10 @@ from actorcore.errors import CallFailed, CallTimeout, RequestError, StartFailed
 from actorcore.pids import Pid
 from actorcore.runtime.clock import monotonic_s
 from actorcore.signals import IsAlive, Request, Spawn
-from supervisors import client_steps, paths
+from supervisors import paths
 from supervisors.client import Client
-from supervisors.client_messages import DownMessage, ExitMessage, InfoMessage, Mail, Ref
+from supervisors.clients import steps
+from supervisors.clients.messages import DownMessage, ExitMessage, InfoMessage, Mail, Ref
 from tests.otp import otpvec
 from tests.otp.asking import Asks
 from tests.otp.folder import RESIDENT_INIT, Folder, name_of
@@ -160,7 +161,7 @@ class World(Asks):
 
     def request(self, body: Request) -> Any:
         """A request that the client offers no method for."""
-        return self.client._driver.run(client_steps.request(self.client._core, body), LONGEST_STEP_S)
+        return self.client._driver.run(steps.request(self.client._core, body), LONGEST_STEP_S)
 
     def is_alive(self, serial: int) -> bool:
         return self.request(IsAlive(serial)) is True
@@ -181,12 +182,12 @@ class World(Asks):
                 self.settle(settle)
                 self.check_processes()
         events = self.events()
-        steps = [
+        taken = [
             {"result": result, "events": [event for at_s, event in events if since <= at_s < until]}
             for result, since, until in zip(results, cuts, [*cuts[1:], float("inf")], strict=True)
         ]
         alive = [self.folder.label(pid.serial) for pid in self.alive()]
-        return json.loads(json.dumps({"steps": steps, "final": {"alive": alive}}))  # type: ignore[no-any-return]
+        return json.loads(json.dumps({"steps": taken, "final": {"alive": alive}}))  # type: ignore[no-any-return]
 
     def settle(self, ticks: int) -> None:
         """FORMAT.md §5: until no line has appeared for ``ticks``, and a bit longer."""
@@ -276,7 +277,7 @@ class World(Asks):
                 # At once: exit/2 waits for nothing, and in OTP nobody runs between two signals of one sender in one breath.
                 self.still = to.serial
                 self.folder.signal(to.serial, signal.SIGSTOP)
-                client._core.forget(next(client_steps.send_exit(client._core, to, op["reason"])))
+                client._core.forget(next(steps.send_exit(client._core, to, op["reason"])))
                 return True
             case "exit_signal":
                 client.exit(to, op["reason"])

@@ -17,9 +17,9 @@ import pytest
 
 from actorcore.pids import Pid
 from actorcore.words import ProcessSpec
-from supervisors.child_spec import ChildSpec
 from supervisors.client import Client
-from supervisors.client_messages import DownMessage, InfoMessage, Ref
+from supervisors.clients.messages import DownMessage, InfoMessage, Ref
+from supervisors.tree.child_spec import ChildSpec
 from tests.conftest import Size, Tell
 from tests.daemon_fixture import (
     WAIT_S,

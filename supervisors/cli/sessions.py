@@ -1,0 +1,255 @@
+"""The commands for sessions that work in folders: create, sessions, info, say, history, events, rename, suspend, rm, …
+
+Here a TARGET is what people say: the number in the list (0 is the tenth), a name, an id, or the beginning of one of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from supervisors.cli.base import command, daemon, json_term, say, timeout
+
+if TYPE_CHECKING:
+    from actorcore.exit_reason import Term
+    from supervisors.client import Client
+    from supervisors.clients.manager_steps import SessionEvent
+
+COLUMNS = ["#", "name", "status", "pid", "restarts", "path", "created", "id"]
+MAX_SHOWN_PATH = 40
+F = TypeVar("F", bound=Callable[..., None])
+
+
+def _target(client: Client, target: str) -> str:
+    """The id of whom the person means."""
+    return str(client.manager.resolve(target)["id"])
+
+
+def _options_of_policy(function: F) -> F:
+    function = click.option("--restart", type=click.Choice(["permanent", "transient", "temporary"]), default="transient",
+                            show_default=True, help="When its process is started again after a death.")(function)  # fmt: skip
+    return click.option("--idle-timeout", "idle_timeout_s", type=click.FloatRange(min=0), default=1800.0, show_default=True,
+                        help="Seconds without anything to do after which it is stopped; 0: never.")(function)  # fmt: skip
+
+
+@command
+@click.argument("path", default=".", type=click.Path(path_type=str))
+@click.option("--name", "-n", help="Instead of the folder's.")
+@click.option("--module", default="", metavar="MODULE:NAME", help="What is run instead of a plain conversation.")
+@click.option("--config", type=json_term, default="{}", metavar="JSON", help="provider, model, temperature, max_tokens, …")
+@click.option("--metadata", type=json_term, default="{}", metavar="JSON", help="Kept and told as it is.")
+@_options_of_policy
+def create(
+    path: str, name: str | None, module: str, config: Term, metadata: Term, restart: str, idle_timeout_s: float, as_json: bool,
+) -> None:  # fmt: skip
+    """Create a session that works in the folder PATH, by default this one.
+
+    \b
+    Examples:
+      actorcore create
+      actorcore create ~/src/web --name web --config '{"temperature": 0.2}'
+    """
+    import msgspec
+
+    from supervisors.session.record import Policy
+
+    policy = msgspec.convert({"restart": restart, "idle_timeout_s": idle_timeout_s}, Policy)
+    given = msgspec.convert([config, metadata], list[dict[str, object]])
+    where = os.path.abspath(os.path.expanduser(path))
+    with daemon() as client:
+        row = client.manager.create(where, name, module=module, config=given[0], metadata=given[1], policy=policy)  # type: ignore[arg-type]
+        say(shown(client, row), as_json, [f"{row['name']!s}  {row['id']!s}"])
+
+
+@command
+def sessions(as_json: bool) -> None:
+    """List the sessions, oldest first; the default one is marked.
+
+    Example: actorcore sessions"""
+    from actorcore.runtime import clock
+    from supervisors.cli import output
+    from supervisors.session import ages
+
+    with daemon() as client:
+        rows = [shown(client, row) for row in client.manager.list()]
+        default = client.manager.default()["id"] if rows else None
+    if as_json:
+        output.say_rows(rows, COLUMNS, True)
+        return
+    now = clock.wall_s()
+    table = [
+        {
+            **row, "#": f"{number}*" if row["id"] == default else str(number), "path": short(str(row["path"])),
+            "created": ages.text(now - float(str(row["created_at"]))),
+        }
+        for number, row in enumerate(rows, 1)
+    ]  # fmt: skip
+    output.say_rows(table, COLUMNS, False)
+
+
+@command
+@click.argument("target")
+def info(target: str, as_json: bool) -> None:
+    """Everything that is known of session TARGET.
+
+    Example: actorcore info web --json"""
+    from supervisors.cli.output import to_json
+
+    with daemon() as client:
+        row = shown(client, client.manager.resolve(target))
+        say(row, as_json, [f"{key}: {value if isinstance(value, (str, int)) else to_json(value)}" for key, value in row.items()])
+
+
+@command
+@click.argument("target")
+@click.argument("name")
+def rename(target: str, name: str, as_json: bool) -> None:
+    """Give session TARGET another NAME.
+
+    Example: actorcore rename 1 backend"""
+    with daemon() as client:
+        row = client.manager.rename(_target(client, target), name)
+        say(shown(client, row), as_json, str(row["name"]))
+
+
+@command
+@click.argument("target")
+@timeout(30.0)
+def suspend(target: str, timeout_s: float, as_json: bool) -> None:
+    """End the process of session TARGET; the session stays in the list.
+
+    Example: actorcore suspend web"""
+    with daemon() as client:
+        say(shown(client, client.manager.suspend(_target(client, target), timeout_s)), as_json, "suspended")
+
+
+@command
+@click.argument("target")
+@timeout(30.0)
+def wake(target: str, timeout_s: float, as_json: bool) -> None:
+    """Start a process for the suspended session TARGET.
+
+    Example: actorcore wake web"""
+    with daemon() as client:
+        say(shown(client, client.manager.wake(_target(client, target), timeout_s)), as_json, "awake")
+
+
+@command
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@timeout(30.0)
+def rm(targets: tuple[str, ...], timeout_s: float, as_json: bool) -> None:
+    """Stop sessions and take them off the list; each saves itself before.
+
+    All TARGETs are looked up before the first one is stopped. Example: actorcore rm web 3
+    """
+    with daemon() as client:
+        ids = dict.fromkeys(_target(client, target) for target in targets)
+        rows = [client.manager.stop(id, timeout_s) for id in ids]
+        say([shown(client, row) for row in rows], as_json, [str(row["name"]) for row in rows])
+
+
+@command
+@click.argument("target", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option("--type", "types", multiple=True, help="Of this type only; may be repeated.")
+@click.option("--after", type=int, help="After the event of that number; default: all that are remembered, with -f none.")
+def events(target: str | None, follow: bool, types: tuple[str, ...], after: int | None, as_json: bool) -> None:
+    """What happened in session TARGET, or the lifecycle of all sessions.
+
+    \b
+    Examples:
+      actorcore events -f
+      actorcore events web --type session_crashed --json
+    """
+    with daemon() as client:
+        session = "" if target is None else _target(client, target)
+        since = 0 if after is None and not follow else after
+        with client.manager.subscribe(session, types, since) as subscription:
+            while not follow:
+                client.node("status")  # what was due before this answer has come
+                told = list(subscription)
+                for event in told:
+                    _say_event(event, as_json)
+                if not told:
+                    return
+            while True:
+                _say_event(subscription.next(None), as_json)
+
+
+@command
+@click.argument("target")
+@click.argument("text")
+def say_command(target: str, text: str, as_json: bool) -> None:
+    """Say TEXT to session TARGET, as its user.
+
+    Example: actorcore say web 'what does main.py do?'"""
+    from supervisors.session.requests import SendMessage
+
+    with daemon() as client:
+        say(client.call(_target(client, target), SendMessage("user", text)), as_json, "said")
+
+
+@command
+@click.argument("target")
+@click.option("-n", "count", type=click.IntRange(min=1), default=20, show_default=True, help="The last N messages.")
+def history(target: str, count: int, as_json: bool) -> None:
+    """The conversation of session TARGET, oldest first.
+
+    Example: actorcore history web -n 5"""
+    from supervisors.session.requests import GetMessages
+
+    rows: list[dict[str, Term]] = []
+    with daemon() as client:
+        id = _target(client, target)
+        page = client.call(id, GetMessages(0, 1))
+        offset = max(0, int(str(page["total"])) - count) if isinstance(page, dict) else 0
+        while isinstance(page, dict) and (page["has_more"] or not rows):
+            page = client.call(id, GetMessages(offset, count))
+            items = page["items"] if isinstance(page, dict) else None
+            if not isinstance(items, list) or not items:
+                break
+            rows += [item for item in items if isinstance(item, dict)]
+            offset += len(items)
+    say(rows, as_json, [f"{row['role']!s}: {row['content']!s}" for row in rows])
+
+
+@command
+@click.argument("target")
+def save(target: str, as_json: bool) -> None:
+    """Save session TARGET now, and say where.
+
+    Example: actorcore save web"""
+    from supervisors.session.requests import Save
+
+    with daemon() as client:
+        id = _target(client, target)
+        saved, path = client.call(id, Save()), client.saved.locate(id)
+        say({"saved": saved, "path": path}, as_json, f"saved {path}")
+
+
+def shown(client: Client, row: dict[str, Term]) -> dict[str, object]:
+    """The row with a Pid in place of a serial, and the folder's path in place of all that is known of it."""
+    from supervisors.cli.targets import with_pid
+
+    project = row.get("project")
+    path = project.get("path") if isinstance(project, dict) else None
+    return {**with_pid(client, {key: value for key, value in row.items() if key != "project"}), "path": path}
+
+
+def short(path: str) -> str:
+    home = os.path.expanduser("~")
+    text = f"~{path[len(home) :]}" if path == home or path.startswith(f"{home}/") else path
+    return text if len(text) <= MAX_SHOWN_PATH else f"…{text[-MAX_SHOWN_PATH + 1 :]}"
+
+
+def _say_event(event: SessionEvent, as_json: bool) -> None:
+    import msgspec
+
+    from supervisors.cli.output import to_json
+    from supervisors.session import ages
+
+    text = f"{event.number}  {ages.time_of_day(event.at)}  {event.session[:8]}  {event.type}  {to_json(event.data)}"
+    say(msgspec.to_builtins(event), as_json, text)

@@ -1,0 +1,1 @@
+"""Inside the clients: pure steps and their two drivers."""

@@ -1,0 +1,41 @@
+"""A client's tasks: one function in a process of its own, and its value (:mod:`actorcore.task`)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from actorcore.errors import ActorError
+from actorcore.exit_reason import KILL, Term
+from actorcore.signals import Link, ProcessSpec, SendExit, Unlink
+from actorcore.words import TaskSpec
+from supervisors.clients.core import ClientCore
+from supervisors.clients.messages import ExitMessage
+from supervisors.clients.steps import Steps, Target, call, request
+
+
+def run_task(core: ClientCore, supervisor: Target, spec: ProcessSpec) -> Steps[Term]:
+    """Start a task under ``supervisor``, linked to the client, and wait for its value; a late one is killed."""
+    process = msgspec.structs.replace(spec, task=TaskSpec([core.connection.serial], is_awaited=True))
+    child = {"id": "task", "process": process, "restart": "temporary"}
+    serial = yield from call(core, supervisor, ["start_child", child])
+    assert isinstance(serial, int)  # a task has no init that could say ignore
+    pid = core.pid(serial)
+    try:
+        yield from request(core, Link(serial))
+        value = yield from call(core, pid, None)  # it begins with this call, and its value is the answer
+    except ActorError:
+        if core.connection.state != "closed":
+            core.submit(Unlink(serial))
+            core.submit(SendExit(serial, KILL))
+            _drop_exits(core, serial)
+        raise
+    yield from request(core, Unlink(serial))
+    _drop_exits(core, serial)
+    return value
+
+
+def _drop_exits(core: ClientCore, serial: int) -> None:
+    """Its end, however it came, is no news."""
+    for mail in list(core.mailbox):
+        if isinstance(mail, ExitMessage) and mail.frm.serial == serial:
+            core.mailbox.remove(mail)

@@ -1,0 +1,1 @@
+"""Names: registries, and process groups."""

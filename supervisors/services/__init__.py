@@ -1,0 +1,1 @@
+"""What serves sessions from a process or a resident of its own."""

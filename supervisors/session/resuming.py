@@ -1,0 +1,42 @@
+"""Resuming: sessions that were alive when a daemon or the machine died come back with the next daemon.
+
+The processes here are short: :func:`main` finds the sessions whose processes did not end in order, because the daemon before
+or the machine died, and :func:`resume` asks for one of them. One that cannot be had stays saved as it is.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from actorcore.errors import ActorError
+from actorcore.exit_reason import Term
+from actorcore.runtime.actor.process import Process
+from actorcore.runtime.complain import complain
+from supervisors.persistence.store_words import SERVICES, STORE, GetSaved, ListResumable
+from supervisors.session.project_path import draft_of
+from supervisors.session.words import CreateSession
+
+MANAGER = "system:manager"
+WAIT_S = 60.0
+
+
+def main(process: Process) -> None:
+    """Resume all that were alive, each by a process of its own, so that none waits for another."""
+    process.call(SERVICES, ["ensure", "store"], WAIT_S)
+    found: list[str] = []
+    after: object = 0
+    while isinstance(after, int):
+        page = cast(dict[str, Term], process.call(STORE, ListResumable(True, after), WAIT_S))
+        found += [str(cast(dict[str, Term], line)["id"]) for line in cast(list[Term], page["sessions"])]
+        after = page["next"]
+    for id in found:
+        process.spawn(f"{__name__}:resume", [id])
+
+
+def resume(process: Process, id: str) -> None:
+    """Ask for saved session ``id``."""
+    try:
+        saved = process.call(STORE, GetSaved(id), WAIT_S)
+        process.call(MANAGER, CreateSession(draft_of(cast(Term, saved)), True), WAIT_S)
+    except ActorError as error:
+        complain(f"a session is not resumed: {error}")

@@ -1,0 +1,1 @@
+"""Supervision: specs, strategies, budgets, and the supervisor of the sessions."""
