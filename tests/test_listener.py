@@ -159,6 +159,27 @@ def test_the_connection_of_a_client_that_has_ended_ends_and_nobody_is_missed(wor
     assert (world.is_open(), world.reception.missed) == (False, [])
 
 
+def test_the_last_words_of_a_client_that_has_hung_up_are_heard_though_it_takes_no_answer(world: World) -> None:
+    world.say(framed(HELLO))
+    world.read()
+    world.client.sendall(framed(WHEREIS))
+    for fd, mask in world.poller.poll(0):
+        world.listener.ready(fd, mask)
+    world.client.sendall(framed(encoder.encode([Numbered(2, Whereis("eve"))])))
+    world.client.close()
+    world.listener.deliver(SERIAL, Downlink(1, Answer(1, None)))
+    world.listener.flush()
+    reader, writer = os.pipe()
+    assert not world.listener.deliver(SERIAL, Downlink(2, Answer(2, None)), writer)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+    assert world.reception.missed == []
+    world.turn()
+    assert world.reception.heard == [Numbered(1, Whereis("ada")), Numbered(2, Whereis("eve"))]
+    world.turn()
+    assert world.reception.missed == [(SERIAL, False)]
+
+
 def test_S18_connections_beyond_the_cap_are_refused_with_a_word(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

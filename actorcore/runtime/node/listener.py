@@ -46,7 +46,10 @@ _TOO_MANY = Farewell("resource_exhausted", "too many connections")
 
 
 class Connection:
-    """One accepted socket; ``serial`` is 0 until its Hello was accepted."""
+    """One accepted socket; ``serial`` is 0 until its Hello was accepted.
+
+    ``is_deaf``: it takes nothing any more, as who has hung up does not; what it had said before is still to be read.
+    """
 
     def __init__(self, sock: socket.socket, os_pid: int, pidfd: int, deadline: float) -> None:
         self.sock = sock
@@ -57,6 +60,7 @@ class Connection:
         self.inbox = bytearray()
         self.outbox: deque[tuple[bytes, int]] = deque()
         self.waits = False
+        self.is_deaf = False
 
     def is_owner_dead(self) -> bool:
         """Whether the process that connected is gone or going; False when the kernel cannot tell."""
@@ -71,6 +75,10 @@ class Connection:
         self.sock.close()
         if self.pidfd >= 0:
             os.close(self.pidfd)
+        self.empty()
+
+    def empty(self) -> None:
+        """Nothing that waits will be sent."""
         for _, fd in self.outbox:
             if fd >= 0:
                 os.close(fd)
@@ -115,13 +123,14 @@ class Listener:
             self._read(connection)
 
     def deliver(self, to: int, frame: Downlink, fd: int = -1) -> bool:
-        """Queue a frame for client ``to``, with a descriptor that is ours to close; False when it is not connected."""
+        """Queue a frame for client ``to``, with a descriptor that is ours to close; False when nothing reaches it."""
         connection = self._by_serial.get(to)
-        if connection is not None:
-            self._queue(connection, encoder.encode([frame]), fd)
-        elif fd >= 0:
-            os.close(fd)
-        return connection is not None
+        if connection is None or connection.is_deaf:
+            if fd >= 0:
+                os.close(fd)
+            return False
+        self._queue(connection, encoder.encode([frame]), fd)
+        return True
 
     def deliver_now(self, to: int, frame: Downlink, fd: int) -> bool:
         """As :meth:`deliver`, and it has left; who cannot be written to at once is cut off, and gets it when it returns."""
@@ -131,7 +140,7 @@ class Listener:
         self._write(connection)
         if connection.outbox:
             self._drop(connection)
-        return connection.sock.fileno() >= 0
+        return connection.sock.fileno() >= 0 and not connection.is_deaf
 
     def end(self, serial: int) -> None:
         """Client ``serial``, if it is one, has ended: so does its connection, after what it still gets."""
@@ -271,9 +280,9 @@ class Listener:
                 self._write_some(connection)
         except BlockingIOError:
             pass
-        except OSError:
-            self._drop(connection)
-            return
+        except OSError:  # it has hung up: the end is found behind its last words
+            connection.is_deaf = True
+            connection.empty()
         waits = bool(connection.outbox)
         if waits != connection.waits:
             connection.waits = waits
