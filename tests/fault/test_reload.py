@@ -177,14 +177,14 @@ def test_two_who_ask_for_a_reload_are_both_answered(own: Daemon, code: Code) -> 
 def test_B15_code_that_dies_before_it_is_ready_is_not_used_and_who_asked_is_told(own: Daemon, code: Code, broken: str) -> None:
     with desk_of(own) as desk:
         node, before = desk.node_os_pid(), descriptors_beyond(desk)
-        code.change("supervisors/sessions", "MAX_SESSIONS = 1000\n", f"{broken}\n")
+        code.change("supervisors/tree/sessions", "MAX_SESSIONS = 1000\n", f"{broken}\n")
         assert refused(desk.client) == "the new code died before it was ready; the log tells why"
         assert (desk.node_os_pid(), descriptors_beyond(desk)) == (node, before)
         send_signal(node, signal.SIGKILL)  # the spare is not of the broken code, nor is the one after it
         assert colour(desk.client) == (None, 2)
         send_signal(desk.node_os_pid(), signal.SIGKILL)
         assert colour(desk.client) == (None, 3)
-        code.change("supervisors/sessions", f"{broken}\n", "MAX_SESSIONS = 1000\n")
+        code.change("supervisors/tree/sessions", f"{broken}\n", "MAX_SESSIONS = 1000\n")
         code.mark("blue")
         desk.client.node("reload", WAIT_S)
         assert colour(desk.client) == ("blue", 4)
@@ -213,7 +213,7 @@ def test_B15_while_both_live_only_the_old_one_has_listener_and_lock_and_its_deat
 
     with desk_of(own) as desk:
         known, old = nodes(own), desk.node_os_pid()
-        code.change("supervisors/sessions", "MAX_SESSIONS = 1000\n", f"MAX_SESSIONS = 1000\nopen({str(gate)!r}).read()\n")
+        code.change("supervisors/tree/sessions", "MAX_SESSIONS = 1000\n", f"MAX_SESSIONS = 1000\nopen({str(gate)!r}).read()\n")
         code.mark("blue")
         asker = threading.Thread(target=reload)
         asker.start()
