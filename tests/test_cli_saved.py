@@ -46,7 +46,7 @@ def test_acceptance_117_137_142_saved_sessions_are_listed_resumed_and_deleted_by
     assert line.err.startswith("error: running")
     assert said(line, "delete", "2") == {"deleted": {saved[0]["id"]: True}}
     assert line.run("resume", "api") == 1
-    assert line.err == "error: not_found\n"
+    assert line.err == "error: not_found: there is nothing of that name or id\n"
     assert line.run("rm", "web") == 0
 
 

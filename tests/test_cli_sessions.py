@@ -73,7 +73,7 @@ def test_acceptance_26_targets_are_numbers_names_and_prefixes(line: Output) -> N
     assert line.err == 'error: ambiguous_target: ["api","apidocs"]\n'
     for target in ("", " ", "nobody"):
         assert line.run("info", target) == 1
-        assert line.err == "error: not_found\n"
+        assert line.err == "error: not_found: there is nothing of that name or id\n"
 
 
 def test_sessions_is_a_table_with_the_default_marked(line: Output) -> None:
@@ -105,8 +105,9 @@ def test_acceptance_145_what_cannot_be_is_one_line_without_a_path_or_an_id(line:
         assert line.run("create", str(path)) == 1
         told[str(path)] = line.err
     assert list(told.values()) == [
-        "error: project_already_open\n", "error: path_not_found\n", "error: not_permitted: a system directory\n",
-        "error: path_not_found\n"]  # fmt: skip
+        "error: project_already_open: another session works in this folder\n",
+        "error: path_not_found: there is nothing at that path\n", "error: not_permitted: a system directory\n",
+        "error: path_not_found: there is nothing at that path\n"]  # fmt: skip
     assert line.run("create", str(tmp_path), "--config", '{"temperature": 7, "model": ""}') == 1
     assert line.err == 'error: invalid_config: ["invalid_model","invalid_temperature"]\n'
     assert line.run("rename", "web", "x" * 51) == 1
