@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -262,7 +263,9 @@ def test_a_turn_at_the_start_lock_that_comes_too_late_is_let_go_of(tmp_path: Pat
     path = tmp_path / "lock"
     with open(path, "w") as holder:
         fcntl.flock(holder, fcntl.LOCK_EX)
-        late = os.open(path, os.O_RDWR)
+        late, before = os.open(path, os.O_RDWR), set(threading.enumerate())
         assert launch.Turn(late).wait(0.0) is False
-    with open(path) as after:
-        fcntl.flock(after, fcntl.LOCK_EX)  # waits until the late one has let go
+        (waiting,) = set(threading.enumerate()) - before
+    waiting.join()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(late)
