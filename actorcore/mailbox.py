@@ -7,7 +7,7 @@ Answers do not queue behind messages: they are found by their number, which is w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias, Union
 
 import msgspec
@@ -224,20 +224,20 @@ class Mailbox:
         """Its value, if it comes from now on, is late."""
         self._tasks.pop(ref, None)
 
-    def divert(self, ref: int, arrivals: Arrivals) -> None:
-        """What has come and what comes about task ``ref`` goes to ``arrivals``."""
+    def divert(self, refs: Collection[int], arrivals: Arrivals) -> None:
+        """What has come and what comes about tasks ``refs`` goes to ``arrivals``."""
         for items in (self.aside, self.items):
-            for item in [item for item in items if _task_of(item) == ref]:
+            for item in [item for item in items if _task_of(item) in refs]:
                 items.remove(item)
                 arrivals.items.append(item)  # type: ignore[arg-type]  # _task_of is 0 for others
-        self._diverted[ref] = arrivals
+        self._diverted.update(dict.fromkeys(refs, arrivals))
 
-    def restore(self, ref: int) -> None:
+    def restore(self, refs: Collection[int]) -> None:
         """It goes into the mailbox again, with what nobody has taken."""
-        arrivals = self._diverted.pop(ref)
-        for item in [item for item in arrivals.items if _task_of(item) == ref]:
-            arrivals.items.remove(item)
-            self.items.append(item)
+        for arrivals in {id(self._diverted[ref]): self._diverted.pop(ref) for ref in refs}.values():
+            for item in [item for item in arrivals.items if _task_of(item) in refs]:
+                arrivals.items.remove(item)
+                self.items.append(item)
 
     def _pass(self, ref: int, item: Raw | DownMessage) -> None:
         arrivals = self._diverted.get(ref)

@@ -9,7 +9,7 @@ what came of it, and returns its result. Shells: :mod:`actorcore.runtime.actor.t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from typing import Literal, Protocol, TypeAlias, TypeVar, Union
 
 import msgspec
@@ -65,9 +65,9 @@ class Inbox(Protocol):
 
     def forget_task(self, ref: int) -> None: ...
 
-    def divert(self, ref: int, arrivals: Arrivals) -> None: ...
+    def divert(self, refs: Collection[int], arrivals: Arrivals) -> None: ...
 
-    def restore(self, ref: int) -> None: ...
+    def restore(self, refs: Collection[int]) -> None: ...
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -154,21 +154,64 @@ class Owner:
                 raise CallFailed(reason)
         raise CallTimeout(f"no value within {timeout_s} s")
 
+    def await_many(self, tasks: Sequence[Task], timeout_s: float | None) -> Steps[list[object]]:
+        """Their values; else none of them is monitored any more, but they go on.
+
+        :raises CallFailed: one has ended without a value, whatever the others do.
+        :raises CallTimeout: they have not all ended in time.
+        """
+        outcomes = yield from self._outcomes(tasks, timeout_s, until_exit=True)
+        for task in tasks:
+            if task.ref not in outcomes and (outcome := (yield from self._forget(task))) is not None:
+                outcomes[task.ref] = outcome  # it came just now
+        for outcome in outcomes.values():
+            if isinstance(outcome, TaskExit):
+                raise CallFailed(outcome.reason)
+        values = {ref: outcome.value for ref, outcome in outcomes.items() if isinstance(outcome, TaskValue)}
+        if any(task.ref not in values for task in tasks):
+            raise CallTimeout(f"not all values within {timeout_s} s")
+        return [values[task.ref] for task in tasks]
+
     def yield_(self, task: Task, timeout_s: float | None) -> Steps[Outcome | None]:
         """The outcome; None: not yet, or it has been taken already."""
-        self._check(task)
-        arrivals, outcome = Arrivals(), None
-        self.inbox.divert(task.ref, arrivals)
-        try:
-            if not arrivals.items:
-                yield Wait(arrivals, None if timeout_s is None else self.clock() + timeout_s)
-            if arrivals.items:
-                outcome = outcome_of(arrivals.items.popleft())
-        finally:
-            self.inbox.restore(task.ref)
-        if outcome is not None:
-            yield from self._forget(task)
+        (outcome,) = yield from self.yield_many([task], timeout_s)
         return outcome
+
+    def yield_many(self, tasks: Sequence[Task], timeout_s: float | None) -> Steps[list[Outcome | None]]:
+        """Their outcomes, when all have ended or the time is over."""
+        outcomes = yield from self._outcomes(tasks, timeout_s, until_exit=False)
+        return [outcomes.get(task.ref) for task in tasks]
+
+    def _outcomes(self, tasks: Sequence[Task], timeout_s: float | None, until_exit: bool) -> Steps[dict[int, Outcome]]:
+        """By ref, in the order in which they came: of all, or of those up to the first that has no value."""
+        until_s = None if timeout_s is None else self.clock() + timeout_s
+        for task in tasks:
+            self._check(task)
+        pending, arrivals, outcomes = {task.ref: task for task in tasks}, Arrivals(), dict[int, Outcome]()
+        self.inbox.divert(pending, arrivals)
+        try:
+            while len(outcomes) < len(pending):
+                if not arrivals.items:
+                    yield Wait(arrivals, until_s)
+                    if not arrivals.items:
+                        break
+                item = arrivals.items.popleft()
+                if ref_of(item) in outcomes:
+                    continue  # the DOWN after a value
+                outcome = outcomes[ref_of(item)] = outcome_of(item)
+                if until_exit and isinstance(outcome, TaskExit):
+                    break
+        finally:
+            self.inbox.restore(pending)
+        for ref in outcomes:
+            yield from self._forget(pending[ref])
+        return outcomes
+
+    def ignore(self, task: Task) -> Steps[Outcome | None]:
+        """Its outcome, if it has come; None: it goes on, unlinked, and what it says is dropped."""
+        self._check(task)
+        yield Unlink(task.pid.serial)
+        return (yield from self._forget(task))
 
     def shutdown(self, task: Task, grace: Grace) -> Steps[Outcome | None]:
         """End it by exit signal ``shutdown``, and by ``kill`` when it takes longer than ``grace`` seconds. The outcome, if it
@@ -179,7 +222,7 @@ class Owner:
         until_s = None if isinstance(grace, str) else self.clock() + grace
         # By a monitor of its own: what was told to the task's may have been taken.
         ref, arrivals = self.inbox.next_number(), Arrivals()
-        self.inbox.divert(ref, arrivals)
+        self.inbox.divert([ref], arrivals)
         try:
             yield Monitor(ref, task.pid.serial)
             yield from self.end(task, KILL if is_brutal else SHUTDOWN)
@@ -190,7 +233,7 @@ class Owner:
                     yield SendExit(task.pid.serial, KILL)
             end = outcome_of(arrivals.items.popleft())
         finally:
-            self.inbox.restore(ref)
+            self.inbox.restore([ref])
         outcome = yield from self._forget(task)
         if isinstance(outcome, TaskValue):
             return outcome
@@ -209,13 +252,13 @@ class Owner:
         """Nothing more comes for the task; what had come and is gone now."""
         self.inbox.forget_task(task.ref)
         gone = Arrivals()
-        self.inbox.divert(task.ref, gone)
+        self.inbox.divert([task.ref], gone)
         try:
             yield Demonitor(task.ref)
             outcome = outcome_of(gone.items[0]) if gone.items else None
             gone.items.clear()
         finally:
-            self.inbox.restore(task.ref)
+            self.inbox.restore([task.ref])
         return outcome
 
 
@@ -286,7 +329,7 @@ class Stream:
         due_s = None if self._timeout_s is None else self._owner.clock() + self._timeout_s
         self._running[task.ref] = _Running(task, self._started, due_s)
         self._started += 1
-        self._owner.inbox.divert(task.ref, self._arrivals)
+        self._owner.inbox.divert([task.ref], self._arrivals)
 
     def _take(self) -> None:
         """A task that has told its value runs until its DOWN."""
@@ -296,7 +339,7 @@ class Stream:
             one.outcome = one.outcome or outcome_of(item)
             if isinstance(item, DownMessage):
                 del self._running[item.ref]
-                self._owner.inbox.restore(item.ref)
+                self._owner.inbox.restore([item.ref])
                 self._done[one.position] = one.outcome
 
     def _end_late(self) -> Steps[None]:

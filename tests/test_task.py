@@ -155,6 +155,85 @@ def test_yield_is_asked_again_until_there_is_an_outcome_and_that_is_given_once()
     assert outcomes == [None, TaskValue(1), None]
 
 
+def started(world: World, count: int) -> list[Task]:
+    return [world.start() for _ in range(count)]
+
+
+def test_await_many_is_all_values_in_the_order_of_the_tasks_and_leaves_nothing() -> None:
+    world = World()
+    first, second, third = tasks = started(world, 3)
+    for event in (world.value(third, "c"), world.down(third, "normal"), world.value(first, "a")):
+        event()
+    world.mailbox.push(Raw(9, Info(msgspec.Raw(b"\x01"))))
+    world.plan = [world.down(first, "normal"), world.later(4.0), world.value(second, "b"), world.later(1.0)]
+    assert world.run(world.owner.await_many([*tasks, first], 5.0)) == ["a", "b", "c", "a"]
+    assert world.done == [Demonitor(third.ref), Demonitor(first.ref), Demonitor(second.ref)]
+    assert ([type(item.message) for item in world.mailbox.items if isinstance(item, Raw)], world.now) == ([Info], 4.0)
+    assert world.run(world.owner.await_many([], 0.0)) == []
+
+
+def test_await_many_fails_with_the_first_that_has_no_value_and_the_others_are_told_nothing_any_more() -> None:
+    world = World()
+    first, second, third, fourth = tasks = started(world, 4)
+    world.plan = [world.value(third, "c"), world.down(second, "killed"), world.down(first, "boom")]
+    with pytest.raises(CallFailed) as failed:
+        world.run(world.owner.await_many(tasks, None))
+    assert (failed.value.reason, len(world.plan)) == ("killed", 1)
+    assert world.done == [Demonitor(third.ref), Demonitor(second.ref), Demonitor(first.ref), Demonitor(fourth.ref)]
+    world.value(fourth, "late")()
+    assert list(world.mailbox.items) == []
+
+
+def test_of_two_that_were_dead_before_the_first_to_die_is_the_reason_of_await_many() -> None:
+    world = World()
+    first, second = tasks = started(world, 2)
+    world.down(second, "sooner")()
+    world.down(first, "later")()
+    with pytest.raises(CallFailed) as failed:
+        world.run(world.owner.await_many(tasks, 5.0))
+    assert (failed.value.reason, list(world.mailbox.items)) == ("sooner", [])
+
+
+def test_await_many_has_one_time_for_all_and_what_is_late_is_dropped() -> None:
+    world = World()
+    first, second = tasks = started(world, 2)
+    world.plan = [world.later(4.0), world.value(first, 1), world.later(1.0)]
+    with pytest.raises(CallTimeout):
+        world.run(world.owner.await_many(tasks, 5.0))
+    world.value(second, 2)()
+    assert (world.done, list(world.mailbox.items)) == ([Demonitor(first.ref), Demonitor(second.ref)], [])
+
+
+def test_yield_many_is_what_there_is_when_the_time_is_over_and_the_rest_is_asked_again() -> None:
+    world = World()
+    first, second, third = tasks = started(world, 3)
+    world.plan = [world.down(second, "boom"), world.later(4.0), world.value(third, 3), world.later(1.0)]
+    assert world.run(world.owner.yield_many(tasks, 5.0)) == [None, TaskExit("boom"), TaskValue(3)]
+    world.plan = [world.value(first, 1), world.later(1.0)]
+    assert world.run(world.owner.yield_many(tasks, 1.0)) == [TaskValue(1), None, None]
+    assert (world.now, list(world.mailbox.items)) == (6.0, [])
+
+
+def test_a_task_that_is_ignored_goes_on_and_is_not_heard_of_any_more() -> None:
+    world = World()
+    task = world.start(link=True)
+    assert world.run(world.owner.ignore(task)) is None
+    assert world.done == [Unlink(11), Demonitor(1)]
+    world.value(task, 1)()
+    assert list(world.mailbox.items) == []
+
+
+@pytest.mark.parametrize("outcome", [TaskValue(1), TaskExit("boom")])
+def test_the_outcome_of_a_task_that_is_ignored_too_late_is_told(outcome: Outcome) -> None:
+    world = World()
+    task = world.start()
+    if isinstance(outcome, TaskValue):
+        world.value(task, outcome.value)()
+    world.down(task, "boom")()
+    assert world.run(world.owner.ignore(task)) == outcome
+    assert list(world.mailbox.items) == []
+
+
 def test_a_value_that_nobody_waits_for_is_a_message_in_its_place() -> None:
     world = World()
     task = world.start()
@@ -199,9 +278,14 @@ def test_shutdown_kills_what_takes_too_long_and_a_value_that_came_first_counts()
 def test_a_task_is_its_owners_alone() -> None:
     world = World()
     stranger = Task(Pid(7, 11), 1, Pid(7, 99))
-    for steps in (world.owner.await_(stranger, 1.0), world.owner.yield_(stranger, 1.0), world.owner.shutdown(stranger, 1.0)):
+    mine, owner = world.start(), world.owner
+    for steps in (
+        owner.await_(stranger, 1.0), owner.yield_(stranger, 1.0), owner.shutdown(stranger, 1.0), owner.ignore(stranger),
+        owner.await_many([mine, stranger], 1.0), owner.yield_many([mine, stranger], 1.0),
+    ):  # fmt: skip
         with pytest.raises(RequestError, match="not_permitted"):
             world.run(steps)  # type: ignore[arg-type]
+    assert world.done == []
 
 
 # ---- streams --------------------------------------------------------------------------------------------------------

@@ -50,6 +50,22 @@ class Owner(GenServer):
                 return self.tasks.await_(self.known[ref], timeout_s)
             case "yield", [int(ref), timeout_s]:
                 return told(self.tasks.yield_(self.known[ref], timeout_s))
+            case "await_many", [refs, timeout_s]:
+                return self.tasks.await_many([self.known[ref] for ref in refs], timeout_s)
+            case "yield_many", [refs, timeout_s]:
+                return [told(outcome) for outcome in self.tasks.yield_many([self.known[ref] for ref in refs], timeout_s)]
+            case "ignore", [int(ref)]:
+                return told(self.tasks.ignore(self.known[ref]))
+            case "await_many_of", [str(start), items]:
+                return self.tasks.await_many([self.tasks.async_(start, [item]) for item in items], WAIT_S)
+            case "yield_many_of", [str(start), items]:
+                tasks = [self.tasks.async_(start, [item]) for item in items]
+                return [told(outcome) for outcome in self.tasks.yield_many(tasks, WAIT_S)]
+            case "look", [str(start), *rest]:
+                task = self.tasks.async_nolink(start, rest)
+                while (outcome := self.tasks.yield_(task, 0.0)) is None:
+                    pass
+                return told(outcome)
             case "shutdown", [int(ref), grace]:
                 return told(self.tasks.shutdown(self.known[ref], grace))
             case "stream", [str(start), inputs, rest, options]:
@@ -109,6 +125,22 @@ class AsyncOwner(AsyncGenServer):
                 return await self.tasks.await_(self.known[ref], timeout_s)
             case "yield", [int(ref), timeout_s]:
                 return told(await self.tasks.yield_(self.known[ref], timeout_s))
+            case "await_many", [refs, timeout_s]:
+                return await self.tasks.await_many([self.known[ref] for ref in refs], timeout_s)
+            case "yield_many", [refs, timeout_s]:
+                return [told(outcome) for outcome in await self.tasks.yield_many([self.known[ref] for ref in refs], timeout_s)]
+            case "ignore", [int(ref)]:
+                return told(await self.tasks.ignore(self.known[ref]))
+            case "await_many_of", [str(start), items]:
+                return await self.tasks.await_many([await self.tasks.async_(start, [item]) for item in items], WAIT_S)
+            case "yield_many_of", [str(start), items]:
+                tasks = [await self.tasks.async_(start, [item]) for item in items]
+                return [told(outcome) for outcome in await self.tasks.yield_many(tasks, WAIT_S)]
+            case "look", [str(start), *rest]:
+                task = await self.tasks.async_nolink(start, rest)
+                while (outcome := await self.tasks.yield_(task, 0.0)) is None:
+                    pass
+                return told(outcome)
             case "shutdown", [int(ref), grace]:
                 return told(await self.tasks.shutdown(self.known[ref], grace))
             case "stream", [str(start), inputs, rest, options]:

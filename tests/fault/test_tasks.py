@@ -140,6 +140,41 @@ def test_an_outcome_is_given_once(stage: Stage) -> None:
     assert stage.do("tell", ref, "it") == [{"ok": "it"}, None]
 
 
+def test_who_only_looks_for_an_outcome_again_and_again_finds_it(stage: Stage) -> None:
+    assert stage.do("look", f"{TASKS}:square", 3) == {"ok": 9}
+
+
+def test_many_tasks_are_awaited_together_and_their_values_are_in_the_order_of_the_tasks(stage: Stage) -> None:
+    assert stage.do("await_many_of", f"{TASKS}:slow_square", [3, 4, 5]) == [9, 16, 25]
+    late, _ = stage.do("async", f"{TASKS}:when_told")
+    assert stage.do("yield_many", [late], 0.0) == [None]
+    assert stage.do("yield_many_of", f"{TASKS}:square", [6, 7]) == [{"ok": 36}, {"ok": 49}]
+    assert stage.do("tell", late, "told") == [{"ok": "told"}, None]
+    assert (stage.settled(), stage.do("mail")) == (NONE_ACTIVE, [])
+
+
+def test_one_of_many_that_is_killed_fails_them_all_at_once_and_the_others_go_on(stage: Stage) -> None:
+    tasks = [stage.do("async_nolink", f"{TASKS}:{start}") for start in ("when_told", "stand_still")]
+    (waits, serial), (_, doomed) = tasks
+    send_signal(stage.os_pid(doomed), signal.SIGKILL)
+    assert stage.do("await_many", [ref for ref, _ in tasks], None) == {"failed": "killed"}
+    down = stage.client.monitor(stage.pid(serial))
+    stage.client.send(stage.pid(serial), "go on")
+    assert stage.client.wait_down(down, WAIT_S).reason == "normal"
+    assert (stage.do("yield", waits, 0.0), stage.do("mail")) == (None, [])
+
+
+def test_a_linked_task_that_is_ignored_is_no_reason_to_die_and_what_it_says_is_dropped(stage: Stage) -> None:
+    (told, kept), (killed, doomed) = [stage.do("async", f"{TASKS}:{start}") for start in ("when_told", "stand_still")]
+    assert [stage.do("ignore", told), stage.do("ignore", killed)] == [None, None]
+    send_signal(stage.os_pid(doomed), signal.SIGKILL)
+    assert stage.await_end(doomed) in ("killed", "noproc")
+    down = stage.client.monitor(stage.pid(kept))
+    stage.client.send(stage.pid(kept), "a value")
+    assert stage.client.wait_down(down, WAIT_S).reason == "normal"
+    assert (stage.settled(), stage.do("mail")) == (NONE_ACTIVE, [])
+
+
 def test_a_task_that_is_shut_down_is_dead_and_leaves_nothing(stage: Stage) -> None:
     ref, serial = stage.do("async", f"{TASKS}:stand_still")
     assert stage.do("shutdown", ref, "brutal_kill") is None

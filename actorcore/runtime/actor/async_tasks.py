@@ -45,8 +45,17 @@ class AsyncTasks:
     async def await_(self, task: Task, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> object:
         return await self._run(self._owner.await_(task, timeout_s))
 
+    async def await_many(self, tasks: Sequence[Task], timeout_s: float | None = DEFAULT_TIMEOUT_S) -> list[object]:
+        return await self._run(self._owner.await_many(tasks, timeout_s))
+
     async def yield_(self, task: Task, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Outcome | None:
         return await self._run(self._owner.yield_(task, timeout_s))
+
+    async def yield_many(self, tasks: Sequence[Task], timeout_s: float | None = DEFAULT_TIMEOUT_S) -> list[Outcome | None]:
+        return await self._run(self._owner.yield_many(tasks, timeout_s))
+
+    async def ignore(self, task: Task) -> Outcome | None:
+        return await self._run(self._owner.ignore(task))
 
     async def shutdown(self, task: Task, grace: Grace = DEFAULT_TIMEOUT_S) -> Outcome | None:
         return await self._run(self._owner.shutdown(task, grace))

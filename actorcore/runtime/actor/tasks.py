@@ -63,9 +63,27 @@ class Tasks:
         """
         return self._run(self._owner.await_(task, timeout_s))
 
+    def await_many(self, tasks: Sequence[Task], timeout_s: float | None = DEFAULT_TIMEOUT_S) -> list[object]:
+        """The values of ``tasks``, in their order.
+
+        :raises CallFailed: one has ended without a value: the others are not waited for.
+        :raises CallTimeout: they have not all ended in time. Either way what still runs goes on, and its value is dropped.
+        """
+        return self._run(self._owner.await_many(tasks, timeout_s))
+
     def yield_(self, task: Task, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Outcome | None:
         """TaskValue or TaskExit; None: not yet, ask again. An outcome is given once."""
         return self._run(self._owner.yield_(task, timeout_s))
+
+    def yield_many(self, tasks: Sequence[Task], timeout_s: float | None = DEFAULT_TIMEOUT_S) -> list[Outcome | None]:
+        """As :meth:`yield_` for each of ``tasks``, in their order, when all have ended or the time is over for all."""
+        return self._run(self._owner.yield_many(tasks, timeout_s))
+
+    def ignore(self, task: Task) -> Outcome | None:
+        """Let ``task`` go on by itself, unlinked: its end is no reason for us to die, and what it says is dropped. Its outcome,
+        if it had one before; None: it runs.
+        """
+        return self._run(self._owner.ignore(task))
 
     def shutdown(self, task: Task, grace: Grace = DEFAULT_TIMEOUT_S) -> Outcome | None:
         """End ``task`` and return when it is dead: by exit signal ``shutdown``, and by ``kill`` after ``grace`` seconds
@@ -115,8 +133,10 @@ class Tasks:
                 # It begins now: its owner may be busy with something else for long before it reads again.
                 process._post_away(task.pid.serial, Call(task.ref, None))  # type: ignore[arg-type]  # encoded in place of its Raw
             case Wait(arrivals, until_s):
-                while not arrivals.items and (until_s is None or monotonic_s() < until_s):
-                    process.pump(until_s)
+                is_over = False
+                while not arrivals.items and not is_over:
+                    is_over = until_s is not None and monotonic_s() >= until_s
+                    process.pump(until_s)  # once at least: who only looks, again and again, reads too
             case _:
                 return process.request(todo)
         return None
