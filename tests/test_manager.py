@@ -10,6 +10,8 @@ import pytest
 from actorcore.requests import SendExit
 from actorcore.signals import Booted
 from supervisors.node_entry import kernel_of
+from supervisors.session.admissions import ADMITTED_S
+from supervisors.session.events import trouble_with
 from supervisors.session.settings import SessionSettings
 from supervisors.session.words import (
     CountSessions,
@@ -24,12 +26,15 @@ from supervisors.session.words import (
     RenameSession,
     ResolveTarget,
     RestartSession,
+    ResumeSession,
     SetDefault,
     StopSession,
+    Subscribe,
     SuspendSession,
     UpdateSession,
     WakeSession,
 )
+from supervisors.tree.sessions import Sessions
 from tests.manager_world import WALL_S, ManagerWorld, draft, uuid
 
 
@@ -174,8 +179,10 @@ def test_acceptance_19_metadata_and_config_come_back_as_they_were_given() -> Non
 
 
 def test_acceptance_20_without_a_service_that_sessions_need_there_is_no_start() -> None:
-    with pytest.raises(ValueError, match=r"^missing service: sessions$"):
+    with pytest.raises(ValueError, match=r"^missing service: sessions, limiter$"):
         kernel_of(1, {})
+    with pytest.raises(ValueError, match=r"^missing service: limiter$"):
+        kernel_of(1, {"sessions": Sessions(2000)})
 
 
 def test_acceptance_21_22_a_session_is_found_by_id_path_and_name_the_oldest_of_several() -> None:
@@ -193,7 +200,8 @@ def test_acceptance_23_the_list_is_by_creation_and_everything_else_agrees_with_i
     world = ManagerWorld()
     for number in (3, 1, 2):
         world.call(CreateSession(draft(number)))
-    world.call(CreateSession(draft(4, created_at=5.0)))  # one that was saved long ago
+    assert world.call(ResumeSession(uuid(4)))
+    world.call(CreateSession(draft(4, created_at=5.0), True))  # one that was saved long ago
     rows = world.call(ListSessions())["sessions"]
     assert [row["id"] for row in rows] == [uuid(4), uuid(3), uuid(1), uuid(2)] == world.call(ListIds())
     assert [row["serial"] for row in rows] == world.call(ListPids())
@@ -381,3 +389,62 @@ def test_acceptance_163_everything_that_is_told_is_counted() -> None:
     counted = {"session_created": 1, "session_status": 6, "session_crashed": 1, "session_restarted": 1, "session_terminated": 1}
     assert world.call(GetCounters(reset=True)) == counted
     assert world.call(GetCounters()) == {}
+
+
+# ---- resuming: who is admitted --------------------------------------------------------------------------------------
+
+
+def test_acceptance_146_148_who_was_not_admitted_resumes_nothing_and_the_sixth_is_not_admitted() -> None:
+    world = ManagerWorld()
+    again = CreateSession(draft(1, created_at=5.0), True)
+    assert world.call(again) == ("not_permitted", "ask to resume it first")
+    assert [world.call(ResumeSession(uuid(1))) for _ in range(6)] == [True] * 5 + [("rate_limit_exceeded", 60)]
+    assert world.call(again)["created_at"] == 5.0
+    for _ in range(4):  # each of the others admits one, and has been counted
+        assert world.call(again)[0] == "session_exists"
+    assert world.call(again) == ("not_permitted", "ask to resume it first")
+
+
+def test_acceptance_146_an_admission_is_for_one_id_and_for_a_minute() -> None:
+    world = ManagerWorld()
+    assert world.call(ResumeSession(uuid(1)))
+    assert world.call(CreateSession(draft(2), True))[0] == "not_permitted"
+    world.pass_time(ADMITTED_S)
+    assert world.call(CreateSession(draft(1), True))[0] == "not_permitted"
+    assert world.call(ResumeSession("no id")) == ("invalid_id", None)
+
+
+def test_acceptance_149_twenty_resumes_of_many_ids_are_admitted_and_no_more() -> None:
+    world = ManagerWorld()
+    told = [world.call(ResumeSession(uuid(number))) for number in range(1, 26)]
+    assert told == [True] * 20 + [("rate_limit_exceeded", 60)] * 5
+
+
+def test_a_session_is_not_made_older_by_whoever_asks_for_it() -> None:
+    world = ManagerWorld()
+    assert world.call(CreateSession(draft(1, created_at=5.0)))["created_at"] == WALL_S
+
+
+def test_acceptance_154_what_the_limiter_refuses_is_an_event_of_the_session_or_of_none() -> None:
+    world = ManagerWorld()
+    world.call(CreateSession(draft(1)))
+    watcher = world.client()
+    world.call(Subscribe(types=["rate_limited"]), watcher)
+    for number in (1, 2):
+        for _ in range(6):
+            world.call(ResumeSession(uuid(number)))
+    events = watcher.events()
+    assert [(event["session"], event["type"], event["data"]) for event in events] == [
+        (uuid(1), "rate_limited", {"operation": "resume", "key": uuid(1), "retry_after": 60}),
+        ("", "rate_limited", {"operation": "resume", "key": uuid(2), "retry_after": 60}),
+    ]
+    assert [trouble_with(event["type"], event["data"]) for event in events] == [None, None]
+    assert world.call(GetCounters())["rate_limited"] == 2
+
+
+def test_who_waits_for_the_limiter_when_the_manager_is_killed_is_told_and_the_next_attempt_counts() -> None:
+    world = ManagerWorld()
+    assert [world.call(ResumeSession(uuid(1))) for _ in range(3)] == [True] * 3
+    world.request(SendExit(world.kernel.table.published()["system:manager"], "kill"))
+    assert [world.call(ResumeSession(uuid(1))) for _ in range(3)] == [True, True, ("rate_limit_exceeded", 60)]
+    assert world.call(CreateSession(draft(1), True))["status"] == "active"

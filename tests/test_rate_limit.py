@@ -13,6 +13,7 @@ from actorcore.residents import AnswerTo, Leave, Order, Ready, Refuse
 from actorcore.signals import Asking, Begin, Exit, ProcessSpec
 from supervisors.services.limiter import Limiter
 from supervisors.services.rate_limit import MAX_KEYS, RESUME, Rate, RateLimit, Rates, trouble_with
+from supervisors.services.told import tell_manager
 
 ASKER, PARENT = 11, 12
 FIVE = Rates(default=Rate(5))
@@ -169,7 +170,8 @@ PASSED = [AnswerTo(ASKER, 1, True)]
 def test_acceptance_147_200_calls_with_limit_5_exactly_5_pass() -> None:
     limiter = Limiter(FIVE)
     answers = [ask(limiter, "attempt", "save", "a") for _ in range(200)]
-    assert answers == [PASSED] * 5 + [refused("rate_limit_exceeded", 60)] * 195
+    told = tell_manager("rate_limited", operation="save", key="a", retry_after=60)
+    assert answers == [PASSED] * 5 + [[*refused("rate_limit_exceeded", 60), told]] * 195
     assert ask(limiter, "statistics") == [AnswerTo(ASKER, 1, {"keys": 1, "max_keys": MAX_KEYS, "passed": 5, "refused": 195})]
     assert (ask(limiter, "reset", "save", "a"), ask(limiter, "attempt", "save", "a")) == (PASSED, PASSED)
 
@@ -193,6 +195,12 @@ def test_junk_is_refused_and_counts_nothing(words: tuple[Term, ...], code: str) 
 ])  # fmt: skip
 def test_one_of_one_s_own_is_ready_or_says_what_is_wrong(rates: Rates, orders: list[Order]) -> None:
     assert Limiter(rates).handle(Begin(2, 7, 0, ProcessSpec("limiter"), PARENT), 0.0) == orders
+
+
+def test_what_one_of_one_s_own_refuses_is_no_event_of_the_daemon() -> None:
+    limiter = Limiter(Rates(default=Rate(1)))
+    limiter.handle(Begin(2, 7, 0, ProcessSpec("limiter"), PARENT), 0.0)
+    assert [ask(limiter, "attempt", "save", "a") for _ in range(2)] == [PASSED, refused("rate_limit_exceeded", 60)]
 
 
 def test_one_of_one_s_own_stops_when_it_is_told_and_with_its_parent() -> None:

@@ -17,14 +17,12 @@ from supervisors.clients.core import ClientCore
 from supervisors.clients.messages import InfoMessage, Mail
 from supervisors.clients.steps import Steps, ask, await_mail, call, whereis
 from supervisors.persistence.store_words import SERVICES, STORE, GetSaved
-from supervisors.services.rate_limit import RESUME
 from supervisors.session import project_path, words
 from supervisors.session.project_path import draft_of
 from supervisors.session.record import ID, SERVER, Policy
 from supervisors.session.subscriptions import WINDOW
 
 MANAGER = "system:manager"
-LIMITER = "system:limiter"
 PAGE_ROWS = 500
 Row = dict[str, Term]
 
@@ -71,7 +69,7 @@ def resume(core: ClientCore, id: object) -> Steps[Row]:
     """A saved session again; every attempt counts, whatever comes of it."""
     if not isinstance(id, str) or not ID.fullmatch(id):
         raise RequestError("invalid_id")
-    yield from ask(core, LIMITER, ["attempt", RESUME, id])
+    yield from ask(core, MANAGER, words.ResumeSession(id))
     yield from ask(core, SERVICES, ["ensure", "store"])
     try:
         saved = yield from call(core, STORE, GetSaved(id))

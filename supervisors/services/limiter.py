@@ -1,6 +1,8 @@
-"""``limiter``: the one owner of all rate limits, a resident. Who guards an operation asks it before each attempt.
+"""``limiter``: the one owner of all rate limits, a resident. Who guards an operation asks it before each attempt: resumes are
+guarded by the manager.
 
-Its state outlives the node, so no death grants a fresh budget (acceptance 152). Requests are arrays:
+Its state outlives the node, so no death grants a fresh budget (acceptance 152). What the daemon's own refuses is an event
+(``rate_limited``). Requests are arrays:
 ``["attempt", operation, key]``, ``["reset", operation, key]``, ``["statistics"]``, ``["stop", reason]``.
 """
 
@@ -16,6 +18,7 @@ from actorcore.residents import AnswerTo, Leave, Order, Ready, Refuse
 from actorcore.signals import NOBODY, Asking, Begin, Delivery, Exit
 from actorcore.words import Word
 from supervisors.services.rate_limit import MAX_KEYS, RATES, RateLimit, Rates, Snapshot, trouble_with
+from supervisors.services.told import tell_manager
 
 MAX_OPERATION_BYTES = 64
 MAX_KEY_BYTES = 256
@@ -107,8 +110,9 @@ class Limiter:
             case Stop():
                 return [AnswerTo(frm, number, error=("not_permitted", "the daemon's own ends with it"))]
             case Attempt(operation, key):
-                refusal = self._attempt(operation, key, now)
-                return [AnswerTo(frm, number, True) if refusal is None else AnswerTo(frm, number, error=refusal)]
+                if (trouble := _trouble_with(operation, key)) is not None:
+                    return [AnswerTo(frm, number, error=trouble)]
+                return self._attempt(operation, key, (frm, number), now)
             case Reset(operation, key):
                 self._windows.reset(operation, key)
                 return [AnswerTo(frm, number, True)]
@@ -116,13 +120,20 @@ class Limiter:
                 counts = {"keys": self._windows.keys(), "max_keys": MAX_KEYS, "passed": self._passed, "refused": self._refused}
                 return [AnswerTo(frm, number, counts)]  # type: ignore[arg-type]
 
-    def _attempt(self, operation: str, key: str, now: float) -> tuple[str, Term] | None:
-        for word, most in ((operation, MAX_OPERATION_BYTES), (key, MAX_KEY_BYTES)):
-            if not 0 < len(word.encode()) <= most:
-                return ("invalid_key", f"1 to {most} bytes")
+    def _attempt(self, operation: str, key: str, asker: tuple[int, int], now: float) -> list[Order]:
         wait_s = self._windows.attempt(operation, key, now)
         if wait_s is None:
             self._passed += 1
-            return None
+            return [AnswerTo(*asker, True)]
         self._refused += 1
-        return ("rate_limit_exceeded", wait_s)
+        refusal = AnswerTo(*asker, error=("rate_limit_exceeded", wait_s))
+        if self._parent != NOBODY:
+            return [refusal]
+        return [refusal, tell_manager("rate_limited", operation=operation, key=key, retry_after=wait_s)]
+
+
+def _trouble_with(operation: str, key: str) -> tuple[str, Term] | None:
+    for word, most in ((operation, MAX_OPERATION_BYTES), (key, MAX_KEY_BYTES)):
+        if not 0 < len(word.encode()) <= most:
+            return ("invalid_key", f"1 to {most} bytes")
+    return None

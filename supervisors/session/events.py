@@ -21,7 +21,9 @@ MAX_DATA_BYTES = 8 << 10
 
 
 class Event(msgspec.Struct, frozen=True):
-    """``number``, ``seq``: see the module; ``session`` is its id; ``at`` is UTC, seconds since 1970."""
+    """``number``, ``seq``: see the module; ``session`` is its id, empty for what concerns none of those that there are, and
+    then ``seq`` counts these; ``at`` is UTC, seconds since 1970.
+    """
 
     number: int
     seq: int
@@ -59,7 +61,7 @@ LIFECYCLE: dict[str, Schema] = {
     "save_failed": Schema({"code": _TEXT}),
     "session_resumed": Schema({}, {"messages": _COUNT, "duration_s": _NUMBER}),
     "resume_failed": Schema({"code": _TEXT}),
-    "rate_limited": Schema({"operation": _TEXT, "retry_after": _NUMBER}),
+    "rate_limited": Schema({"operation": _TEXT, "key": _TEXT, "retry_after": _NUMBER}),
 }
 """What subscribers to all sessions are told."""
 

@@ -13,15 +13,18 @@ from actorcore.errors import CODES
 from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, AwaitEnd, CancelAlarm, Consult, Do, Glance, Order, Send, SetAlarm
-from actorcore.signals import Answer, Demonitor, Monitor, Spawn
+from actorcore.signals import Answer, Demonitor, Monitor, ProcessSpec, Spawn
+from supervisors.services.told import ServiceTold
+from supervisors.session.admissions import Asker
 from supervisors.session.events import Event
 from supervisors.session.record import SessionRecord, child_spec, to_map
 from supervisors.session.state import WITH_PROCESS, Happening, next_status
 from supervisors.session.subscriptions import Subscription
-from supervisors.session.words import Asker, Errand, Memory, Slot
+from supervisors.session.words import Errand, Memory, Slot
 from supervisors.tree import session_words as supervisor
 
 SUPERVISOR = "sessions"
+LIMITER = "limiter"
 LOOKS_PER_TIMEOUT = 4
 """How exactly idleness is known: to a quarter of the timeout."""
 CLOCK_STEP_S = 1e-6
@@ -60,6 +63,17 @@ class Lifecycle:
         self.slots[record.id] = slot
         self.tell(slot, "session_created", name=record.name, metadata=record.metadata)
         self._consult("start", slot, supervisor.StartSession(child_spec(record), watch=True))
+
+    def attempt(self, asker: Asker, id: str) -> None:
+        """Have the limiter count that somebody wants to resume ``id``; he is answered when it has."""
+        self.memory.orders += 1
+        body = self.memory.admissions.ask(self.memory.orders, asker, id)
+        self.orders.append(Consult(self.memory.orders, LIMITER, msgspec.Raw(encoder.encode(body))))
+
+    def send_resumer(self, spec: ProcessSpec) -> None:
+        """Start the process that resumes what the daemon before has left."""
+        self.do(Spawn(spec, wait_init=False))
+        self.memory.errands[self.memory.orders] = ("resumer", "")
 
     def stop(self, slot: Slot) -> None:
         """Bring it to its end, from whatever status; who waits is in its ``stoppers``."""
@@ -151,9 +165,26 @@ class Lifecycle:
             case _:
                 raise AssertionError(f"unknown news {told.kind}")
 
+    def on_service_told(self, told: ServiceTold) -> None:
+        """An event of a service: of the session that it concerns, if there is one."""
+        slot = self.slots.get(str(told.data.get("key")))
+        if slot is not None:
+            self.tell(slot, told.type, **told.data)
+        else:
+            self.memory.seq += 1
+            self._publish("", self.memory.seq, told.type, told.data)
+
     def on_answer(self, answer: Answer) -> None:
-        """To something that was asked of the supervisor, or to an order that nobody waits for."""
+        """To something that was asked of the supervisor or the limiter, or to an order that nobody waits for."""
+        if answer.number in self.memory.admissions.asked:
+            asker, id = self.memory.admissions.asked.pop(answer.number)
+            if answer.error is None:
+                self.memory.admissions.admit(id, self.now)
+            self.orders.append(AnswerTo(*asker, answer.value, answer.error))
+            return
         errand, id = self.memory.errands.pop(answer.number, ("none", ""))
+        if errand == "resumer" and isinstance(answer.value, int):
+            self.memory.admissions.resumer = answer.value
         slot = self.slots.get(id)
         if slot is None:
             return
@@ -177,6 +208,7 @@ class Lifecycle:
     def on_reborn(self) -> None:
         """The manager was killed: nobody waits for it any more, and it hears of nothing unless it asks again."""
         self.memory.errands.clear()
+        self.memory.admissions.asked.clear()
         for slot in self.slots.values():
             slot.starters, slot.stoppers = [], []
             if slot.failure is not None:
@@ -296,11 +328,14 @@ class Lifecycle:
     def tell(self, slot: Slot, type_: str, **data: Term) -> int:
         """An event of the session; its number."""
         slot.seq += 1
+        return self._publish(slot.record.id, slot.seq, type_, data)
+
+    def _publish(self, session: str, seq: int, type_: str, data: dict[str, Term]) -> int:
         number = self.memory.subscriptions.number + 1
         at = self.now + self.memory.offset_s
-        self.memory.subscriptions.publish(Event(number, slot.seq, slot.record.id, type_, at, data))
+        self.memory.subscriptions.publish(Event(number, seq, session, type_, at, data))
         self.memory.counters[type_] = self.memory.counters.get(type_, 0) + 1
-        self._news[slot.record.id] = None
+        self._news[session] = None
         return number
 
     def spread(self) -> None:

@@ -33,21 +33,21 @@ from actorcore.signals import (
     PeerDown,
     Reborn,
     Sent,
-    Spawn,
     Started,
 )
 from actorcore.words import LEAN, ProcessSpec
+from supervisors.services.told import ServiceTold
 from supervisors.session import events
+from supervisors.session.admissions import Asker
 from supervisors.session.config import config_troubles, merged
 from supervisors.session.lifecycle import Lifecycle
-from supervisors.session.record import SessionRecord, from_map, name_trouble, trouble_with
+from supervisors.session.record import ID, SessionRecord, from_map, name_trouble, trouble_with
 from supervisors.session.settings import SessionSettings
 from supervisors.session.state import STATUSES
 from supervisors.session.subscriptions import MAX_SUBSCRIPTIONS
 from supervisors.session.targets import Ambiguous, Named, resolve
 from supervisors.session.words import (
     MAX_PAGE_ROWS,
-    Asker,
     Attach,
     CountSessions,
     CreateSession,
@@ -65,6 +65,7 @@ from supervisors.session.words import (
     RenameSession,
     ResolveTarget,
     RestartSession,
+    ResumeSession,
     Seen,
     SetDefault,
     Slot,
@@ -80,11 +81,11 @@ from supervisors.session.words import (
 from supervisors.tree.session_words import SessionTold
 
 RESUMING = "supervisors.session.resuming:main"
-NEEDS = ("sessions",)
+NEEDS = ("sessions", "limiter")
 """The residents without which there are no sessions."""
 
 _decoder = msgspec.msgpack.Decoder(Memory, ext_hook=decode_ext)
-_told_decoder = msgspec.msgpack.Decoder(SessionTold, ext_hook=decode_ext)
+_told_decoder = msgspec.msgpack.Decoder(SessionTold | ServiceTold, ext_hook=decode_ext)
 OfOne: TypeAlias = Union[
     StopSession, RestartSession, SuspendSession, WakeSession, GetSession, RenameSession, UpdateSession, SetDefault
 ]  # fmt: skip
@@ -109,7 +110,7 @@ class Manager:
             case Answer():
                 life.on_answer(body)
             case Sent():
-                life.on_told(_told_decoder.decode(body.body))
+                self._on_sent(body)
             case ClockSet(offset_s):
                 life.memory.offset_s = offset_s
                 self._begin()
@@ -144,9 +145,16 @@ class Manager:
         """Become what :meth:`snapshot` described; the settings stay."""
         self._life = Lifecycle(_decoder.decode(state))
 
+    def _on_sent(self, sent: Sent) -> None:
+        told = _told_decoder.decode(sent.body)
+        if isinstance(told, ServiceTold):
+            self._life.on_service_told(told)
+        else:
+            self._life.on_told(told)
+
     def _begin(self) -> None:
         if self._resumes and not self._life.memory.has_begun:
-            self._life.do(Spawn(ProcessSpec(RESUMING, template=LEAN), wait_init=False))
+            self._life.send_resumer(ProcessSpec(RESUMING, template=LEAN))
         self._life.memory.has_begun = True
 
     # ---- requests: what is returned is the answer, a tuple is a refusal, Later is answered when it has come to pass ------
@@ -164,6 +172,8 @@ class Manager:
         match request:
             case CreateSession(draft, is_resumed):
                 return self._create(asker, draft, is_resumed)
+            case ResumeSession(id):
+                return self._admit(asker, id)
             case FindSession() | ResolveTarget() | GetDefault():
                 return self._find(request)
             case ListSessions():
@@ -221,11 +231,14 @@ class Manager:
 
     def _create(self, asker: Asker, draft: dict[str, Term], is_resumed: bool) -> Refusal | Later:
         at = self._life.time()
-        record = from_map({"created_at": at, **draft, "updated_at": at})
+        # Only what was saved is older than this: who writes another time into a draft does not become it.
+        record = from_map({"created_at": at, **draft, "updated_at": at} | ({} if is_resumed else {"created_at": at}))
         if isinstance(record, tuple):
             return record
         if self._settings.is_forbidden(record.project.path):
             return ("not_permitted", "a system directory")
+        if is_resumed and not self._life.memory.admissions.take(record.id, self._life.now):
+            return ("not_permitted", "ask to resume it first")
         slots = self._life.slots
         if self._life.memory.leaving:
             return ("shutting_down", None)
@@ -237,6 +250,15 @@ class Manager:
             return ("project_already_open", None)
         self._life.create(asker, record, is_resumed)
         return Later()
+
+    def _admit(self, asker: Asker, id: str) -> Term | Refusal | Later:
+        if not ID.fullmatch(id):
+            return ("invalid_id", None)
+        if asker[0] != self._life.memory.admissions.resumer:
+            self._life.attempt(asker, id)
+            return Later()
+        self._life.memory.admissions.admit(id, self._life.now)  # what was alive comes back, however much it is
+        return True
 
     # ---- looking ----------------------------------------------------------------------------------------------------
 

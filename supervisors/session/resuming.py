@@ -14,7 +14,7 @@ from actorcore.runtime.actor.process import Process
 from actorcore.runtime.complain import complain
 from supervisors.persistence.store_words import SERVICES, STORE, GetSaved, ListResumable
 from supervisors.session.project_path import draft_of
-from supervisors.session.words import CreateSession
+from supervisors.session.words import CreateSession, ResumeSession
 
 MANAGER = "system:manager"
 WAIT_S = 60.0
@@ -30,6 +30,7 @@ def main(process: Process) -> None:
         found += [str(cast(dict[str, Term], line)["id"]) for line in cast(list[Term], page["sessions"])]
         after = page["next"]
     for id in found:
+        process.call(MANAGER, ResumeSession(id), WAIT_S)
         process.spawn(f"{__name__}:resume", [id])
 
 

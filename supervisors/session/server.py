@@ -148,6 +148,10 @@ class SessionServer(GenServer):
         self._news: list[News] = []
         self._is_watched = True
         is_restored = bool(kept.records) or state is not None
+        if self.state.session and self.state.session.get("created_at") != record.get("created_at"):
+            with contextlib.suppress(JournalError):  # another one was saved under this id: it can be resumed, not be replaced
+                self.journal.close()
+            return Stop("session_exists")
         if _updated_at(record) >= _updated_at(self.state.session) and record != self.state.session:
             self._keep([self._record_of(record)])
         if record.get("group") is not None:

@@ -94,7 +94,7 @@ class Subscriptions(msgspec.Struct):
 
     def concerned(self, session: str) -> list[Subscription]:
         """Who may want an event of ``session``."""
-        return [*self.groups.get(session, []), *self.groups.get("", [])]
+        return [*(self.groups.get(session, []) if session else []), *self.groups.get("", [])]
 
     def all(self) -> list[Subscription]:
         """Every one."""

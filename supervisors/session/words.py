@@ -9,6 +9,7 @@ import msgspec
 from actorcore.exit_reason import Reason, Term, bounded_text
 from actorcore.frames import DECODE_ERRORS, decode_ext, encoder
 from actorcore.words import Word
+from supervisors.session.admissions import Admissions, Asker
 from supervisors.session.record import SessionRecord, to_map
 from supervisors.session.state import WITH_PROCESS, Status
 from supervisors.session.subscriptions import Subscriptions
@@ -21,16 +22,24 @@ PAGE_BYTES = 16 << 10
 
 
 class CreateSession(Word, frozen=True, tag="create"):
-    """``draft``: a record's map without times, or with ``created_at`` for a session that was saved. Answered with its row
-    when it is active; then, and not before, it is reached under its id. ``is_resumed``: it is told as such.
+    """``draft``: a record's map. Answered with its row when it is active; then, and not before, it is reached under its id.
+    ``is_resumed``: it is the session that was saved under this id, created when the draft says; ResumeSession comes first.
 
-    Checked in this order: the draft, the project's folder, shutting_down, session_limit_reached, session_exists (id),
-    project_already_open. A refused one starts no process. Errors of the start: start_failed with the reason, and then
-    nothing of it is left.
+    Checked in this order: the draft, not_permitted (the project's folder; nobody was admitted to resume it), shutting_down,
+    session_limit_reached, session_exists (id), project_already_open. A refused one starts no process. Errors of the start:
+    start_failed with the reason, session_exists (another one is saved under this id), and then nothing of it is left.
     """
 
     draft: dict[str, Term]
     is_resumed: bool = False
+
+
+class ResumeSession(Word, frozen=True, tag="resume"):
+    """Somebody is about to resume saved session ``id``: that counts as an attempt, whatever comes of it, and admits one
+    CreateSession of it within ADMITTED_S. Answer: True. Errors: invalid_id, rate_limit_exceeded with the seconds to wait.
+    """
+
+    id: str
 
 
 class StopSession(Word, frozen=True, tag="stop"):
@@ -187,9 +196,9 @@ class GetCounters(Word, frozen=True, tag="counters"):
 
 
 ManagerRequest: TypeAlias = Union[
-    CreateSession, StopSession, RestartSession, SuspendSession, WakeSession, GetSession, FindSession, ResolveTarget, ListSessions,
-    ListIds, ListPids, CountSessions, RenameSession, UpdateSession, SetDefault, GetDefault, Subscribe, Seen, Unsubscribe,
-    Publish, Attach, GetCounters,
+    CreateSession, ResumeSession, StopSession, RestartSession, SuspendSession, WakeSession, GetSession, FindSession,
+    ResolveTarget, ListSessions, ListIds, ListPids, CountSessions, RenameSession, UpdateSession, SetDefault, GetDefault,
+    Subscribe, Seen, Unsubscribe, Publish, Attach, GetCounters,
 ]  # fmt: skip
 Refusal: TypeAlias = tuple[str, Term]
 
@@ -206,9 +215,6 @@ def decode_request(body: msgspec.Raw) -> ManagerRequest | Refusal:
 
 
 # ---- memory ---------------------------------------------------------------------------------------------------------
-
-Asker: TypeAlias = tuple[int, int]
-"""(frm, number) of an Asking that is still to be answered."""
 
 
 class Slot(msgspec.Struct):
@@ -256,19 +262,21 @@ class Slot(msgspec.Struct):
         return self.record.created_at, self.number
 
 
-Errand: TypeAlias = Literal["start", "wake", "stop", "restart", "watch", "none"]
+Errand: TypeAlias = Literal["start", "wake", "stop", "restart", "watch", "resumer", "none"]
 
 
 class Memory(msgspec.Struct):
     """The whole state of the resident. ``orders``, ``slots``: the last numbers used; ``errands``: what was asked of others,
-    by number, and for whom. ``offset_s``: of the wall
-    clock. ``last_at``: the last time that was given to a session.
+    by number, and for whom. ``seq``: of the last event that was none of a session. ``offset_s``: of the wall clock.
+    ``last_at``: the last time that was given to a session.
     """
 
     orders: int = 0
     slots: int = 0
     sessions: list[Slot] = []
     errands: dict[int, tuple[Errand, str]] = {}
+    admissions: Admissions = msgspec.field(default_factory=Admissions)
+    seq: int = 0
     subscriptions: Subscriptions = msgspec.field(default_factory=Subscriptions)
     counters: dict[str, int] = {}
     default: str = ""

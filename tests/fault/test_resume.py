@@ -16,8 +16,9 @@ from actorcore.errors import ActorError, CallFailed, RequestError
 from supervisors.client import Client
 from supervisors.persistence.store_words import GetSaved
 from supervisors.session.project_path import draft_of
+from supervisors.session.record import SERVER
 from supervisors.session.requests import AddPrompt, GetMessages, GetPrompts, GetRecord, GetTodos, SendMessage, SetTodos
-from supervisors.session.words import CreateSession
+from supervisors.session.words import CreateSession, ResumeSession
 from tests.daemon_fixture import WAIT_S, Daemon, await_deaths, send_signal, watched
 from tests.session_world import project_in
 
@@ -161,6 +162,7 @@ def test_acceptance_121_122_a_folder_that_changes_between_check_and_start_starts
     before = files_of(running, session["id"])
     checked = draft_of(client.call("system:store", GetSaved(session["id"]), WAIT_S))
     change(project)
+    client.call("system:manager", ResumeSession(session["id"]))
     with pytest.raises(RequestError, match="project_path_changed"):
         client.call("system:manager", CreateSession(checked, True), WAIT_S)
     assert (files_of(running, session["id"]), client.whereis(session["id"]), list(client.manager.list())) == (before, None, [])
@@ -221,6 +223,40 @@ def test_acceptance_146_148_the_sixth_resume_in_a_minute_waits_and_failures_coun
         client.manager.resume(session["id"])
     assert error.value.code == "rate_limit_exceeded"
     assert 1 <= int(error.value.detail) <= 60
+
+
+def test_acceptance_146_154_who_asks_the_manager_itself_is_counted_too(running: Daemon, tmp_path: Path) -> None:
+    client = running.client()
+    session = saved(client, project_in(tmp_path))
+    checked = draft_of(client.call("system:store", GetSaved(session["id"]), WAIT_S))
+    with pytest.raises(RequestError, match="ask to resume it first"):
+        client.call("system:manager", CreateSession(checked, True))
+    with running.client().manager.subscribe() as events:
+        for _ in range(5):
+            client.call("system:manager", ResumeSession(session["id"]))
+        with pytest.raises(RequestError) as error:
+            client.call("system:manager", ResumeSession(session["id"]))
+        told = events.next(WAIT_S)
+    assert (error.value.code, 1 <= int(error.value.detail) <= 60) == ("rate_limit_exceeded", True)
+    assert (told.session, told.type, told.data) == (
+        "", "rate_limited", {"operation": "resume", "key": session["id"], "retry_after": int(error.value.detail)},
+    )  # fmt: skip
+
+
+def test_acceptance_9_a_new_session_does_not_take_the_place_of_a_saved_one(running: Daemon, tmp_path: Path) -> None:
+    client = running.client()
+    session = saved(client, project_in(tmp_path))
+    before = files_of(running, session["id"])
+    for created_at in ({}, {"created_at": session["before"][0]["created_at"]}):
+        draft = {"id": session["id"], "name": "n", "project": session["before"][0]["project"], "module": SERVER, **created_at}
+        with pytest.raises(RequestError) as error:
+            client.call("system:manager", CreateSession(draft), WAIT_S)
+        assert error.value.code == "session_exists"
+    with pytest.raises(RequestError) as error:
+        client.manager.create(project_in(tmp_path, "other"), id=session["id"])
+    assert (error.value.code, list(client.manager.list()), files_of(running, session["id"])) == ("session_exists", [], before)
+    client.manager.resume(session["id"])
+    assert everything(client, session["id"]) == session["before"]
 
 
 def test_acceptance_126_a_kill_of_a_resumed_session_loses_nothing(running: Daemon, tmp_path: Path) -> None:
