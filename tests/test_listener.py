@@ -180,6 +180,34 @@ def test_the_last_words_of_a_client_that_has_hung_up_are_heard_though_it_takes_n
     assert world.reception.missed == [(SERIAL, False)]
 
 
+def test_a_client_that_takes_no_answer_any_more_is_heard_until_then_and_cut_off(world: World) -> None:
+    world.say(framed(HELLO))
+    world.client.shutdown(socket.SHUT_RD)
+    world.client.sendall(framed(WHEREIS))
+    world.listener.deliver(SERIAL, Downlink(1, Answer(1, None)))
+    world.listener.flush()
+    world.turn()
+    world.turn()
+    assert (world.reception.heard, world.reception.missed) == ([Numbered(1, Whereis("ada"))], [(SERIAL, False)])
+    assert not world.is_open()
+
+
+def test_a_client_that_the_machine_cannot_write_to_is_cut_off_at_once_and_may_return(world: World) -> None:
+    world.say(framed(HELLO))
+    (connection,) = world.listener.by_fd.values()
+    connection.sock = Jammed(fileno=connection.sock.detach())
+    world.listener.deliver(SERIAL, Downlink(1, Answer(1, None)))
+    world.listener.flush()
+    assert (world.is_open(), world.reception.missed) == (False, [(SERIAL, False)])
+
+
+class Jammed(socket.socket):
+    """The machine has no memory for what it is to send."""
+
+    def send(self, *_: object) -> int:
+        raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+
 def test_S18_connections_beyond_the_cap_are_refused_with_a_word(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,21 +29,21 @@ def trace_of(plan: str) -> str:
 
 
 def _passed(name: str) -> None:
-    nth = _note(name)
-    with open(faults.plan) as file:
-        for _, _, action in [strike for strike in faults.parse(file.read()) if strike[:2] == (name, nth)]:
-            _strike(action)
+    for action in _note(name):
+        _strike(action)
 
 
-def _note(name: str) -> int:
-    """Append a pass; how many of this point there are now."""
+def _note(name: str) -> list[str]:
+    """Append a pass; what the plan has for it."""
     # Opened each time: no process may keep a descriptor that it has not without the plan.
     with open(trace_of(faults.plan), "a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         nth = sum(line.split()[0] == name for line in file) + 1
         file.write(f"{name} {os.getpid()}\n")
-    return nth
+        file.flush()
+        with open(faults.plan) as plan:  # under the lock: who changes it has the lock as well, and counts from then on
+            return [action for *strike, action in faults.parse(plan.read()) if strike == [name, nth]]
 
 
 def _strike(action: str) -> None:

@@ -70,10 +70,15 @@ def test_E3_half_a_request_has_no_effect_and_its_other_half_completes_it(desk: D
         greeted(sock)
         sock.sendall(whole[:cut])
         sock.sendall(whole[cut:])
-        assert frames.decode_down(frame_of(sock))[0].body.error is None  # type: ignore[union-attr]
-        found = desk.client.whereis(name)
-        if found is not None and isinstance(body, Spawn):
-            desk.client.kill(found)
+        (answer,) = frames.decode_down(frame_of(sock))
+        assert answer.body.error is None  # type: ignore[union-attr]
+        if isinstance(body, Spawn):  # who is started without being waited for has its name later
+            pid = Pid(desk.client.pid.instance, answer.body.value)  # type: ignore[union-attr, arg-type]
+            ref = desk.client.monitor(pid)
+            desk.client.kill(pid)
+            assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
+        else:
+            assert desk.client.whereis(name) is not None
 
 
 # ---- E8: small on the wire, large in memory ---------------------------------------------------------------------------

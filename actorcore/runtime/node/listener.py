@@ -280,9 +280,14 @@ class Listener:
                 self._write_some(connection)
         except BlockingIOError:
             pass
-        except OSError:  # it has hung up: the end is found behind its last words
+        except (BrokenPipeError, ConnectionResetError):  # it has hung up: the end is found behind its last words
             connection.is_deaf = True
             connection.empty()
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RD)  # also where it has shut down its own half only
+        except OSError:  # of the machine: it is there, and gets it when it returns
+            self._drop(connection)
+            return
         waits = bool(connection.outbox)
         if waits != connection.waits:
             connection.waits = waits
