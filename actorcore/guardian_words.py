@@ -13,14 +13,31 @@ import msgspec
 from actorcore.errors import ProtocolError
 from actorcore.frames import DECODE_ERRORS
 from actorcore.signals import ReloadEnded, Word
+from actorcore.words import LEAN
 
-VERSION = 3
+VERSION = 4
 """Of these words. A guardian lives as long as its sessions, so a change that it cannot follow needs a new daemon."""
 
 T = TypeVar("T")
 
 HELD_PER_DATAGRAM = 120
 """Items of one Held: at most two descriptors each, and SCM_RIGHTS carries no more than 253."""
+
+
+class Template(msgspec.Struct, frozen=True, array_like=True):
+    """``preload``: modules to import before the first fork; ``pool``: children that wait for their spec.
+
+    Its zygote is started with the daemon; that of a template with neither, or that ``waits`` and has no pool, when a process
+    wants it first (not lean).
+    """
+
+    name: str
+    preload: tuple[str, ...] = ()
+    pool: int = 0
+    waits: bool = False
+
+    def is_lazy(self) -> bool:
+        return not self.pool and (self.waits or not self.preload) and self.name != LEAN
 
 
 class HeldProcess(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -106,12 +123,14 @@ class Yield(Word, frozen=True, tag="yield"):
 
 class Ready(Word, frozen=True, tag="ready"):
     """The spare has its code imported, writes snapshots of ``schema``, reads those of ``oldest`` to ``schema``, speaks
-    version ``words`` of this vocabulary, and can restore ``machines``."""
+    version ``words`` of this vocabulary, can restore ``machines``, and needs ``templates``: those of a name that the daemon does
+    not know are added when it becomes the node."""
 
     schema: int = 0
     oldest: int = 0
     words: int = 0
     machines: list[str] = []
+    templates: list[Template] = []
 
 
 class Serving(Word, frozen=True, tag="serving"):

@@ -21,14 +21,13 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from actorcore.guardian_words import Template
 from actorcore.runtime.guardian import zygotes
-from actorcore.runtime.guardian.zygotes import Template
 from actorcore.signals import AUTO
 from supervisors.session.record import SESSION
 from supervisors.session.settings import SessionSettings, trouble_with as settings_trouble
@@ -137,7 +136,7 @@ def _template(text: str, name: str, table: object, built_in: Template | None) ->
     given = table if isinstance(table, dict) else {}
     if built_in is None or "preload" not in given:
         known = built_in or Template(name, tuple(said.preload))
-        return replace(known, pool=said.pool) if "pool" in given else known
+        return msgspec.structs.replace(known, pool=said.pool) if "pool" in given else known
     raise _invalid(text, (*where, "preload"), "a built-in template has none; make one of another name")
 
 

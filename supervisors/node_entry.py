@@ -10,6 +10,7 @@ import msgspec
 from actorcore.kernel import Kernel
 from actorcore.residents import Resident
 from actorcore.runtime.node.node import Node
+from supervisors.configuration import BUILT_IN
 from supervisors.machines import MACHINES
 from supervisors.persistence.retention import Limits
 from supervisors.services.limiter import Limiter
@@ -27,7 +28,7 @@ HOST = "supervisors.tree.process:SupervisorProcess"
 
 def node_main(control: socket.socket, ledger: memoryview, registry: memoryview, status: memoryview) -> None:
     """Be the node; called in a process that the guardian forked."""
-    Node(control, ledger, registry, status, kernel).run()
+    Node(control, ledger, registry, status, kernel, BUILT_IN).run()
 
 
 def kernel(instance: int) -> Kernel:

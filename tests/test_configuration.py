@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from actorcore.errors import RequestError
-from actorcore.runtime.guardian.zygotes import Template
+from actorcore.guardian_words import Template
 from supervisors import launch
 from supervisors.configuration import Configuration, InvalidConfiguration, configuration_file, parse, read_configuration
 

@@ -17,6 +17,7 @@ import pytest
 from actorcore import migrations
 from actorcore.errors import RequestError
 from actorcore.exit_reason import Term
+from actorcore.guardian_words import VERSION
 from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT
 from supervisors.client import Client
@@ -281,3 +282,31 @@ def test_a_node_that_says_what_is_no_word_costs_the_guardian_nothing(own: Daemon
         code.change("actorcore/guardian_words", 'tag="ready"', 'tag="ready_to_go"')
         assert refused(desk.client) == "the new code died before it was ready; the log tells why"
         assert colour(desk.client) == (None, 1)
+
+
+def test_a_template_that_the_new_code_needs_comes_with_it_and_stays_after_a_death(own: Daemon, code: Code) -> None:
+    with desk_of(own) as desk:
+        spec = ProcessSpec("supervisors.demo_actors:Counter", template="fresh")
+        with pytest.raises(RequestError, match="template 'fresh': there is none of this name"):
+            desk.client.spawn_spec(spec)
+        table = "    Template(SUPERVISOR,"
+        code.change("supervisors/configuration", table, f'    Template("fresh", ("json",), waits=True),\n{table}')
+        code.mark("blue")
+        desk.client.node("reload", WAIT_S)
+        first = desk.client.spawn_spec(spec)
+        assert desk.client.call(first, "add") == 1
+        send_signal(desk.node_os_pid(), signal.SIGKILL)
+        assert colour(desk.client) == ("blue", 3)
+        second = desk.client.spawn_spec(spec)
+        assert desk.client.call(second, "add") == 1
+        for pid in (first, second):
+            desk.client.stop(pid)
+
+
+def test_code_that_needs_a_new_guardian_is_refused_in_words_before_anything_is_lost(own: Daemon, code: Code) -> None:
+    with desk_of(own) as desk:
+        node, before = desk.node_os_pid(), descriptors_beyond(desk)
+        code.change("actorcore/guardian_words", f"VERSION = {VERSION}\n", f"VERSION = {VERSION + 1}\n")
+        code.mark("blue")
+        assert refused(desk.client) == "the new code needs a new guardian: take the daemon down and start it again"
+        assert (desk.node_os_pid(), colour(desk.client), descriptors_beyond(desk)) == (node, (None, 1), before)

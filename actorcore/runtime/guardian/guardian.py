@@ -23,7 +23,7 @@ from actorcore.runtime import children, clock, descriptors, log, sockets, syscal
 from actorcore.runtime.children import Death
 from actorcore.runtime.guardian.keep import Kept, Link, Mappings, dismiss, say
 from actorcore.runtime.guardian.node_birth import NO_PROCESS, fork_node
-from actorcore.runtime.guardian.zygotes import BUILT_IN, Template, Zygotes
+from actorcore.runtime.guardian.zygotes import BUILT_IN, Zygotes
 from actorcore.signals import ReloadEnded
 from actorcore.succession import Succession
 
@@ -42,7 +42,7 @@ class Guardian:
 
     def __init__(
         self, entry: str, listener: socket.socket, mappings: Mappings, instance: int, on_serving: Callable[[], None],
-        templates: Sequence[Template] = BUILT_IN, logs: str = "", on_watch: Callable[[float], None] = lambda now_s: None,
+        templates: Sequence[words.Template] = BUILT_IN, logs: str = "", on_watch: Callable[[float], None] = lambda now_s: None,
     ) -> None:  # fmt: skip
         self._entry = entry
         self._listener = listener
@@ -246,6 +246,7 @@ class Guardian:
         self._generation += 1
         self._succession.on_took_over(clock.monotonic_s())
         self._untold.clear()
+        self._zygotes.learn(link.templates)
         for word, fds in self._zygotes.words():
             link.say(word, fds)
         for at in range(0, len(self._kept), words.HELD_PER_DATAGRAM):
@@ -337,7 +338,7 @@ class Guardian:
                 self._halted = True
 
     def _on_ready(self, link: Link, said: words.Ready) -> None:
-        link.ready, link.schema = True, said.schema
+        link.ready, link.schema, link.templates = True, said.schema, said.templates
         if link is self._spare:
             self._succession.on_spare_ready()
         elif self._renewal is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from actorcore.errors import ProtocolError
-from actorcore.guardian_words import Died, ForkAlone, Hold, ToGuardian, ToNode, encoder, to_guardian
+from actorcore.guardian_words import Died, ForkAlone, Hold, Template, ToGuardian, ToNode, encoder, to_guardian
 from actorcore.runtime import children, log, sockets
 
 
@@ -54,6 +54,7 @@ class Link:
     sock: socket.socket
     ready: bool = False
     schema: int = 0
+    templates: Sequence[Template] = ()
     waiting: deque[tuple[bytes, tuple[int, ...]]] = field(default_factory=deque)
 
     def say(self, word: ToNode, fds: Sequence[int] = ()) -> None:

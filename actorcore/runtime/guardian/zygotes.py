@@ -8,10 +8,9 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from actorcore import faults
-from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, Offer, ToNode, Unheld, Zygote
+from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, Offer, Template, ToNode, Unheld, Zygote
 from actorcore.runtime import children, clock, sockets
 from actorcore.runtime.children import Death
 from actorcore.runtime.evidence import errno_name
@@ -30,23 +29,6 @@ TROUBLES = {
     EXIT_PRELOAD: "a module of its preload list cannot be imported; the daemon's log says why",
     EXIT_THREADS: "a module of its preload list starts threads",
 }
-
-
-@dataclass(frozen=True)
-class Template:
-    """``preload``: modules to import before the first fork; ``pool``: children that wait for their spec.
-
-    Its zygote is started with the daemon; that of a template with neither, or that ``waits`` and has no pool, when a process
-    wants it first (not lean).
-    """
-
-    name: str
-    preload: tuple[str, ...] = ()
-    pool: int = 0
-    waits: bool = False
-
-    def is_lazy(self) -> bool:
-        return not self.pool and (self.waits or not self.preload) and self.name != LEAN
 
 
 BUILT_IN = (Template(LEAN, pool=8), Template(ASYNCIO))
@@ -79,6 +61,10 @@ class Zygotes:
             self._announce(self._offer(template), ())
             if template.name not in self._alive and not template.is_lazy():
                 self._start(template.name)
+
+    def learn(self, templates: Sequence[Template]) -> None:
+        """Also have these, which the code of a new node needs; one of a known name stays as it was configured."""
+        self._templates = {template.name: template for template in templates} | self._templates
 
     def words(self) -> Iterator[tuple[ToNode, list[int]]]:
         """What a new node is told."""

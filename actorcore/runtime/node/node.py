@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from actorcore import guardian_words as words, migrations
 from actorcore.effects import Effect, Fork
@@ -72,13 +72,15 @@ class Node:
 
     def __init__(
         self, control: socket.socket, ledger: memoryview, registry: memoryview, status: memoryview,
-        kernel_of: Callable[[int], Kernel],
+        kernel_of: Callable[[int], Kernel], templates: Sequence[words.Template] = (),
     ) -> None:  # fmt: skip
+        """``templates``: those that its residents need."""
         self._control = control
         self._ledger_memory = ledger
         self._registry_memory = registry
         self._status = status
         self._kernel_of = kernel_of
+        self._templates = list(templates)
         self._pools = Pools({})
         self._epoll = select.epoll()
         self._sources: dict[int, Callable[[int], None]] = {}
@@ -89,7 +91,8 @@ class Node:
     def run(self) -> None:
         """Say ready, wait for Take, restore, serve; returns when a successor of other code is ready, and leaves it a snapshot."""
         log.open_stderr()
-        ready = words.Ready(migrations.SCHEMA, migrations.oldest(), words.VERSION, self._kernel_of(0).machines())
+        machines = self._kernel_of(0).machines()
+        ready = words.Ready(migrations.SCHEMA, migrations.oldest(), words.VERSION, machines, self._templates)
         sockets.send(self._control, _encode(ready))
         rehearse(self._ledger_memory, lambda: self._kernel_of(0))
         gc.disable()  # a collection would find nothing, in the middle of everybody's wait
