@@ -34,6 +34,8 @@ POINTS = {
 }
 """Every point of the daemon and what is so at it."""
 FILE_POINTS = {
+    "file.written": "a project's file is written, and has no name that counts",
+    "file.named": "it has one that does not count",
     "database.opened": "a session has its database for itself",
     "database.append": "records are about to be written",
     "database.inserted": "they are in SQLite's cache",

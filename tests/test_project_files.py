@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(place: Path) -> Iterator[ProjectFiles]:
-    found = ProjectFiles(str(place / "project"))
+    found = ProjectFiles(str(place / "project"), "u")
     yield found
     found.close()
 
@@ -52,8 +53,8 @@ def test_a_file_is_read_in_pages_of_lines(files: ProjectFiles, place: Path) -> N
 
 def test_a_file_is_written_with_the_folders_above_it_and_keeps_its_mode(files: ProjectFiles, place: Path) -> None:
     os.chmod(place / "project/src/main.py", 0o750)
-    files.write("src/main.py", b"new", "u")
-    files.write("a/b/c.txt", "hé".encode(), "u")
+    files.write("src/main.py", b"new")
+    files.write("a/b/c.txt", "hé".encode())
     assert tree(place / "project") == {"src/main.py": "new", "a/b/c.txt": "hé"}
     assert (place / "project/src/main.py").stat().st_mode & 0o777 == 0o750
     assert files.entries() == [["a", "folder"], ["src", "folder"]]
@@ -91,13 +92,13 @@ def test_acceptance_99_no_path_leads_out_of_the_project_to_write(files: ProjectF
     lay_traps(place)
     before = tree(place)
     expected = "path_not_found" if path.startswith("x/") else "path_escapes_boundary"
-    assert code(files.write, path, b"mine", "u") == expected
+    assert code(files.write, path, b"mine") == expected
     assert (tree(place), files.entries("src")) == (before, [["main.py", "file"], ["up", "link"]])
 
 
 def test_acceptance_99_a_link_is_replaced_and_not_written_through(files: ProjectFiles, place: Path) -> None:
     lay_traps(place)
-    files.write("link", b"mine", "u")
+    files.write("link", b"mine")
     assert ((place / "project/link").read_text(), (place / "outside/secret").read_text()) == ("mine", SECRET)
 
 
@@ -130,7 +131,7 @@ def test_acceptance_99_a_link_that_is_swapped_in_while_we_look_leads_nowhere(fil
             turn += 1
             try:
                 outcome = str(files.read("src/main.py", 0, 1)["lines"])
-                files.write("src/new.py", b"x", str(turn))
+                files.write("src/new.py", b"x")
             except RequestError as error:
                 outcome = error.code
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
@@ -143,7 +144,7 @@ def test_acceptance_99_a_link_that_is_swapped_in_while_we_look_leads_nowhere(fil
 def test_acceptance_99_the_folder_is_the_one_that_was_opened_whatever_its_name_means(files: ProjectFiles, place: Path) -> None:
     os.rename(place / "project", place / "moved")
     (place / "project").symlink_to(place / "outside")
-    files.write("new", b"x", "u")
+    files.write("new", b"x")
     assert tree(place / "moved") == {"src/main.py": "one\ntwo\nthree\n", "new": "x"}
     assert tree(place / "outside") == {"secret": SECRET}
 
@@ -165,7 +166,7 @@ def test_what_cannot_be_read_has_its_code_and_hangs_nobody(files: ProjectFiles, 
 @pytest.mark.parametrize("path", ["src", ".", "src/..", "src/"])
 def test_a_folder_is_not_overwritten(files: ProjectFiles, place: Path, path: str) -> None:
     before = tree(place)
-    assert code(files.write, path, b"x", "u") == "path_not_file"
+    assert code(files.write, path, b"x") == "path_not_file"
     assert tree(place) == before
 
 
@@ -175,10 +176,57 @@ def test_bounds(files: ProjectFiles, place: Path) -> None:
     for n in range(MAX_ENTRIES + 1):
         os.close(os.open(many / str(n), os.O_CREAT | os.O_WRONLY))
     assert code(files.entries, "many") == "file_too_large"
-    assert code(files.write, "x", b"x" * (MAX_FILE_BYTES + 1), "u") == "file_too_large"
+    assert code(files.write, "x", b"x" * (MAX_FILE_BYTES + 1)) == "file_too_large"
     assert [code(files.read, "src/main.py", *slice_) for slice_ in ((-1,), (0, -1), (0, MAX_LINES + 1))] == ["invalid_field"] * 3
-    files.write("long", b"x" * 5000 + b"\n\xff\xfe", "u")
+    files.write("long", b"x" * 5000 + b"\n\xff\xfe")
     assert files.read("long")["lines"] == ["x" * 2000, "��"]
+
+
+def without_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system that has none (open(2), O_TMPFILE)."""
+    real = os.open
+
+    def opened(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "")
+        return real(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", opened)
+
+
+@pytest.mark.parametrize("has_unnamed", [True, False])
+def test_what_a_kill_has_left_is_swept_or_written_over(
+    files: ProjectFiles, place: Path, monkeypatch: pytest.MonkeyPatch, has_unnamed: bool
+) -> None:
+    if not has_unnamed:
+        without_unnamed_files(monkeypatch)
+    left = place / "project" / ".u.tmp"
+    for sweep in (True, False):
+        left.write_text("half a fi")
+        (place / "project" / ".v.tmp").write_text("somebody else's")
+        if sweep:
+            files.sweep()
+            assert not left.exists()
+        os.chmod(place / "project/src/main.py", 0o640)
+        files.write("src/main.py", b"new")
+        files.write("made/new.py", b"also")
+        assert tree(place / "project") == {"src/main.py": "new", "made/new.py": "also", ".v.tmp": "somebody else's"}
+        assert (place / "project/src/main.py").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("has_unnamed", [True, False])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    files: ProjectFiles, place: Path, monkeypatch: pytest.MonkeyPatch, has_unnamed: bool
+) -> None:
+    if not has_unnamed:
+        without_unnamed_files(monkeypatch)
+    before = tree(place)
+    for call in ("write", "rename"):
+        with monkeypatch.context() as failing:
+            failing.setattr(os, call, lambda *_, **__: (_ for _ in ()).throw(OSError(errno.ENOSPC, "")))
+            assert code(files.write, "src/main.py", b"new") == "path_no_space"
+            assert code(files.write, "new", b"new") == "path_no_space"
+        assert tree(place) == before
 
 
 def test_no_error_tells_a_path(files: ProjectFiles) -> None:

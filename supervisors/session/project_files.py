@@ -11,12 +11,13 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 
 from actorcore.errors import RequestError
 from actorcore.exit_reason import Term
+from actorcore.faults import point
 from actorcore.runtime.syscalls import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, openat2
 from supervisors.session.checks import path_of
 
@@ -48,19 +49,26 @@ class Folder(msgspec.Struct, frozen=True):
 
 
 class ProjectFiles:
-    """The folder at ``path``, a real absolute path; the owner calls ``close``.
+    """The folder at ``path``, a real absolute path; the owner calls ``close``. ``id`` is the session's, one process of which
+    writes there: what was not a project's file yet when it was killed is called ``.<id>.tmp``, and :meth:`sweep` removes it.
 
     Methods raise RequestError: path_escapes_boundary, path_not_found, path_not_file, path_not_directory, path_too_long,
     path_permission_denied, path_no_space, file_too_large, invalid_field, resource_exhausted, unsupported, write_failed.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, id: str) -> None:
         self._path = path.rstrip("/")
+        self._temporary = f".{id}.tmp"
         with _told():
             self._root = os.open(path or "/", _FOLDER | os.O_CLOEXEC)
 
     def close(self) -> None:
         os.close(self._root)
+
+    def sweep(self) -> None:
+        """Remove what was left by a process that was killed while it wrote."""
+        with _told():
+            _remove(self._root, self._temporary)
 
     def folder(self) -> Folder:
         """What the folder is now."""
@@ -90,11 +98,10 @@ class ProjectFiles:
                     raise RequestError("file_too_large", f"at most {MAX_FILE_BYTES} bytes")
             return b"".join(parts)
 
-    def write(self, path: str, content: bytes, unique: str) -> None:
+    def write(self, path: str, content: bytes) -> None:
         """Make or replace the file in one step, and the folders above it if need be.
 
-        A link of that name is replaced, not followed; an existing file's mode is kept. ``unique`` is part of the name of the
-        file while it is written.
+        A link of that name is replaced, not followed; an existing file's mode is kept.
         """
         if len(content) > MAX_FILE_BYTES:
             raise RequestError("file_too_large", f"at most {MAX_FILE_BYTES} bytes")
@@ -102,7 +109,12 @@ class ProjectFiles:
         if name in ("", ".", ".."):
             raise RequestError("path_not_file")
         with _told(), self._folder_for(above or ".") as folder:
-            _replace(folder, name, f".{unique}.tmp", content)
+            try:
+                _replace(folder, name, self._root, self._temporary, content)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                _replace(folder, name, folder, self._temporary, content)  # another file system, mounted in the project
 
     def entries(self, path: str = ".") -> list[Term]:
         """``[[name, kind], …]`` by name; ``kind``: ``file``, ``folder``, ``link``, ``other``."""
@@ -163,9 +175,17 @@ class ProjectFiles:
                 os.close(fd)
 
 
-def _replace(folder: int, name: str, temporary: str, content: bytes) -> None:
-    """Write ``temporary`` and give it the name: whoever reads finds the old content or the new one."""
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
+def _replace(folder: int, name: str, place: int, temporary: str, content: bytes) -> None:
+    """Write a file without a name, and give it this one: whoever reads finds the old content or the new one.
+
+    linkat(2) replaces nothing, so between two calls it is ``temporary`` in ``place``; as long as it is written where the file
+    system knows no files without a name (open(2), O_TMPFILE).
+    """
+    _remove(place, temporary)
+    fd = _open_unnamed(folder)
+    is_named = fd < 0
+    if is_named:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=place)
     try:
         try:
             old = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -177,12 +197,33 @@ def _replace(folder: int, name: str, temporary: str, content: bytes) -> None:
         view = memoryview(content)
         while view:
             view = view[os.write(fd, view) :]
-        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        point("file.written")
+        if not is_named:
+            os.link(f"/proc/self/fd/{fd}", temporary, dst_dir_fd=place, follow_symlinks=True)
+            is_named = True
+        point("file.named")
+        os.rename(temporary, name, src_dir_fd=place, dst_dir_fd=folder)
     except BaseException:
-        os.unlink(temporary, dir_fd=folder)
+        if is_named:
+            _remove(place, temporary)
         raise
     finally:
         os.close(fd)
+
+
+def _open_unnamed(folder: int) -> int:
+    """A file that goes with its descriptor; -1: the file system has none."""
+    try:
+        return os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
+            raise
+        return -1
+
+
+def _remove(folder: int, name: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

@@ -276,7 +276,7 @@ class SessionServer(GenServer):
             case requests.ReadFile(path, offset, limit):
                 return cast(Term, self.files.read(path, offset, limit))
             case requests.WriteFile(path, content):
-                self.files.write(path, content.encode(), _new_id())
+                self.files.write(path, content.encode())
                 return True
             case requests.ListFolder(path):
                 return self.files.entries(path)
@@ -311,13 +311,15 @@ def _files_of(record: dict[str, Term]) -> ProjectFiles:
     """
     project: Any = record["project"]
     try:
-        files = ProjectFiles(project["path"])
+        files = ProjectFiles(project["path"], str(record["id"]))
     except RequestError as error:
         raise RequestError(f"project_{error.code}" if f"project_{error.code}" in _PROJECT_CODES else error.code) from None
     then = Folder(project["dev"], project["inode"], project["uid"], project["gid"], project["mode"] & 0o7777)
     if files.folder() != then:
         files.close()
         raise RequestError("project_path_changed")
+    with contextlib.suppress(RequestError):  # a folder that cannot be written to keeps it, and the session reads there
+        files.sweep()
     return files
 
 

@@ -11,6 +11,8 @@ import pytest
 from actorcore.errors import CallFailed, RequestError
 from actorcore.faults import FILE_POINTS
 from actorcore.signals import ProcessSpec
+from supervisors.session.record import Policy
+from supervisors.session.requests import WriteFile
 from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of
 from tests.fault.test_birth_points import Armed
@@ -86,6 +88,25 @@ def test_B10_acceptance_126_a_session_killed_as_it_comes_back_is_still_saved(arm
     desk.client.start_session(spec_of(id))
     assert desk.client.call(id, ["texts"], WAIT_S) == ["kept"]
     desk.client.stop_session(id)
+
+
+@pytest.mark.parametrize("point", [point for point in FILE_POINTS if point.startswith("file.")])
+@pytest.mark.parametrize("path", ["old.txt", "src/deep/new.txt"])
+def test_acceptance_7_101_a_session_killed_while_it_writes_a_file_of_its_project_leaves_the_old_one_and_no_other(
+    armed: Armed, desk: Desk, tmp_path: Path, point: str, path: str
+) -> None:
+    (tmp_path / "old.txt").write_text("old")
+    id = str(desk.client.manager.create(tmp_path, "a project", policy=Policy(backoff_step_s=0.0, backoff_max_s=0.0))["id"])
+    with desk.client.manager.subscribe(id, ["session_restarted"]) as events:
+        armed.arm(f"{point}:1:kill")
+        with pytest.raises(CallFailed, match="killed"):
+            desk.client.call(id, WriteFile(path, "new"), WAIT_S)
+        assert armed.passed().count(point) == 1
+        events.next(WAIT_S)
+    assert {str(one.relative_to(tmp_path)): one.read_text() for one in tmp_path.rglob("*") if one.is_file()} == {"old.txt": "old"}
+    desk.client.call(id, WriteFile(path, "new"), WAIT_S)
+    assert (tmp_path / path).read_text() == "new"
+    desk.client.manager.stop(id)
 
 
 @pytest.mark.parametrize("point", sorted(FIRST | RESUMING))

@@ -21,6 +21,7 @@ from actorcore.errors import RequestError
 from supervisors.persistence import snapshot as snapshots
 from supervisors.persistence.database import Database
 from supervisors.persistence.signing import Ring
+from supervisors.session.project_files import ProjectFiles
 from tests.persistence.crashes import last_of
 
 ID = str(uuid.UUID(int=3, version=4))
@@ -135,6 +136,21 @@ def test_C3_without_inodes_a_session_is_refused_as_on_a_full_disk(root: str) -> 
         assert refusal(lambda: Session(folder)) == ("path_no_space", "enospc")
     with mounted(f"{root}/other", "nr_inodes=20"):
         Session(f"{root}/other/{ID}").again()
+
+
+@needs_root
+def test_a_file_on_another_file_system_that_is_mounted_in_a_project_is_written_as_any_other(root: str) -> None:
+    os.makedirs(f"{root}/project")
+    files = ProjectFiles(f"{root}/project", ID)
+    with mounted(f"{root}/project/disk", "size=64k"):
+        for content in (b"one", b"two"):
+            files.write("disk/file", content)
+            assert files.read_bytes("disk/file") == content
+        assert refusal(lambda: files.write("disk/file", bytes(128 << 10)))[0] == "path_no_space"
+        assert (files.read_bytes("disk/file"), files.entries("disk"), files.entries()) == (
+            b"two", [["file", "file"]], [["disk", "folder"]],
+        )  # fmt: skip
+    files.close()
 
 
 # ---- what may not be written --------------------------------------------------------------------------------------------------
