@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -47,6 +48,12 @@ def size() -> Size:
 def tell(record_property: Callable[[str, object], None]) -> Tell:
     """Say what was tried: a line in the summary of the run."""
     return lambda text: record_property("tried", text)
+
+
+def pytest_configure() -> None:
+    # A shell has its background jobs ignore SIGINT, and what they start inherits that: the programs that the tests interrupt.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
