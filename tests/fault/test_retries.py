@@ -53,7 +53,7 @@ def test_B7_a_request_said_again_by_a_client_that_came_back_has_the_same_answer_
         sock.sendall(spawn(1) + spawn(2))
         again, second = answer(sock, 1), answer(sock, 2)
     assert (again, first.error, second.error) == (first, None, None)
-    assert idlers(desk) == [first.value, second.value]
+    assert set(idlers(desk)) == {first.value, second.value}  # a warm blank is taken before an older one on its way
     for serial in idlers(desk):
         assert isinstance(serial, int)
         desk.client.exit(type(desk.client.pid)(desk.client.pid.instance, serial), "kill")
