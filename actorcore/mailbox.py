@@ -180,7 +180,7 @@ class Mailbox:
 
     def expect(self, waiting: Waiting) -> int:
         """Begin to wait; the number under which the answer will come."""
-        number = self.next_number()
+        self._number = number = self._number + 1
         self._calls[number] = waiting
         return number
 

@@ -200,7 +200,9 @@ def serve(process: Process, server: Behaviour) -> Reason:
 def loop(process: Process, machine: Machine) -> None:
     """Until ``machine.stop``: what the machine has to do, else the next message, else its timeout."""
     status, mailbox = process.status, process.mailbox
-    while machine.stop is None:
+    while True:  # CPython 3.11 specialises what it enters once only at an unconditional jump back
+        if machine.stop is not None:
+            return
         todo = machine.pending()
         if todo is None:
             if mailbox.items:

@@ -37,7 +37,7 @@ class LeanPeers(Peers):
             return
         self._reading_only = peer
         self.is_restricted = peer is not None
-        for known in self._by_fd.values():
+        for known in self.by_fd.values():
             self._arm_channel(known)
         for known in self._offered.values():
             for sock in known.offers:
@@ -47,7 +47,7 @@ class LeanPeers(Peers):
         """Wait a moment for ``serial`` alone, which has been asked: cheaper than asking the epoll, and mostly enough."""
         peer = self._peers.get(serial)
         if peer is not None and not self.is_restricted:
-            self._read(peer, True)
+            self.read(peer, True)
 
     def on_down(self, down: Down) -> None:
         """A monitored process is dead."""

@@ -50,7 +50,7 @@ class Messaging(NodeRequests):
         peer = to.serial if type(to) is Pid and to.instance == self._instance else self._resolve(to)
         if peer is None or peer == self._serial:
             raise CallFailed(NOPROC if peer is None else "calling_self")
-        deadline_s = deadline_of(timeout_s)
+        deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
         waiting = Waiting(peer)
         number = self.mailbox.expect(waiting)
         try:
@@ -102,7 +102,7 @@ class Messaging(NodeRequests):
         """Send or queue; whether it has left, and all that was said to ``peer`` before."""
         if get_ident() != self._home:
             self._stay_home()
-        channel = self._peers.channel_to(peer)
+        channel = self._peers.channels.get(peer) or self._peers.channel_to(peer)
         if channel.is_full:
             self._wait_room(channel)
             if channel.ended:

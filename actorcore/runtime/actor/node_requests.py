@@ -53,18 +53,25 @@ class NodeRequests(Intake):
 
         ``awaited`` is the peer that is still read when the mailbox is full.
         """
+        return self._take_in(-1.0 if deadline_s is None else max(0.0, deadline_s - monotonic_s()), awaited)
+
+    def _take_in(self, timeout_s: float, awaited: int | None = None) -> bool:
+        """As :meth:`pump`, for ``timeout_s``; below 0: no bound."""
+        mailbox, peers = self.mailbox, self._peers
         if self._batching:
-            self._peers.flush_all()
-        if self.mailbox.items or self.mailbox.aside or self._peers.is_restricted:
+            peers.flush_all()
+        if mailbox.items or mailbox.aside or peers.is_restricted:
             self.restrict(awaited)
-        timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - monotonic_s())
         try:
             events = self._poller.poll(timeout_s, EPOLL_BATCH)
         except OSError:  # somebody here has closed it, or put something else in its place
             raise ExitSelf({"error": {"type": "protocol_error", "text": "control socket closed"}}) from None
         for fd, mask in events:
-            if fd != self._control_fd:
-                self._ready(fd, mask & READABLE, mask & WRITABLE)
+            peer = peers.by_fd.get(fd)
+            if peer is not None and mask == select.EPOLLIN:
+                peers.read(peer)
+            elif fd != self._control_fd:
+                peers.ready(fd, mask & READABLE, mask & WRITABLE)
             else:
                 self.on_control(mask)
         return bool(events)

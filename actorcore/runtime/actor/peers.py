@@ -71,7 +71,9 @@ class Peers:
         self._introduce = introduce
         self._buffers = Buffers()
         self._peers: dict[int, Peer] = {}
-        self._by_fd: dict[int, Peer] = {}
+        self.channels: dict[int, Channel] = {}
+        """Those that have not ended, in introduction or not."""
+        self.by_fd: dict[int, Peer] = {}
         self._offered: dict[int, Peer] = {}
 
     # ---- the surroundings -------------------------------------------------------------------------------------------
@@ -115,23 +117,24 @@ class Peers:
 
     def channel_to(self, peer: int) -> Channel:
         """The channel to send on; a first use, or one after it was lost, asks for an introduction."""
-        known = self._peers.get(peer)
-        if known is None:
-            known = self._peers[peer] = Peer(peer, self._new_channel(peer))
-        elif not known.channel.ended:
-            return known.channel
-        else:
-            known.channel = self._new_channel(peer)
-        self._introduce(peer, known.frame)
-        return known.channel
-
-    def _new_channel(self, peer: int) -> Channel:
-        return Channel(peer, self._buffers)
+        channel = self.channels.get(peer)
+        if channel is None:
+            known = self._peers.get(peer)
+            channel = self._new_channel(peer)
+            if known is None:
+                known = self._peers[peer] = Peer(peer, channel)
+            else:
+                known.channel = channel
+            self._introduce(peer, known.frame)
+        return channel
 
     def find(self, peer: int) -> Channel | None:
         """The channel to ``peer``, if there is one or it is in introduction."""
-        known = self._peers.get(peer)
-        return None if known is None or known.channel.ended else known.channel
+        return self.channels.get(peer)
+
+    def _new_channel(self, peer: int) -> Channel:
+        channel = self.channels[peer] = Channel(peer, self._buffers)
+        return channel
 
     def frame_of(self, peer: int) -> int:
         """The node's frame that brought the channel which is in use; 0 while it is in introduction."""
@@ -170,20 +173,20 @@ class Peers:
 
     def ready(self, fd: int, readable: int, writable: int) -> None:
         """What was said about one of our sockets; 0 is no."""
-        peer = self._by_fd.get(fd)
+        peer = self.by_fd.get(fd)
         if peer is None:
             peer = self._offered.get(fd)
             if peer is not None:  # else closed by an earlier event of the same batch
                 self._try_offer(peer, next(sock for sock in peer.offers if sock.fileno() == fd))
             return
         if readable:
-            self._read(peer)
+            self.read(peer)
         if writable and not peer.channel.ended:
             if peer.channel.flush():
                 self._arm_channel(peer)
             self._settle(peer)
 
-    def _read(self, peer: Peer, wait: bool = False) -> bool:
+    def read(self, peer: Peer, wait: bool = False) -> bool:
         """One datagram; False when there is none now (``wait``: nor in a moment) or no more ever."""
         channel = peer.channel
         if channel.mark > peer.heard:
@@ -231,8 +234,9 @@ class Peers:
         channel = peer.channel
         peer.calls_lost = self._last_call(peer.serial)
         channel.ended = True
+        self.channels.pop(peer.serial, None)
         if channel.sock is not None:
-            del self._by_fd[channel.sock.fileno()]
+            del self.by_fd[channel.sock.fileno()]
             self._disarm(channel.sock)
         channel.close()
         self._release(peer)
@@ -281,7 +285,7 @@ class Peers:
 
     def _adopt(self, peer: Peer, sock: socket.socket) -> None:
         peer.channel.sock = sock
-        self._by_fd[sock.fileno()] = peer
+        self.by_fd[sock.fileno()] = peer
 
     def _try_offer(self, peer: Peer, sock: socket.socket) -> None:
         """The peer has opened this pair, or let go of it."""
@@ -302,7 +306,7 @@ class Peers:
             peer.channel.flush()
         self._arm_channel(peer)
         self._settle(peer)
-        self._read(peer)
+        self.read(peer)
 
     def _drop_offers(self, peer: Peer) -> None:
         while peer.offers:
@@ -366,7 +370,7 @@ class Peers:
 
     def _drain(self, peer: Peer) -> None:
         for _ in range(MAX_DRAIN):
-            if peer.channel.ended or not self._read(peer):
+            if peer.channel.ended or not self.read(peer):
                 return
 
     def _arm_channel(self, peer: Peer) -> None:

@@ -22,9 +22,10 @@ class Process(Messaging):
         items = self.mailbox.items
         begins = True
         while not items:
-            until_s = self._adoption.look(monotonic_s(), begins, deadline_s)
+            now_s = monotonic_s()
+            until_s = self._adoption.look(now_s, begins, deadline_s)
             begins = False
-            if not self.pump(until_s) and deadline_s is not None and monotonic_s() >= deadline_s:
+            if not self._take_in(-1.0 if until_s is None else until_s - now_s) and deadline_s is not None and monotonic_s() >= deadline_s:
                 return None
             items = self.mailbox.items
         return items.popleft()
