@@ -168,13 +168,13 @@ class ServerMachine(Machine):
 
     def conclude(self, result: object, frm: From | None) -> None:
         """Read a callback's result: answer, next timeout, continuation, stop."""
-        if type(result) is Reply and frm is not None:
+        if result is None and frm is None:
+            self._timeout_s = None
+        elif type(result) is Reply and frm is not None:
             self.answer(frm, result.value)
             self._timeout_s, self._then = result.timeout_s, result.then
         elif type(result) is NoReply:
             self._timeout_s, self._then = result.timeout_s, result.then
-        elif result is None and frm is None:
-            self._timeout_s = None
         elif type(result) is Stop and (frm is not None or result.reply is msgspec.UNSET):
             if frm is not None and result.reply is not msgspec.UNSET:
                 self.answer(frm, result.reply)

@@ -13,7 +13,8 @@ from actorcore.runtime.actor.process import Process
 
 def echo(process: Process) -> None:
     """Answers every call with its body."""
-    while (event := process.receive()) is not None:
+    while True:  # a condition here would keep CPython 3.11 from specialising what is entered once
+        event = process.receive()
         if type(event) is CallMessage:
             process.reply(event.frm, event.body)
 
