@@ -169,7 +169,7 @@ class VirtualProcess(Process):
         self._peers.post(peer, plain)  # type: ignore[attr-defined]
         self.world.check_alive()
 
-    def pump(self, deadline_s: float | None, awaited: int | None = None) -> bool:
+    def pump(self, deadline_s: float | None, awaited: int | None = None, now_s: float | None = None) -> bool:
         return self.world.wait(self.serial, deadline_s)
 
     def take(self, body: Delivery) -> None:

@@ -48,20 +48,17 @@ class NodeRequests(Intake):
     def _new_poller(self) -> select.epoll:
         return select.epoll()
 
-    def pump(self, deadline_s: float | None, awaited: int | None = None) -> bool:
+    def pump(self, deadline_s: float | None, awaited: int | None = None, now_s: float | None = None) -> bool:
         """Wait until something arrives or ``deadline_s`` (None: no bound), take it in; False when nothing came.
 
-        ``awaited`` is the peer that is still read when the mailbox is full.
+        ``awaited`` is the peer that is still read when the mailbox is full; ``now_s`` saves a look at the clock.
         """
-        return self._take_in(-1.0 if deadline_s is None else max(0.0, deadline_s - monotonic_s()), awaited)
-
-    def _take_in(self, timeout_s: float, awaited: int | None = None) -> bool:
-        """As :meth:`pump`, for ``timeout_s``; below 0: no bound."""
         mailbox, peers = self.mailbox, self._peers
         if self._batching:
             peers.flush_all()
         if mailbox.items or mailbox.aside or peers.is_restricted:
             self.restrict(awaited)
+        timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - (now_s or monotonic_s()))
         try:
             events = self._poller.poll(timeout_s, EPOLL_BATCH)
         except OSError:  # somebody here has closed it, or put something else in its place

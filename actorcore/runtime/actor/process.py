@@ -25,7 +25,7 @@ class Process(Messaging):
             now_s = monotonic_s()
             until_s = self._adoption.look(now_s, begins, deadline_s)
             begins = False
-            if not self._take_in(-1.0 if until_s is None else until_s - now_s) and deadline_s is not None and monotonic_s() >= deadline_s:
+            if not self.pump(until_s, None, now_s) and deadline_s is not None and monotonic_s() >= deadline_s:
                 return None
             items = self.mailbox.items
         return items.popleft()
