@@ -304,5 +304,5 @@ def test_acceptance_162_every_type_has_fields_that_can_be_filled(type_: str) -> 
         assert trouble_with(type_, {}) == ("missing_required_fields", list(required))
 
 
-def test_every_lifecycle_event_is_a_session_s_or_a_save_s() -> None:
-    assert {name.partition("_")[0] for name in LIFECYCLE} == {"session", "save", "resume", "rate"}
+def test_every_lifecycle_event_is_a_session_s_a_service_s_or_a_save_s() -> None:
+    assert {name.partition("_")[0] for name in LIFECYCLE} == {"session", "service", "save", "resume", "rate"}

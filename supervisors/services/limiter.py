@@ -15,10 +15,10 @@ import msgspec
 from actorcore.exit_reason import Reason, Term
 from actorcore.frames import DECODE_ERRORS, decode_ext, encoder
 from actorcore.residents import AnswerTo, Leave, Order, Ready, Refuse
-from actorcore.signals import NOBODY, Asking, Begin, Delivery, Exit
+from actorcore.signals import NOBODY, Asking, Begin, Delivery, Exit, Reborn
 from actorcore.words import Word
 from supervisors.services.rate_limit import MAX_KEYS, RATES, RateLimit, Rates, Snapshot, trouble_with
-from supervisors.services.told import tell_manager
+from supervisors.services.told import tell_manager, tell_reborn
 
 MAX_OPERATION_BYTES = 64
 MAX_KEY_BYTES = 256
@@ -82,6 +82,8 @@ class Limiter:
                 return [Ready() if trouble is None else Refuse({"invalid_spec": trouble})]
             case Exit(frm, reason) if frm in (self._parent, NOBODY):
                 return [Leave(reason)]
+            case Reborn(before):
+                return [tell_reborn("limiter", before)]
             case Asking(frm, number, raw):
                 return self._ask(frm, number, raw, now)
             case _:

@@ -42,6 +42,8 @@ _decoder = msgspec.msgpack.Decoder(Ensure)
 class Services(Sessions):
     """The resident. ``services`` are those that there are."""
 
+    name = "services"
+
     def __init__(self, services: Mapping[str, ChildSpec] = SERVICES) -> None:
         super().__init__(len(services))
         self._services = services
@@ -53,6 +55,9 @@ class Services(Sessions):
             super()._on_asking(asking)
             return
         self._ensure((asking.frm, asking.number), wanted.name)
+
+    def _is_service(self, spec: ChildSpec) -> bool:
+        return True
 
     def _ensure(self, asker: Asker, name: str) -> None:
         spec, found = self._services.get(name), self._lives.sessions.get(name)

@@ -12,7 +12,8 @@ import msgspec
 from actorcore.exit_reason import KILL, Reason
 from actorcore.frames import decode_ext, encoder
 from actorcore.residents import AnswerTo, CancelAlarm, SetAlarm
-from actorcore.signals import Alarm, Delivery, SendExit, Started
+from actorcore.signals import Alarm, Begin, Delivery, SendExit, Started
+from supervisors.services.told import tell_manager
 from supervisors.tree.base import Refusal
 from supervisors.tree.dynamic_supervisor import DynamicSupervisor
 from supervisors.tree.spec import Child, DynamicSpec, PoolSpec, trouble_with_child, trouble_with_pool
@@ -28,11 +29,14 @@ KILL_AFTER_S = 1.0
 
 
 class Memory(msgspec.Struct):
-    """The whole state: ``base`` is that of a DynamicSupervisor; ``waiting``: who wants what, the oldest first."""
+    """The whole state: ``base`` is that of a DynamicSupervisor; ``waiting``: who wants what, the oldest first; ``name``: its
+    own; ``is_refusing``: nothing was taken since the last refusal, which was told."""
 
     base: bytes
     spec: PoolSpec
     waiting: list[tuple[Asker, Child]] = []
+    name: str = ""
+    is_refusing: bool = False
 
 
 _decoder = msgspec.msgpack.Decoder(Memory, ext_hook=decode_ext)
@@ -46,16 +50,18 @@ class TaskPool(DynamicSupervisor):
         super().__init__(DynamicSpec(self.pool.intensity, self.pool.period_s))
         self._waiting: deque[tuple[Asker, Child]] = deque()
         self._waiting_bytes = 0
+        self._name, self._is_refusing = "", False
 
     def snapshot(self) -> bytes:
         """The whole state."""
-        return encoder.encode(Memory(super().snapshot(), self.pool, list(self._waiting)))
+        return encoder.encode(Memory(super().snapshot(), self.pool, list(self._waiting), self._name, self._is_refusing))
 
     def restore(self, state: bytes) -> None:
         """Become what :meth:`snapshot` described."""
         memory = _decoder.decode(state)
         super().restore(memory.base)
         self.pool, self._waiting = memory.spec, deque(memory.waiting)
+        self._name, self._is_refusing = memory.name, memory.is_refusing
         self._waiting_bytes = sum(_size_bytes(child) for _, child in self._waiting)
 
     def _first_steps(self) -> list[Step] | str:
@@ -80,7 +86,11 @@ class TaskPool(DynamicSupervisor):
         """Into the queue; one that has its place at once waits there for nothing."""
         places = max(0, self.pool.size - len(self.children))
         if len(self._waiting) >= self.pool.max_waiting + places or self._waiting_bytes > MAX_WAITING_BYTES:
+            if not self._is_refusing:
+                self._is_refusing = True
+                self.orders.append(tell_manager("service_refused", name=self._name, code="busy"))
             return ("busy", len(self._waiting))
+        self._is_refusing = False
         self._waiting.append((asker, child))
         self._waiting_bytes += _size_bytes(child)
         return None
@@ -107,6 +117,8 @@ class TaskPool(DynamicSupervisor):
             self.orders.append(SetAlarm(f"{LATE}{key}", self.now + self.pool.timeout_s))
 
     def _receive(self, body: Delivery) -> None:
+        if isinstance(body, Begin):
+            self._name = body.spec.name or ""
         if isinstance(body, Alarm) and body.key.startswith((LATE, DEADLY)):
             self._end_late(body.key)
         else:

@@ -61,9 +61,21 @@ LIFECYCLE: dict[str, Schema] = {
     "save_failed": Schema({"code": _TEXT}),
     "session_resumed": Schema({}, {"messages": _COUNT, "duration_s": _NUMBER}),
     "resume_failed": Schema({"code": _TEXT}),
+    "service_started": Schema({"name": _TEXT, "pid": _PID, "restart_count": _COUNT, "duration_s": _NUMBER}),
+    "service_crashed": Schema(
+        {"name": _TEXT, "reason": _REASON, "pid": _PID, "restart_count": _COUNT, "duration_s": _NUMBER}
+    ),
+    "service_restarted": Schema(
+        {"name": _TEXT, "old_pid": _PID, "new_pid": _PID, "restart_count": _COUNT, "duration_s": _NUMBER}
+    ),
+    "service_gave_up": Schema({"name": _TEXT, "reason": _REASON, "restart_count": _COUNT, "duration_s": _NUMBER}),
+    "service_hung": Schema({"name": _TEXT, "why": _TEXT}),
+    "service_recovered": Schema({"name": _TEXT}),
+    "service_stopped": Schema({"name": _TEXT, "reason": _REASON}, {"restart_count": _COUNT, "duration_s": _NUMBER}),
+    "service_refused": Schema({"name": _TEXT, "code": _TEXT}),
     "rate_limited": Schema({"operation": _TEXT, "key": _TEXT, "retry_after": _NUMBER}),
 }
-"""What subscribers to all sessions are told."""
+"""What subscribers to all sessions are told. A service is refused (``service_refused``) once for as long as nothing is taken."""
 
 INSIDE: dict[str, Schema] = {
     "conversation_added": Schema({"role": _TEXT}, {"content": _TEXT, "message": _COUNT, "truncated": _BOOL}),

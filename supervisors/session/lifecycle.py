@@ -14,7 +14,7 @@ from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, AwaitEnd, CancelAlarm, Consult, Do, Glance, Order, Send, SetAlarm
 from actorcore.signals import Answer, Demonitor, Monitor, ProcessSpec, Spawn
-from supervisors.services.told import ServiceTold
+from supervisors.services.told import ServiceReborn, ServiceTold
 from supervisors.session.admissions import Asker
 from supervisors.session.events import Event
 from supervisors.session.record import SessionRecord, child_spec, to_map
@@ -174,6 +174,12 @@ class Lifecycle:
             self.memory.seq += 1
             self._publish("", self.memory.seq, told.type, told.data)
 
+    def on_service_reborn(self, told: ServiceReborn, after: int) -> None:
+        """A resident was killed, and goes on as ``after`` (0: nobody knows, it is the manager)."""
+        self.memory.reborn[told.name] = count = self.memory.reborn.get(told.name, 0) + 1
+        for event in told.events(after, count):
+            self.on_service_told(event)
+
     def on_answer(self, answer: Answer) -> None:
         """To something that was asked of the supervisor or the limiter, or to an order that nobody waits for."""
         if answer.number in self.memory.admissions.asked:
@@ -205,7 +211,7 @@ class Lifecycle:
             case _:
                 pass
 
-    def on_reborn(self) -> None:
+    def on_reborn(self, before: int) -> None:
         """The manager was killed: nobody waits for it any more, and it hears of nothing unless it asks again."""
         self.memory.errands.clear()
         self.memory.admissions.asked.clear()
@@ -215,6 +221,7 @@ class Lifecycle:
                 self.orders.append(AwaitEnd(slot.serial))
             elif slot.status != "suspended" or slot.ending:
                 self._consult("watch", slot, supervisor.WatchSession(slot.record.id))
+        self.on_service_reborn(ServiceReborn("manager", before), 0)
         for one in self.memory.subscriptions.all():
             self.do(Monitor(one.ref, one.to))
 

@@ -36,7 +36,7 @@ from actorcore.signals import (
     Started,
 )
 from actorcore.words import LEAN, ProcessSpec
-from supervisors.services.told import ServiceTold
+from supervisors.services.told import ServiceReborn, ServiceTold
 from supervisors.session import events
 from supervisors.session.admissions import Asker
 from supervisors.session.config import config_troubles, merged
@@ -85,7 +85,7 @@ NEEDS = ("sessions", "limiter")
 """The residents without which there are no sessions."""
 
 _decoder = msgspec.msgpack.Decoder(Memory, ext_hook=decode_ext)
-_told_decoder = msgspec.msgpack.Decoder(SessionTold | ServiceTold, ext_hook=decode_ext)
+_told_decoder = msgspec.msgpack.Decoder(SessionTold | ServiceTold | ServiceReborn, ext_hook=decode_ext)
 OfOne: TypeAlias = Union[
     StopSession, RestartSession, SuspendSession, WakeSession, GetSession, RenameSession, UpdateSession, SetDefault
 ]  # fmt: skip
@@ -119,8 +119,8 @@ class Manager:
                     life.memory.subscriptions.remove(ref)
             case Exit(frm) if frm == NOBODY:  # the daemon ends; the supervisor of the sessions ends them
                 life.memory.leaving = True
-            case Reborn():
-                life.on_reborn()
+            case Reborn(before):
+                life.on_reborn(before)
             case Alarm(id):
                 life.on_alarm(id)
             case Ended(serial):
@@ -147,10 +147,12 @@ class Manager:
 
     def _on_sent(self, sent: Sent) -> None:
         told = _told_decoder.decode(sent.body)
-        if isinstance(told, ServiceTold):
-            self._life.on_service_told(told)
-        else:
+        if isinstance(told, SessionTold):
             self._life.on_told(told)
+        elif isinstance(told, ServiceReborn):
+            self._life.on_service_reborn(told, sent.frm)
+        else:
+            self._life.on_service_told(told)
 
     def _begin(self) -> None:
         if self._resumes and not self._life.memory.has_begun:

@@ -267,7 +267,8 @@ Errand: TypeAlias = Literal["start", "wake", "stop", "restart", "watch", "resume
 
 class Memory(msgspec.Struct):
     """The whole state of the resident. ``orders``, ``slots``: the last numbers used; ``errands``: what was asked of others,
-    by number, and for whom. ``seq``: of the last event that was none of a session. ``offset_s``: of the wall clock.
+    by number, and for whom. ``seq``: of the last event that was none of a session; ``reborn``:
+    how often a resident was killed, by name. ``offset_s``: of the wall clock.
     ``last_at``: the last time that was given to a session.
     """
 
@@ -277,6 +278,7 @@ class Memory(msgspec.Struct):
     errands: dict[int, tuple[Errand, str]] = {}
     admissions: Admissions = msgspec.field(default_factory=Admissions)
     seq: int = 0
+    reborn: dict[str, int] = {}
     subscriptions: Subscriptions = msgspec.field(default_factory=Subscriptions)
     counters: dict[str, int] = {}
     default: str = ""

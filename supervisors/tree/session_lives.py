@@ -12,6 +12,7 @@ from actorcore.exit_reason import KILL, KILLED, NORMAL, SHUTDOWN, Reason, Term, 
 from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, CancelAlarm, Do, Order, Send, SetAlarm, Tell
 from actorcore.signals import Release, Request, SendExit, Spawn, Started
+from supervisors.services.told import tell_life
 from supervisors.tree.child_spec import ChildSpec, is_restarted
 from supervisors.tree.restart_budget import decide, is_shortage, shortage_wait_s
 from supervisors.tree.session_words import Asker, Closing, Memory, Session, SessionTold, State, short_reason
@@ -43,9 +44,9 @@ class SessionLives:
 
     # ---- what askers want -------------------------------------------------------------------------------------------
 
-    def start(self, asker: Asker, spec: ChildSpec, watcher: int = 0) -> None:
+    def start(self, asker: Asker, spec: ChildSpec, watcher: int = 0, is_service: bool = False) -> None:
         self._last_start += 1
-        session = Session(number=self._last_start, spec=spec, starters=[asker], watcher=watcher)
+        session = Session(number=self._last_start, spec=spec, starters=[asker], watcher=watcher, is_service=is_service)
         self.sessions[spec.id] = session
         if spec.process.name is not None:
             self.names[spec.process.name] = spec.id
@@ -274,6 +275,8 @@ class SessionLives:
         self._tell_watcher(kind, session, serial, detail)
 
     def _tell_watcher(self, kind: str, session: Session, serial: int, detail: dict[str, Term]) -> None:
+        if session.is_service and kind != "session_restarting":
+            self.orders.append(tell_life(kind, session.spec.id, serial, detail))
         if session.watcher:
             told = SessionTold(kind, session.spec.id, serial, detail)
             self.orders.append(Send(session.watcher, msgspec.Raw(encoder.encode(told))))

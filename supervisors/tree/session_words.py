@@ -154,7 +154,7 @@ class Session(msgspec.Struct):
     ``times``: see restart_intensity; ``streak``: restarts since it was last up for a whole period. ``began_at``,
     ``ready_at``: since when its process is being started, and is ready. ``was_ready``: it has been announced.
     ``comes_back``: a stop is the first half of a restart. ``shortages``: how often in a row there was no process for a
-    restart. ``watcher``: who is told what becomes of it.
+    restart. ``watcher``: who is told what becomes of it; ``is_service``: everybody is, as far as he subscribes to that.
     """
 
     number: int
@@ -177,6 +177,7 @@ class Session(msgspec.Struct):
     starters: list[Asker] = []
     stoppers: list[Asker] = []
     watcher: int = 0
+    is_service: bool = False
 
     def row(self) -> dict[str, Term]:
         """What is told about it."""

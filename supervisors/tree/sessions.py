@@ -37,6 +37,7 @@ from actorcore.signals import (
     Sent,
     Started,
 )
+from supervisors.services.told import STARTS, tell_reborn
 from supervisors.tree.child_spec import ChildSpec, validate
 from supervisors.tree.session_lives import SessionLives
 from supervisors.tree.session_words import (
@@ -72,6 +73,8 @@ SHUTDOWN_GRACE_S = 5.0
 class Sessions:
     """The resident. ``max_sessions`` bounds the list, sessions that were given up included."""
 
+    name = "sessions"
+
     def __init__(self, max_sessions: int = MAX_SESSIONS) -> None:
         self._max_sessions = max_sessions
         self._lives = SessionLives(Memory())
@@ -97,8 +100,9 @@ class Sessions:
                 lives.on_alarm(body.key)
             case Hung():
                 lives.on_hung(body.serial, body.why)
-            case Reborn():
+            case Reborn(before):
                 lives.lose_all()
+                lives.orders.append(tell_reborn(self.name, before))
             case Down() | Channel() | PeerDown() | Begin() | Sent() | ClockSet() | Inspected() | Ended():
                 pass  # it monitors nobody, has no channel, and nobody tells it anything
             case _:
@@ -187,8 +191,11 @@ class Sessions:
             return ("already_exists", spec.id)
         if name is not None and name in lives.names:
             return ("already_registered", bounded_text(name, 80))
-        lives.start(asker, spec, watcher)
+        lives.start(asker, spec, watcher, self._is_service(spec))
         return None
+
+    def _is_service(self, spec: ChildSpec) -> bool:
+        return spec.process.start in STARTS
 
     def _restart(self, asker: Asker, session: Session) -> Refusal | None:
         if self._lives.closing is not None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actorcore.errors import CallFailed, RequestError
 from actorcore.faults import FILE_POINTS
 from actorcore.signals import ProcessSpec
+from supervisors.client import Client
 from supervisors.session.record import Policy
-from supervisors.session.requests import WriteFile
+from supervisors.session.requests import GetMessages, Save, SendMessage, WriteFile
 from supervisors.tree.child_spec import ChildSpec
-from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of
+from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of, send_signal
 from tests.fault.test_birth_points import Armed
 
 POINTS = [name for name in FILE_POINTS if name.startswith("database.")]
@@ -107,6 +111,39 @@ def test_acceptance_7_101_a_session_killed_while_it_writes_a_file_of_its_project
     desk.client.call(id, WriteFile(path, "new"), WAIT_S)
     assert (tmp_path / path).read_text() == "new"
     desk.client.manager.stop(id)
+
+
+@pytest.mark.parametrize("point", [point for point in FILE_POINTS if point.startswith("database.checkpoint")])
+def test_acceptance_107_a_save_that_is_held_up_delays_no_other_session(
+    armed: Armed, desk: Desk, tmp_path: Path, point: str
+) -> None:
+    folders = [tmp_path / name for name in ("saving", "other", "late")]
+    for folder in folders:
+        folder.mkdir()
+    saving, other = (str(desk.client.manager.create(folder)["id"]) for folder in folders[:2])
+    answers: list[Any] = []
+
+    def save() -> None:
+        with Client.connect(armed.daemon.directory, WAIT_S) as client:
+            answers.append(client.call(saving, Save(), WAIT_S))
+
+    thread = threading.Thread(target=save)
+    armed.arm(f"{point}:1:stop")
+    thread.start()
+    held = armed.await_pass(point)
+    for request in (SendMessage("user", "meanwhile"), Save()):
+        desk.client.call(other, request, WAIT_S)
+    late = str(desk.client.manager.create(folders[2])["id"])
+    desk.client.manager.stop(other)
+    desk.client.manager.resume(other)
+    assert [row["id"] for row in desk.client.manager.list()] == [saving, other, late]
+    assert desk.client.call(other, GetMessages())["total"] == 1  # type: ignore[index, call-overload]
+    assert answers == []
+    send_signal(held, signal.SIGCONT)
+    thread.join()
+    assert answers == [True]
+    for id in (saving, other, late):
+        desk.client.manager.stop(id)
 
 
 @pytest.mark.parametrize("point", sorted(FIRST | RESUMING))
