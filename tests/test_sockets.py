@@ -34,12 +34,14 @@ def killed_after_sending(datagrams: list[bytes]) -> Iterator[socket.socket]:
     sockets.send(a, b"never read")
     child = os.fork()
     if child == 0:
-        a.close()
-        for datagram in datagrams:
-            sockets.send(b, datagram)
-        os.write(done, b"!")
-        signal.pause()
-        os._exit(1)
+        try:
+            a.close()
+            for datagram in datagrams:
+                sockets.send(b, datagram)
+            os.write(done, b"!")
+            signal.pause()
+        finally:
+            os._exit(1)
     b.close()
     os.close(done)
     os.read(ready, 1)

@@ -49,11 +49,11 @@ def in_child(uid: int, act: Callable[[], bytes]) -> bytes:
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
-            said = act()
+            os.write(writer, act())
         except OSError as error:
-            said = type(error).__name__.encode()
-        os.write(writer, said)
-        os._exit(0)
+            os.write(writer, type(error).__name__.encode())
+        finally:  # whatever happens it does not go on as a second run of the tests
+            os._exit(0)
     os.close(writer)
     with os.fdopen(reader, "rb") as told:
         said = told.read()

@@ -199,13 +199,14 @@ def test_C14_a_frame_that_there_is_no_memory_to_decode_is_refused_as_any_other()
     many_maps = b"\x91\x93\xa8numbered\x01\x93\xa9send_exit\x05\x81\xa1x\xdc\xd6\xd8" + b"\x80" * 0xD6D8
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
-        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), resource.RLIM_INFINITY))
         try:
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
+            resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), resource.RLIM_INFINITY))
             decode_up(many_maps)
         except BaseException as error:
             os.write(writer, type(error).__name__.encode())
-        os._exit(0)
+        finally:  # whatever happens, also for want of memory, it does not go on as a second run of the tests
+            os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as said:
         assert said.read() == "ProtocolError"

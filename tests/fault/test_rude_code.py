@@ -174,20 +174,20 @@ def test_G12_who_has_broken_every_tool_is_stopped_all_the_same(desk: Desk) -> No
 def test_G15_what_each_life_leaves_behind_is_found(desk: Desk, tmp_path: Path) -> None:
     """Descriptors die with a life; files that a session made are its own: the check must see each of them."""
     start(desk)
-    descriptors, files = descriptors_beyond(desk), litter(tmp_path)
-    names = []
+    descriptors = descriptors_beyond(desk)
+    names: list[str] = []
     try:
         for _ in range(LIVES):
             names.append(desk.client.call("victim", ["litter", str(tmp_path)], WAIT_S))
             assert cast(desk, "os_exit", 1).reason == {"exit": 1}
         left = {f"{folder}/{name}" for name in names for folder in (tmp_path, "/dev/shm")}
-        assert (litter(tmp_path) - files, len(left)) == (left, 2 * LIVES)
+        assert (litter(tmp_path, names), len(left)) == (left, 2 * LIVES)
         assert descriptors_beyond(desk) == descriptors
     finally:
-        for path in litter(tmp_path) - files:
+        for path in litter(tmp_path, names):
             os.unlink(path)
 
 
-def litter(folder: Path) -> set[str]:
-    """Files in ``folder`` and in shared memory."""
-    return {entry.path for place in (folder, "/dev/shm") for entry in os.scandir(place) if entry.is_file()}
+def litter(folder: Path, names: list[str]) -> set[str]:
+    """The files of these names in ``folder`` and in shared memory, where others have theirs."""
+    return {entry.path for place in (folder, "/dev/shm") for entry in os.scandir(place) if entry.name in names}

@@ -198,7 +198,10 @@ def test_acceptance_124_who_comes_in_the_middle_of_a_save_is_refused_and_finds_i
         os._exit(0)
 
     if (child := os.fork()) == 0:
-        save()
+        try:
+            save()
+        finally:
+            os._exit(1)
     os.read(is_saving, 1)
     with pytest.raises(Locked):
         Database(folder, ID, KEYS).open()
