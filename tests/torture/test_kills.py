@@ -10,7 +10,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -103,15 +102,19 @@ def test_R12_process_lifetimes_leave_nothing_and_memory_is_flat(tmp_path: Path, 
     """H4: fds, shared memory, files, zombies as before; node and guardian grow by less than 1 KiB in 1,000 lifetimes."""
     lifetimes, batch = size("R12_LIVES", 1_000, 10_000, 100_000), 25
     chance = random.Random(12)
-    with Daemon(tmp_path / "run") as daemon:
+    own = Daemon(tmp_path / "run")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    own.environment["TMPDIR"] = str(temporary)  # in the machine's others have something of the daemon's name as well
+    with own as daemon:
         daemon.bystanders()
         with desk_of(daemon) as desk:
             for _ in range(12):  # pools, caches and the interpreter's own stores fill
                 live_and_die(desk.client, batch, chance)
-            before, memory = (descriptors_beyond(desk), litter(desk)), resident_bytes(daemon, desk.node_os_pid())
+            before, memory = (descriptors_beyond(desk), litter(desk, temporary)), resident_bytes(daemon, desk.node_os_pid())
             for _ in range(lifetimes // batch):
                 live_and_die(desk.client, batch, chance)
-            assert (descriptors_beyond(desk), litter(desk)) == before
+            assert (descriptors_beyond(desk), litter(desk, temporary)) == before
             grown = resident_bytes(daemon, desk.node_os_pid()) - memory
             assert grown < 256 * 1024 + lifetimes * 1.024, f"{grown} bytes more after {lifetimes} lifetimes"
     tell(f"R12: {lifetimes:,} process lifetimes, 0 descriptors, files, zombies left, {grown / 1024:.0f} KiB more memory")
@@ -133,14 +136,13 @@ def live_and_die(client: Client, count: int, chance: random.Random) -> None:
         assert client.wait_down(ref, WAIT_S) == DownMessage(ref, pid, reason)
 
 
-def litter(desk: Desk) -> list[str]:
-    """Files of the daemon but the logs of who lives, and of its user in shared and temporary memory."""
+def litter(desk: Desk, temporary: Path) -> list[str]:
+    """Files of the daemon but the logs of who lives, temporary files, and those of its user in shared memory."""
     found = list(desk.daemon.directory.rglob("*"))
     living = {f"{row['serial']}.log" for row in desk.client.processes()}  # those on their way into the pool as well
     own = [str(path) for path in found if path.name not in living]
-    places = (Path("/dev/shm"), Path(tempfile.gettempdir()))
-    ours = ("actorcore", "sem.", "psm_")
-    return sorted([*own, *(str(path) for place in places for path in place.iterdir() if path.name.startswith(ours))])
+    shared = [path for path in Path("/dev/shm").iterdir() if path.name.startswith(("actorcore", "sem.", "psm_"))]
+    return sorted([*own, *map(str, [*temporary.rglob("*"), *shared])])
 
 
 CLIENT = """
