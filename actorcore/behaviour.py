@@ -138,9 +138,12 @@ def is_coroutine_function(function: object) -> bool:
 
 def has_coroutines(kind: type, base: type, names: Sequence[str]) -> bool:
     """Whether one of these methods is ``async def`` in ``kind``."""
-    # Only what is defined below base: a newborn that looked at all would write to their pages.
-    own = kind.__mro__[: kind.__mro__.index(base)]
-    return any(is_coroutine_function(getattr(kind, name)) for name in names if any(name in each.__dict__ for each in own))
+    # Only what is defined below base, and by plain loops: a newborn writes to the pages of whatever it looks at.
+    for each in kind.__mro__[: kind.__mro__.index(base)]:
+        for name in names:
+            if name in each.__dict__ and is_coroutine_function(getattr(kind, name)):
+                return True
+    return False
 
 
 def is_async(start: object) -> bool:

@@ -21,6 +21,7 @@ import signal
 from collections.abc import Set
 from typing import NamedTuple
 
+from actorcore.runtime import syscalls
 from actorcore.runtime.children import children_of_self
 
 PERIOD_S = 2.0
@@ -64,7 +65,7 @@ class Adoption:
             self._may_have_children = True
         if now_s >= self._due_s:
             self._due_s = now_s + PERIOD_S
-            if _has_children():
+            if syscalls.has_children():
                 with contextlib.suppress(OSError):  # no descriptor left to look with; the next look may have one
                     self._look()
             else:
@@ -98,14 +99,6 @@ def _only_waits() -> bool:
     """Whether no code of the user's can run before the wait is over: no other thread, no signal handler."""
     handlers = (signal.getsignal(number) for number in signal.valid_signals())
     return len(os.listdir("/proc/self/task")) == 1 and not any(callable(handler) for handler in handlers)
-
-
-def _has_children() -> bool:
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
 
 
 def _read(os_pids: list[int]) -> dict[_Born, _Child]:

@@ -39,6 +39,8 @@ OOM_SCORE_ADJ = 500
 
 def main(template: str, guardian_pid: int, logs: str, plan: str, preload: Sequence[str]) -> int:
     """Serve fork orders until the control socket ends; the exit status. ``plan``: see fault_injection."""
+    for name in children.BIND_NOW:
+        del os.environ[name]
     syscalls.close_from(REGISTRY_FD + 1)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != guardian_pid:
