@@ -24,7 +24,6 @@ from actorcore.signals import ProcessSpec
 from benchmarks.daemons import daemon
 from benchmarks.rows import Row, command, few, measured, percentile
 from supervisors.async_client import AsyncClient
-from supervisors.persistence import database_files
 from supervisors.persistence.database import Database
 from supervisors.persistence.signing import Ring
 from supervisors.session.requests import SendMessage
@@ -91,13 +90,13 @@ def journal(folder: str) -> Writer:
 
 @contextmanager
 def unsynced() -> Iterator[None]:
-    """Known bad: a database that leaves it to the kernel when to write."""
-    before = database_files._PRAGMAS
-    database_files._PRAGMAS = tuple("synchronous=OFF" if "synchronous" in pragma else pragma for pragma in before)
+    """Known bad: a journal that leaves it to the kernel when to write."""
+    before = os.fdatasync
+    os.fdatasync = lambda fd: None
     try:
         yield
     finally:
-        database_files._PRAGMAS = before
+        os.fdatasync = before
 
 
 def many(make: Callable[[str], Writer]) -> tuple[list[float], list[float]]:

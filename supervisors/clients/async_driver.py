@@ -57,19 +57,21 @@ class AsyncDriver:
             self._loop.remove_writer(fd)
             self._writing.discard(fd)
 
+    def concluded(self, number: int) -> None:
+        if (future := self._futures.get(number)) is not None and not future.done():
+            future.set_result(None)
+
     def _on_ready(self, fd: int, readable: bool, writable: bool) -> None:
         self.core.on_ready(fd, readable, writable)
         self._settle()
 
     def _settle(self) -> None:
         """After anything that may have changed the core."""
-        for number in list(self.core.outcomes):
-            if (future := self._futures.get(number)) is not None and not future.done():
-                future.set_result(None)
-        changed, self._changed = self._changed, set()
-        for waiter in changed:
-            if not waiter.done():
-                waiter.set_result(None)
+        if self._changed:
+            changed, self._changed = self._changed, set()
+            for waiter in changed:
+                if not waiter.done():
+                    waiter.set_result(None)
         if self.core.connection.state == "lost" and self._dialing is None:
             self._dialing = self._loop.create_task(self._dial())
         if not self._is_idle_due:  # behind the tasks that were woken: their requests take the acknowledgement along
@@ -188,15 +190,27 @@ class AsyncDriver:
         core = self.core
         try:
             if number not in core.outcomes:
-                future = self._futures[number] = self._loop.create_future()
-                async with asyncio.timeout_at(deadline):
-                    await future
-            return core.outcomes[number]
-        except TimeoutError:
-            return CallTimeout("no answer in time")
+                await self._outcome(number, deadline)
+            return core.outcomes[number] if number in core.outcomes else CallTimeout("no answer in time")
         finally:
             self._futures.pop(number, None)
             core.forget(number)
+
+
+    async def _outcome(self, number: int, deadline: float | None) -> None:
+        """Until there is one, or the deadline has passed; a timer by itself costs half of an asyncio.timeout_at."""
+        future = self._futures[number] = self._loop.create_future()
+        timer = None if deadline is None else self._loop.call_at(deadline, _wake, future)
+        try:
+            await future
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _discard(dialed: asyncio.Future[socket.socket]) -> None:

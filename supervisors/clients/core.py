@@ -63,6 +63,9 @@ class Watcher(Protocol):
     def unwatch(self, fd: int) -> None:
         """No more reports about ``fd``, which may be closed already."""
 
+    def concluded(self, number: int) -> None:
+        """There is an outcome for ``number``."""
+
 
 class ClientCore(Peers):
     """One client. ``outcomes`` holds what has come for the numbers in ``awaited`` (by whose death they fail; 0: nobody's).
@@ -305,6 +308,7 @@ class ClientCore(Peers):
         if number in self.awaited:
             del self.awaited[number]
             self.outcomes[number] = outcome
+            self._watcher.concluded(number)
 
     def _watch(self, fd: int, read: bool, write: bool) -> None:
         if self._watched.get(fd) != (read, write):

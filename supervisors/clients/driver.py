@@ -46,6 +46,9 @@ class _Poller:
         except OSError:  # closed already, which ended the watch
             pass
 
+    def concluded(self, number: int) -> None:
+        """Who waits looks for itself."""
+
 
 class Driver:
     """One client's core and its epoll; used by one thread at a time."""

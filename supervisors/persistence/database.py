@@ -1,8 +1,9 @@
 """The database of one session: SQLite in a folder of its own, written by the session's own process and by nobody else.
 
 ``<id>/`` (0700) holds ``head`` (see :mod:`supervisors.persistence.proof`), whose lock is held as long as the session lives and
-ends with its process, and ``<epoch>.db`` with its log ``-wal``: one signed snapshot and the records since. A record is
-durable when :meth:`Database.append` returns: WAL with synchronous=FULL syncs each commit.
+ends with its process, ``<epoch>.db``: one signed snapshot, and ``<epoch>.db-log``: the records since. A record is durable when
+:meth:`Database.append` returns: one write at the end of the log, one fdatasync. A commit of SQLite writes two pages for it and
+costs three times as much. A checkpoint begins the log anew: what is in it is chained to another snapshot, and means nothing.
 
 After a failure of the disk a database is not written any more, for what a failed sync has left is not known (RELIABILITY
 C6): with the next write everything moves to a new file of the next epoch, and the head, synced, says so.
@@ -10,6 +11,8 @@ C6): with the next write everything moves to a new file of the next epoch, and t
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -22,13 +25,27 @@ from actorcore.exit_reason import Term
 from actorcore.faults import point
 from actorcore.runtime.clock import wall_s
 from supervisors.persistence import files, proof, snapshot as snapshots
-from supervisors.persistence.database_files import ENDINGS, HEAD_NAME, SCHEMA, connect, is_at, lock, read, told
+from supervisors.persistence.database_files import (
+    ENDINGS,
+    HEAD_NAME,
+    LOG,
+    SCHEMA,
+    connect,
+    is_at,
+    lock,
+    read,
+    told,
+    trouble_of,
+)  # fmt: skip
 from supervisors.persistence.files import FileTrouble
 from supervisors.persistence.proof import HEAD_BYTES, Content, Head, Untrue
 from supervisors.persistence.signing import Keys, chain
 from supervisors.persistence.snapshot import Snapshot
 
 _DATABASES = tuple(f".db{ending}" for ending in ENDINGS)
+LONG_LOG_BYTES = 1 << 20
+"""A log that was longer is cut when it begins anew; else it is written over in place."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Database:
@@ -39,8 +56,11 @@ class Database:
         self._id = snapshots.check_id(id)
         self._keys = keys
         self._newer_keys = newer_keys or (lambda: keys)
+        self._head_path = self._file(HEAD_NAME)
         self._head_fd = -1
+        self._head_place = (0, 0)
         self._connection: sqlite3.Connection | None = None
+        self._log_fd = -1
         self._is_failed = False
         self._content: Content
         self._epoch = 0
@@ -56,7 +76,7 @@ class Database:
         """
         with told():
             files.private_directory(self._folder)
-            self._head_fd = lock(self._folder, create=True)
+            self._lock()
             try:
                 head = proof.decode_head(files.read_all(self._head_fd, HEAD_BYTES), self._keys)
                 if head is None:
@@ -65,6 +85,8 @@ class Database:
                     self._epoch = head.epoch
                     self._content = self._proved(head, known_generation)
                     self._clear(self._path(head.epoch))
+                    self._log_fd = self._open_log(head.epoch)
+                    self._make_durable(self._path(head.epoch))
                     self._connection = connect(self._path(head.epoch))
                 self._note(is_synced=True)
             except BaseException:
@@ -72,6 +94,28 @@ class Database:
                 raise
         point("database.opened")
         return self._content
+
+    def _lock(self) -> None:
+        """Have the head, and no longer the one of a folder that is gone.
+
+        :raises Locked, OSError, FileTrouble: another process has it; it cannot be had.
+        """
+        before, self._head_fd = self._head_fd, lock(self._folder, create=True)
+        if before >= 0:
+            os.close(before)
+        found = os.fstat(self._head_fd)
+        self._head_place = found.st_ino, found.st_dev
+
+    def _make_durable(self, path: str) -> None:
+        """What was read is also on the disk: who died before a sync has left what only the system knows, and we build on it."""
+        for ending in ENDINGS:
+            with contextlib.suppress(FileNotFoundError):
+                fd = files.open_private(f"{path}{ending}", os.O_RDWR)
+                try:
+                    os.fdatasync(fd)
+                finally:
+                    os.close(fd)
+        files.sync_directory(self._folder)
 
     def _create(self, known_generation: int) -> None:
         """Begin the session; what a creation that came to no end has left is thrown away, anything else is not."""
@@ -106,7 +150,7 @@ class Database:
         """
         with told():
             files.private_directory(self._folder)
-            self._head_fd = lock(self._folder, create=True)
+            self._lock()
             try:
                 if proof.decode_head(files.read_all(self._head_fd, HEAD_BYTES), self._keys) is not None:
                     raise RequestError("already_exists", "a saved session has this id")
@@ -134,6 +178,9 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        if self._log_fd >= 0:
+            os.close(self._log_fd)
+            self._log_fd = -1
         if self._head_fd >= 0:
             os.close(self._head_fd)  # and with it goes the lock
             self._head_fd = -1
@@ -152,23 +199,46 @@ class Database:
         """
         before = self._content
         key = self._keys.by_number[before.key]
-        number, mac, rows = before.number, before.mac, []
+        number, mac, records = before.number, before.mac, []
         for body in bodies:
             number += 1
             mac = chain(key, mac, number, body)
-            rows.append((number, body, mac))
-        with self._writing() as connection:
+            records.append((body, mac))
+        frame = proof.encode_frame(records)
+        try:
+            self._ready()
+            before = self._content  # where it is written may have moved
             point("database.append")
-            connection.execute("BEGIN")
-            connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows)
-            point("database.inserted")
-            connection.execute("COMMIT")
+            self._write(frame, before.log_bytes)
+        except (OSError, sqlite3.Error) as error:
+            raise trouble_of(error) from None
         point("database.appended")
-        before.records.extend((body, mac) for _, body, mac in rows)
-        self._content = msgspec.structs.replace(before, number=number, mac=mac)
+        before.records.extend(records)
+        self._content = msgspec.structs.replace(before, number=number, mac=mac, log_bytes=before.log_bytes + len(frame))
         self._note()
         point("database.noted")
         return number
+
+    def _write(self, frame: bytes, at: int) -> None:
+        """Add ``frame`` to the log, durably.
+
+        :raises OSError: it is not there.
+        """
+        try:
+            point("database.inserted")
+            files.write_at(self._log_fd, frame, at)
+        except OSError as error:
+            # A full disk is found before anything is synced, and half a frame is none: that file may go on.
+            self._is_failed |= error.errno not in _FULL
+            raise OSError(errno.EIO, "") if error.errno == errno.EFBIG else error from None
+        try:
+            point("database.written")
+            os.fdatasync(self._log_fd)
+        except OSError:
+            self._is_failed = True
+            with contextlib.suppress(OSError):  # whoever finds the file has no use for what was refused
+                os.pwrite(self._log_fd, bytes(4), at)
+            raise
 
     def checkpoint(self, session: dict[str, Term], state: bytes) -> Snapshot:
         """Keep ``state`` in the place of all records so far, durably, signed with the newest key.
@@ -193,7 +263,9 @@ class Database:
         self._note()
         with self._afterwards():
             assert self._connection is not None
-            self._connection.execute("PRAGMA wal_checkpoint").fetchall()
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if before.log_bytes > LONG_LOG_BYTES:
+                os.ftruncate(self._log_fd, 0)
         point("database.folded")
         return now
 
@@ -201,11 +273,7 @@ class Database:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """The connection to write with; what fails inside is told in words, and takes nothing with it."""
         with told():
-            self._look()
-            if self._is_failed or self._connection is None:
-                self._renew()
-            connection = self._connection
-            assert connection is not None
+            connection = self._ready()
             try:
                 yield connection
             except (sqlite3.Error, OSError) as error:
@@ -215,6 +283,17 @@ class Database:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                 raise
+
+    def _ready(self) -> sqlite3.Connection:
+        """The files are there and may be written, if need be new ones.
+
+        :raises OSError, sqlite3.Error, FileTrouble: they cannot be had.
+        """
+        self._look()
+        if self._is_failed or self._connection is None:
+            self._renew()
+        assert self._connection is not None
+        return self._connection
 
     @contextmanager
     def _afterwards(self) -> Iterator[None]:
@@ -232,12 +311,11 @@ class Database:
         if self._is_failed:
             return
         try:
-            found, held = os.stat(self._file(HEAD_NAME)), os.fstat(self._head_fd)
-            is_ours = (found.st_ino, found.st_dev) == (held.st_ino, held.st_dev)
+            found = os.stat(self._head_path)
         except OSError:
             self._is_failed = True
             raise
-        if not is_ours:
+        if (found.st_ino, found.st_dev) != self._head_place:
             self._is_failed = True
             raise FileTrouble("path_not_found", "replaced")
 
@@ -251,8 +329,10 @@ class Database:
             point("database.head")
             os.fsync(self._head_fd)
         else:
-            with self._afterwards():
+            try:
                 os.pwrite(self._head_fd, data, 0)
+            except OSError:
+                self._is_failed = True
 
     # ---- a new file ---------------------------------------------------------------------------------------------------
 
@@ -260,11 +340,8 @@ class Database:
         """Move to a file of the next epoch, in a new folder if need be, and forget the one that failed."""
         files.private_directory(os.path.dirname(self._folder))
         files.private_directory(self._folder)
-        is_there = is_at(self._head_fd, self._file(HEAD_NAME))
-        head_fd = self._head_fd if is_there else lock(self._folder, create=True)
-        if head_fd != self._head_fd:
-            os.close(self._head_fd)
-            self._head_fd = head_fd
+        if not is_at(self._head_fd, self._head_path):
+            self._lock()
         self._move(self._epoch + 1)
         self._note(is_synced=True)
         self._clear(self._path(self._epoch))
@@ -288,13 +365,20 @@ class Database:
             connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows)
             connection.execute("COMMIT")
             point("database.filled")
+            log_fd = self._open_log(epoch)
             files.sync_directory(self._folder)
         except BaseException:
             connection.close()
             raise
         if self._connection is not None:
             self._connection.close()
-        self._connection, self._epoch = connection, epoch
+        if self._log_fd >= 0:
+            os.close(self._log_fd)
+        self._connection, self._log_fd, self._epoch = connection, log_fd, epoch
+        self._content = msgspec.structs.replace(content, log_bytes=0)
+
+    def _open_log(self, epoch: int) -> int:
+        return files.open_private(f"{self._path(epoch)}{LOG}", os.O_RDWR | os.O_CREAT)
 
     def _clear(self, kept: str) -> None:
         """Remove databases of other epochs than that at ``kept``."""

@@ -19,8 +19,9 @@ HEAD_NAME = "head"
 MAX_FILE_BYTES = 64 << 20
 """Of a database or its log that is read: a session checkpoints long before."""
 KEPT = ".kept"
-ENDINGS = ("", "-wal", "-journal", f"-wal{KEPT}")
-"""Of the names of the files of one database."""
+LOG = "-log"
+ENDINGS = ("", "-wal", "-journal", LOG, f"-wal{KEPT}")
+"""Of the names of the files of one database: SQLite's, and our log of the records that came after what is in it."""
 SCHEMA = (
     "CREATE TABLE snapshot (generation INTEGER PRIMARY KEY, text BLOB NOT NULL)",
     "CREATE TABLE records (number INTEGER PRIMARY KEY, body BLOB NOT NULL, mac BLOB NOT NULL)",
@@ -29,7 +30,6 @@ _PRAGMAS = (
     "locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=256", "temp_store=MEMORY",
     "trusted_schema=OFF",
 )  # fmt: skip
-"""A short log is soon written over in place, and a sync of a file that does not grow costs a third."""
 
 
 class Locked(RequestError):
@@ -102,7 +102,7 @@ def connect(path: str) -> sqlite3.Connection:
 
 
 def read(path: str, id: str, keys: Keys) -> Content:
-    """What the database at ``path`` proves to hold. Not a byte of it is changed; its folder must be locked.
+    """What the database at ``path`` and its log prove to hold. Not a byte of it is changed; its folder must be locked.
 
     :raises RequestError: as :func:`proof.prove`; ``file_too_large``; :class:`Untrue`.
     :raises OSError: it cannot be read.
@@ -111,9 +111,13 @@ def read(path: str, id: str, keys: Keys) -> Content:
         for name in (path, f"{path}-wal"):
             _check(name, is_needed=name == path)
         texts, records = _rows(path)
+    try:
+        log = files.read_private(f"{path}{LOG}", MAX_FILE_BYTES)
+    except FileNotFoundError:  # never had one, or lost it: the head knows
+        log = b""
     if not all(isinstance(value, bytes) for row in (*texts, *records) for value in row[1:]):
         raise Untrue("database: types")
-    return proof.prove(id, keys, texts, records)
+    return proof.follow(proof.prove(id, keys, texts, records), keys, log)
 
 
 def _check(path: str, is_needed: bool) -> None:
@@ -143,7 +147,7 @@ def _rows(path: str) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes, by
             raise Untrue("database: schema")
         texts = connection.execute("SELECT generation, text FROM snapshot").fetchall()
         return texts, connection.execute("SELECT number, body, mac FROM records ORDER BY number").fetchall()
-    except (sqlite3.DatabaseError, sqlite3.DataError, OverflowError) as error:
+    except (sqlite3.DatabaseError, sqlite3.DataError, OverflowError, UnicodeDecodeError) as error:
         if _number_of(error) is None:
             raise Untrue("database: malformed") from None
         raise
@@ -184,11 +188,16 @@ def told() -> Iterator[None]:
     """Failures of the system and of SQLite leave as :class:`FileTrouble`."""
     try:
         yield
-    except OSError as error:
-        raise FileTrouble.of(error) from None
-    except sqlite3.Error as error:
-        number = _number_of(error)
-        raise FileTrouble.of(OSError(errno.EIO if number is None else number, "")) from None
+    except (OSError, sqlite3.Error) as error:
+        raise trouble_of(error) from None
+
+
+def trouble_of(error: OSError | sqlite3.Error) -> FileTrouble:
+    """The same as a value."""
+    if isinstance(error, OSError):
+        return FileTrouble.of(error)
+    number = _number_of(error)
+    return FileTrouble.of(OSError(errno.EIO if number is None else number, ""))
 
 
 _NUMBERS = {

@@ -149,6 +149,13 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def write_at(fd: int, data: bytes, at: int) -> None:
+    """As :func:`write_all`, from byte ``at`` on."""
+    written = os.pwrite(fd, data, at)
+    while written < len(data):
+        written += os.pwrite(fd, data[written:], at + written)
+
+
 def discard(path: str) -> None:
     """Remove a file that may not be there; raises OSError."""
     try:

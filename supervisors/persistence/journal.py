@@ -47,8 +47,10 @@ class DurableJournal:
         return Kept(content.snapshot.content or None, records)
 
     def append(self, records: Sequence[Record]) -> None:
-        with _journal_errors():
+        try:
             self._database.append([encode_record(record) for record in records])
+        except RequestError as error:
+            raise JournalError(error.code, error.detail) from None
         for record in records:
             if isinstance(record, SessionChanged):
                 self._session = record.session

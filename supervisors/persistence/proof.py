@@ -1,9 +1,9 @@
 """Proof: what a session's database must show before its content is believed.
 
-Its snapshot is signed, each record after it is chained to all before, and the *head*, a note of 112 bytes beside the
-database, says how far the chain went. The head is written after each record without a sync of its own: after a crash it may
-be behind, never ahead. So a tail that is missing, be it cut off by somebody or dropped by SQLite, which takes a damaged end
-of its log for one that was never written, is missed here. A head lies within one sector, which a disk writes as a whole.
+Its snapshot is signed, each record after it is chained to all before, be it in the database or in the log beside it, and the
+*head*, a note of 112 bytes, says how far the chain went. The head is written after each record without a sync of its own: after
+a crash it may be behind, never ahead. So a tail that is missing, be it cut off by somebody or dropped because a damaged end of
+a log looks like one that was never written, is missed here. A head lies within one sector, which a disk writes as a whole.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from supervisors.persistence.signing import MAC_BYTES, Keys, chain, is_same, sig
 from supervisors.persistence.snapshot import Snapshot
 
 _FIELDS = struct.Struct(f">8sQQQQQ{MAC_BYTES}s")
+_SIZE = struct.Struct(">I")
+_RECORD = struct.Struct(f">I{MAC_BYTES}s")
 _MAGIC = b"achead1\n"
 HEAD_BYTES = _FIELDS.size + MAC_BYTES
 
@@ -45,7 +47,8 @@ class Head(msgspec.Struct, frozen=True):
 
 class Content(msgspec.Struct, frozen=True):
     """What was proved. ``text`` is the snapshot as it stands in the database, ``records`` are those after it with their
-    signatures, ``number`` and ``mac`` those of the last; ``key`` is the number of the key that chains them."""
+    signatures, ``number`` and ``mac`` those of the last; ``key`` is the number of the key that chains them. ``log_bytes`` is how
+    much of the log stands for some of them."""
 
     snapshot: Snapshot
     text: bytes
@@ -53,6 +56,7 @@ class Content(msgspec.Struct, frozen=True):
     number: int
     mac: bytes
     key: int
+    log_bytes: int = 0
 
 
 def encode_head(head: Head, keys: Keys) -> bytes:
@@ -100,6 +104,49 @@ def prove(
             raise Untrue("records")
         kept.append((body, signature))
     return Content(snapshot, text, kept, number, mac, key)
+
+
+def encode_frame(records: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Records with their signatures as one frame of the log: it is there as a whole or not at all."""
+    rows = b"".join([_RECORD.pack(len(body), mac) + body for body, mac in records])
+    return _SIZE.pack(len(rows)) + rows
+
+
+def follow(content: Content, keys: Keys, log: bytes) -> Content:
+    """``content`` and the records of the log beside it, as long as each frame is whole and chained to what is before it.
+
+    What follows is the beginning of an append that nobody was told of, or what is left of records before the snapshot; was it
+    more once, :func:`check_head` misses it.
+    """
+    key, number, mac, end = keys.by_number[content.key], content.number, content.mac, 0
+    records = list(content.records)
+    while frame := _frame_at(log, end, key, number, mac):
+        records += frame
+        number += len(frame)
+        mac = frame[-1][1]
+        end += len(encode_frame(frame))
+    return msgspec.structs.replace(content, records=records, number=number, mac=mac, log_bytes=end)
+
+
+def _frame_at(log: bytes, at: int, key: bytes, number: int, mac: bytes) -> list[tuple[bytes, bytes]]:
+    """The records of the frame that begins there, behind record ``number`` with signature ``mac``; none: there is no such one."""
+    begin = at + _SIZE.size
+    if begin > len(log):
+        return []
+    end = begin + _SIZE.unpack_from(log, at)[0]
+    records: list[tuple[bytes, bytes]] = []
+    while begin < end:
+        if end > len(log) or begin + _RECORD.size > end:
+            return []
+        size, signature = _RECORD.unpack_from(log, begin)
+        body = log[begin + _RECORD.size : begin + _RECORD.size + size]
+        begin += _RECORD.size + size
+        number += 1
+        mac = chain(key, mac, number, body)
+        if begin > end or not is_same(mac, signature):
+            return []
+        records.append((body, signature))
+    return records
 
 
 def check_head(head: Head, content: Content) -> None:

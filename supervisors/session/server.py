@@ -251,7 +251,8 @@ class SessionServer(GenServer):
             self.journal.append(kept)
         self.talk.apply(records)
         self._unsaved += len(records)
-        self._news += [news for record in records if (news := news_of(record, self.state)) is not None]
+        if self._is_watched:
+            self._news += [news for record in records if (news := news_of(record, self.state)) is not None]
         if self._unsaved >= CHECKPOINT_RECORDS:
             with contextlib.suppress(JournalError):  # told to the watchers; the records are kept as they are
                 self._checkpoint()

@@ -28,7 +28,7 @@ from supervisors.persistence.signing import Ring
 ID = str(uuid.UUID(int=9, version=4))
 KEYS = Ring({1: b"k" * 32}).keys_of(ID)
 POINTS = [name for name in FILE_POINTS if name.startswith("database.")]
-MAY_FAIL = {"append", "inserted", "checkpoint", "replaced", "created", "filled", "head"}
+MAY_FAIL = {"append", "inserted", "written", "checkpoint", "replaced", "created", "filled", "head"}
 """Points with a call behind them that can fail; at the others everything is done, and only death comes between."""
 ERRORS = (errno.EIO, errno.ENOSPC)
 STEPS_OF_A_LIFE = 24

@@ -7,9 +7,11 @@ import sqlite3
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
+from actorcore import faults
 from actorcore.errors import RequestError
 from supervisors.persistence import database_files, files, proof, secrets
 from supervisors.persistence.database import Database
@@ -22,8 +24,8 @@ RING = Ring({1: b"s" * 32})
 ID = str(uuid.UUID(int=7, version=4))
 KEYS = RING.keys_of(ID)
 FORKS = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-ENDINGS = database_files.ENDINGS[:3]
-"""The fourth is there only while somebody reads."""
+ENDINGS = database_files.ENDINGS[:4]
+"""The fifth is there only while somebody reads."""
 Say = Callable[[bytes], None]
 
 
@@ -53,8 +55,30 @@ class Life:
         self._last += count
         self._say(b"%d" % self._last)
 
+    def die(self, point: str) -> None:
+        """At that point of writing; and live again, with what the system knows and no disk does."""
+        faults.hook = partial(fall_at, point)
+        with pytest.raises(Killed):
+            if point == "database.written":
+                self._last += 1
+                self.database.append([body_of(self._last)])
+            else:
+                self.save()
+        faults.hook = None
+        self.database._drop()
+        self.open()
+
     def save(self) -> None:
         self.database.checkpoint({}, b"%d" % self._last)
+
+
+class Killed(BaseException):
+    """Here one died."""
+
+
+def fall_at(point: str, name: str) -> None:
+    if name == point:
+        raise Killed
 
 
 def body_of(number: int, size_bytes: int = 200) -> bytes:
@@ -84,6 +108,10 @@ def work(root: str, rounds: int) -> Callable[[Say], None]:
         life.open()
         life.add(2)
         life.save()
+        life.add()
+        life.die("database.written")
+        life.add()
+        life.die("database.replaced")
         life.add()
 
     return act
@@ -182,7 +210,7 @@ def test_F11_B8_acceptance_102_R2_no_power_failure_loses_an_acknowledged_record(
 ) -> None:
     enough = size("R2_DISKS", 1_000_000, 3_000_000, 10_000_000)
     os.mkdir(f"{root}/recorded", 0o700)
-    recorded = record(f"{root}/recorded/{ID}", work(f"{root}/recorded", size("R2_ROUNDS", 45, 85, 160)))
+    recorded = record(f"{root}/recorded/{ID}", work(f"{root}/recorded", size("R2_ROUNDS", 80, 150, 280)))
     judge = Judge(root)
     found = explore(recorded, judge.load, judge.check, size("R2_VARIANTS", 160, 500, 1200))
     tell(f"R2: {found.disks:,} distinct disks ({judge.loads:,} read by SQLite), {found.violations} violate")
@@ -193,6 +221,20 @@ def test_F11_B8_acceptance_102_R2_no_power_failure_loses_an_acknowledged_record(
 def sync_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pragmas = tuple("synchronous=OFF" if pragma == "synchronous=FULL" else pragma for pragma in database_files._PRAGMAS)
     monkeypatch.setattr(database_files, "_PRAGMAS", pragmas)
+    leave_the_log_unsynced(monkeypatch)
+
+
+def leave_the_log_unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fdatasync", lambda fd: None)
+
+
+def leave_a_checkpoint_unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    pragmas = tuple("synchronous=OFF" if pragma == "synchronous=FULL" else pragma for pragma in database_files._PRAGMAS)
+    monkeypatch.setattr(database_files, "_PRAGMAS", pragmas)
+
+
+def build_on_what_a_dead_one_did_not_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Database, "_make_durable", lambda self, path: None)
 
 
 def name_the_new_file_before_it_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +266,11 @@ def is_caught(ops: list[Op], root: str) -> bool:
 
 @FORKS
 @pytest.mark.parametrize(
-    "spoil", [sync_nothing, name_the_new_file_before_it_is_filled, remove_the_old_file_before_the_head_is_synced]
+    "spoil",
+    [
+        sync_nothing, leave_the_log_unsynced, leave_a_checkpoint_unsynced, build_on_what_a_dead_one_did_not_sync,
+        name_the_new_file_before_it_is_filled, remove_the_old_file_before_the_head_is_synced,
+    ],
 )
 def test_known_bad_databases_are_caught(root: str, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[object], None]) -> None:
     with monkeypatch.context() as patch:
@@ -241,7 +287,7 @@ def test_a_database_whose_directory_is_not_synced_is_caught(root: str, recorded:
 def test_the_workload_is_whole(recorded: list[Op]) -> None:
     """What is explored has every kind of file in it, and a second epoch."""
     assert {op.path.rpartition("/")[2] for op in recorded if op.kind == "create"} == {
-        "head", "1.db", "1.db-journal", "1.db-wal", "2.db", "2.db-journal", "2.db-wal"
+        "head", "1.db", "1.db-journal", "1.db-wal", "1.db-log", "2.db", "2.db-journal", "2.db-wal", "2.db-log"
     }  # fmt: skip
 
 

@@ -97,7 +97,7 @@ def test_acceptance_100_folder_0700_and_files_0600_whatever_the_umask(root: str,
         session.database._is_failed = True
         session.add()
         found = {name: stat.S_IMODE(os.stat(f"{session.folder}/{name}").st_mode) for name in os.listdir(session.folder)}
-        assert found == dict.fromkeys(("head", "2.db", "2.db-wal"), 0o600)
+        assert found == dict.fromkeys(("head", "2.db", "2.db-wal", "2.db-log"), 0o600)
         assert stat.S_IMODE(os.stat(session.folder).st_mode) == 0o700
         session.again()
     finally:
@@ -215,7 +215,7 @@ def test_C7_a_file_that_may_not_grow_is_an_error_and_no_death(root: str) -> None
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         session = Session(f"{root}/{ID}")
         session.add()
-        resource.setrlimit(resource.RLIMIT_FSIZE, (24 << 10, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (12 << 10, resource.RLIM_INFINITY))
         codes = []
         for _ in range(20):
             try:
@@ -281,7 +281,7 @@ def test_G4_a_state_that_is_no_json_is_refused_and_all_is_kept(root: str) -> Non
 # ---- what somebody else has put there -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["head", "1.db", "1.db-wal"])
+@pytest.mark.parametrize("name", ["head", "1.db", "1.db-wal", "1.db-log"])
 @pytest.mark.parametrize("spoil", ["mode", "link", "symlink", "fifo", "directory", pytest.param("owner", marks=needs_root)])
 def test_F6_a_file_that_another_could_have_put_there_is_refused(root: str, name: str, spoil: str) -> None:
     session = Session(f"{root}/{ID}")

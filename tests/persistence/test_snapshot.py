@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from actorcore import faults
 from actorcore.errors import RequestError
 from supervisors.persistence import database_files, proof, snapshot as snapshots
 from supervisors.persistence.database import Database
@@ -167,9 +168,12 @@ def test_S14_no_key_and_no_secret_is_shown() -> None:
 
 
 class Victim:
-    """A session's folder that is tampered with, and what an honest reader finds in it."""
+    """A session's folder that is tampered with, and what an honest reader finds in it.
 
-    def __init__(self, root: str) -> None:
+    ``is_saving``: it was killed when the head told of a save that was still in SQLite's log; else it was after some records.
+    """
+
+    def __init__(self, root: str, is_saving: bool) -> None:
         self.folder = f"{root}/{ID}"
         self.pristine = f"{root}/pristine"
         database = Database(self.folder, ID, KEYS)
@@ -180,14 +184,20 @@ class Victim:
         database.checkpoint({"name": "one"}, b"state")
         for number in range(6):
             database.append([b"later %d" % number * 9])
-        # As a kill leaves it: the log is not folded.
-        shutil.copytree(self.folder, self.pristine)
+        if is_saving:
+            faults.hook = lambda name: name == "database.checkpointed" and shutil.copytree(self.folder, self.pristine)
+            database.checkpoint({"name": "two"}, b"state later")
+            faults.hook = None
+            shutil.copy(f"{self.folder}/head", self.pristine)
+        else:
+            shutil.copytree(self.folder, self.pristine)
         database.close()
         self.older = f"{root}/older"
         self.names = sorted(os.listdir(self.pristine))
         self.files = {name: Path(self.pristine, name).read_bytes() for name in self.names}
         shutil.rmtree(self.folder)
         shutil.copytree(self.pristine, self.folder)
+        self.counting = ["head", "1.db-wal"] if is_saving else ["head", "1.db", "1.db-log"]
         self.truth = self.read()
 
     def read(self) -> object:
@@ -211,17 +221,18 @@ class Victim:
         os.close(fd)
 
 
-@pytest.fixture
-def victim() -> Iterator[Victim]:
+@pytest.fixture(params=[False, True], ids=["talking", "saving"])
+def victim(request: pytest.FixtureRequest) -> Iterator[Victim]:
+    """The first has records in our log, and SQLite's is folded; the second has the newest save in SQLite's log."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as root:
-        yield Victim(root)
+        yield Victim(root, request.param)
 
 
 def tampered(victim: Victim, chance: random.Random) -> str:
     """Change one thing, as a thief or a bad disk would; what it was."""
     name = chance.choice(victim.names)
     data = victim.files[name]
-    match chance.choice(("flip", "flip", "flip", "cut", "swap", "stale", "zero")):
+    match chance.choice(("flip", "flip", "flip", "cut", "swap", "stale", "zero") if data else ("stale",)):
         case "flip":
             bit = chance.randrange(len(data) * 8)
             victim.put(name, flipped(data, bit))
@@ -273,12 +284,12 @@ def test_F5_an_older_save_in_the_place_of_a_newer_one_is_refused(victim: Victim)
 
 
 def test_a_log_that_was_thrown_away_is_missed(victim: Victim) -> None:
-    os.unlink(f"{victim.folder}/1.db-wal")
+    os.unlink(max((path for path in Path(victim.folder).glob("1.db-*") if path.stat().st_size), key=lambda path: path.name))
     assert victim.read() == FALSE
 
 
 def test_acceptance_127_reading_what_is_refused_changes_no_byte(victim: Victim) -> None:
-    for name in victim.names:
+    for name in victim.counting:
         victim.put(name, flipped(victim.files[name], 77))
         before = {other: Path(victim.folder, other).read_bytes() for other in os.listdir(victim.folder)}
         assert isinstance(victim.read(), str)

@@ -302,7 +302,7 @@ def test_acceptance_127_a_save_whose_end_was_cut_off_is_refused_and_told_as_bad(
     shutil.rmtree(folder)
     shutil.copytree(f"{state}/killed", folder)
     assert vault.get(id_of(1))[0]["name"] == "later"
-    os.unlink(f"{folder}/1.db-wal")
+    os.unlink(f"{folder}/1.db-log")
     assert refusal(lambda: vault.get(id_of(1))) == ("signature_verification_failed", "records: some are missing")
     assert vault.survey().bad == {id_of(1): "signature_verification_failed"}
 
