@@ -16,6 +16,7 @@ from supervisors.session.settings import SessionSettings
 from supervisors.session.words import (
     CountSessions,
     CreateSession,
+    FailResume,
     FindSession,
     GetCounters,
     GetDefault,
@@ -448,3 +449,26 @@ def test_who_waits_for_the_limiter_when_the_manager_is_killed_is_told_and_the_ne
     world.request(SendExit(world.kernel.table.published()["system:manager"], "kill"))
     assert [world.call(ResumeSession(uuid(1))) for _ in range(3)] == [True, True, ("rate_limit_exceeded", 60)]
     assert world.call(CreateSession(draft(1), True))["status"] == "active"
+
+
+def test_acceptance_127_a_resume_that_fails_is_told_once_by_who_was_admitted() -> None:
+    world = ManagerWorld(SessionSettings(max_sessions=1))
+    watcher = world.client()
+    world.call(Subscribe(types=["resume_failed"]), watcher)
+    fail = FailResume(uuid(1), "signature_verification_failed")
+    assert world.call(fail) == ("not_permitted", "ask to resume it first")
+    assert world.call(ResumeSession(uuid(1)))
+    assert world.call(FailResume(uuid(1), "no code of ours"))[0] == "invalid_message"
+    assert (world.call(fail), world.call(fail)[0]) == (True, "not_permitted")
+    assert world.call(CreateSession(draft(1), True))[0] == "not_permitted"
+    world.call(CreateSession(draft(2)))
+    for number in (1, 2):
+        assert world.call(ResumeSession(uuid(number)))
+        assert world.call(CreateSession(draft(number), True))[0] == "session_limit_reached"
+    events = watcher.events()
+    assert [(event["session"], event["seq"] > 0, event["data"]) for event in events] == [
+        ("", True, {"id": uuid(1), "code": "signature_verification_failed"}),
+        ("", True, {"id": uuid(1), "code": "session_limit_reached"}),
+        (uuid(2), True, {"id": uuid(2), "code": "session_limit_reached"}),
+    ]
+    assert [trouble_with(event["type"], event["data"]) for event in events] == [None] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from actorcore import frames
-from actorcore.errors import RequestError
+from actorcore.errors import ActorError, RequestError
 from actorcore.exit_reason import Term
 from actorcore.signals import Ask
 from supervisors.clients.core import ClientCore
@@ -70,12 +71,16 @@ def resume(core: ClientCore, id: object) -> Steps[Row]:
     if not isinstance(id, str) or not ID.fullmatch(id):
         raise RequestError("invalid_id")
     yield from ask(core, MANAGER, words.ResumeSession(id))
-    yield from ask(core, SERVICES, ["ensure", "store"])
     try:
-        saved = yield from call(core, STORE, GetSaved(id))
-    except RequestError as error:
-        raise RequestError("session_exists") if error.code == "running" else error from None
-    return (yield from of_row(core, words.CreateSession(draft_of(saved), True)))
+        yield from ask(core, SERVICES, ["ensure", "store"])
+        draft = draft_of((yield from call(core, STORE, GetSaved(id))))
+    except ActorError as error:
+        failure = RequestError("session_exists") if isinstance(error, RequestError) and error.code == "running" else error
+        code = failure.code if isinstance(failure, RequestError) else "not_running"
+        with contextlib.suppress(ActorError):  # what is wrong is the failure
+            yield from ask(core, MANAGER, words.FailResume(id, code))
+        raise failure from None
+    return (yield from of_row(core, words.CreateSession(draft, True)))
 
 
 def of_row(core: ClientCore, request: words.ManagerRequest) -> Steps[Row]:

@@ -118,8 +118,8 @@ def call(core: ClientCore, to: Target, body: object) -> Steps[Term]:
             return (yield from ask(core, to, body))
         except NotAlive as dead:
             raise CallFailed(dead.reason) from None
-        except RequestError as error:  # a service has such a name too, and is a process
-            if error.code != "unsupported" or core.residents.pop(to, None) is None:
+        except RequestError as error:  # a service has such a name too, and is a process, which takes more
+            if error.code not in ("unsupported", "value_too_long") or core.residents.pop(to, None) is None:
                 raise
     raw = msgspec.Raw(frames.encode(body))
     return (yield from _exchange(core, to, Call, raw, raw))

@@ -60,7 +60,7 @@ LIFECYCLE: dict[str, Schema] = {
     "session_saved": Schema({}, {"messages": _COUNT, "duration_s": _NUMBER, "generation": _COUNT}),
     "save_failed": Schema({"code": _TEXT}),
     "session_resumed": Schema({}, {"messages": _COUNT, "duration_s": _NUMBER}),
-    "resume_failed": Schema({"code": _TEXT}),
+    "resume_failed": Schema({"id": _TEXT, "code": _TEXT}),
     "service_started": Schema({"name": _TEXT, "pid": _PID, "restart_count": _COUNT, "duration_s": _NUMBER}),
     "service_crashed": Schema(
         {"name": _TEXT, "reason": _REASON, "pid": _PID, "restart_count": _COUNT, "duration_s": _NUMBER}

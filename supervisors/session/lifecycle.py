@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import msgspec
 
-from actorcore.errors import CODES
 from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, AwaitEnd, CancelAlarm, Consult, Do, Glance, Order, Send, SetAlarm
@@ -18,6 +17,7 @@ from supervisors.services.told import ServiceReborn, ServiceTold
 from supervisors.session.admissions import Asker
 from supervisors.session.events import Event
 from supervisors.session.record import SessionRecord, child_spec, to_map
+from supervisors.session.refusals import reason_in, refusal_of
 from supervisors.session.state import WITH_PROCESS, Happening, next_status
 from supervisors.session.subscriptions import Subscription
 from supervisors.session.words import Errand, Memory, Slot
@@ -145,7 +145,7 @@ class Lifecycle:
                 self.tell(slot, "session_restarted", old_pid=told.detail["old"] or old, new_pid=told.serial,
                           restart_count=slot.restarts, duration_s=self.now - slot.began_at)  # fmt: skip
             case "session_crashed":
-                self._on_crash(slot, told.serial, _reason(told.detail))
+                self._on_crash(slot, told.serial, reason_in(told.detail))
             case "session_restarting":
                 self.advance(slot, "retry")
             case "session_gave_up":
@@ -160,19 +160,23 @@ class Lifecycle:
             case "session_stopped" if slot.failure is not None:
                 self._await_end(slot, told.serial)
             case "session_stopped":
-                slot.reason = _reason(told.detail)
+                slot.reason = reason_in(told.detail)
                 self._on_gone(slot)
             case _:
                 raise AssertionError(f"unknown news {told.kind}")
 
     def on_service_told(self, told: ServiceTold) -> None:
         """An event of a service: of the session that it concerns, if there is one."""
-        slot = self.slots.get(str(told.data.get("key")))
+        self.tell_about(str(told.data.get("key")), told.type, told.data)
+
+    def tell_about(self, id: str, type_: str, data: dict[str, Term]) -> None:
+        """An event of session ``id``, or of none if that is not there."""
+        slot = self.slots.get(id)
         if slot is not None:
-            self.tell(slot, told.type, **told.data)
+            self.tell(slot, type_, **data)
         else:
             self.memory.seq += 1
-            self._publish("", self.memory.seq, told.type, told.data)
+            self._publish("", self.memory.seq, type_, data)
 
     def on_service_reborn(self, told: ServiceReborn, after: int) -> None:
         """A resident was killed, and goes on as ``after`` (0: nobody knows, it is the manager)."""
@@ -200,9 +204,9 @@ class Lifecycle:
                 self._on_not_started(slot, failed)
             case "wake" if failed is not None and slot.status == "restarting":
                 self.advance(slot, "suspend")
-                self._answer(slot.starters, error=_refusal(failed))
+                self._answer(slot.starters, error=refusal_of(failed))
             case "restart" if answer.error is not None:
-                self._answer(slot.starters, error=_refusal(answer.error))
+                self._answer(slot.starters, error=refusal_of(answer.error))
             case "stop" if slot.status in ("terminating", "suspended"):  # of a process that the supervisor has not, or no more
                 self._on_gone(slot)
             case "watch" if answer.error is not None:
@@ -247,10 +251,10 @@ class Lifecycle:
         code, detail = error
         has_process = code == "start_failed"  # that did begin; the supervisor's news of its end follow
         slot.reason = detail if has_process and isinstance(detail, (str, dict)) else {code: detail}
-        slot.failure = _refusal(error)
+        slot.failure = refusal_of(error)
         self.advance(slot, "crash")
         if slot.is_resumed:
-            self.tell(slot, "resume_failed", code=slot.failure[0])
+            self.tell(slot, "resume_failed", id=slot.record.id, code=slot.failure[0])
         if not has_process:
             self._end(slot)
 
@@ -380,17 +384,3 @@ class Lifecycle:
     def _answer(self, askers: list[Asker], value: Term = None, error: tuple[str, Term] | None = None) -> None:
         self.orders.extend(AnswerTo(frm, number, value, error) for frm, number in askers)
         askers.clear()
-
-
-def _refusal(error: tuple[str, Term]) -> tuple[str, Term]:
-    """An error of the supervisor in the manager's words: what the session itself refused with is the code."""
-    code, detail = error
-    if code == "start_failed" and isinstance(detail, str):
-        detail = "start_timeout" if detail == "timeout" else detail
-        return (detail, None) if detail in CODES else (code, detail)
-    return {"already_exists": "session_exists"}.get(code, code), detail
-
-
-def _reason(detail: dict[str, Term]) -> Reason:
-    reason = detail.get("reason")
-    return reason if isinstance(reason, (str, dict)) else NORMAL

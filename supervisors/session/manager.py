@@ -11,6 +11,7 @@ from typing import TypeAlias, Union, assert_never
 
 import msgspec
 
+from actorcore.errors import CODES
 from actorcore.exit_reason import Term
 from actorcore.frames import decode_ext, encoder
 from actorcore.residents import AnswerTo, Leave, Order
@@ -51,10 +52,12 @@ from supervisors.session.words import (
     Attach,
     CountSessions,
     CreateSession,
+    FailResume,
     FindSession,
     GetCounters,
     GetDefault,
     GetSession,
+    Later,
     ListIds,
     ListPids,
     ListSessions,
@@ -174,8 +177,8 @@ class Manager:
         match request:
             case CreateSession(draft, is_resumed):
                 return self._create(asker, draft, is_resumed)
-            case ResumeSession(id):
-                return self._admit(asker, id)
+            case ResumeSession() | FailResume():
+                return self._admit(asker, request)
             case FindSession() | ResolveTarget() | GetDefault():
                 return self._find(request)
             case ListSessions():
@@ -241,6 +244,14 @@ class Manager:
             return ("not_permitted", "a system directory")
         if is_resumed and not self._life.memory.admissions.take(record.id, self._life.now):
             return ("not_permitted", "ask to resume it first")
+        if (refusal := self._no_room(record)) is None:
+            self._life.create(asker, record, is_resumed)
+            return Later()
+        if is_resumed:
+            self._life.tell_about(record.id, "resume_failed", {"id": record.id, "code": refusal[0]})
+        return refusal
+
+    def _no_room(self, record: SessionRecord) -> Refusal | None:
         slots = self._life.slots
         if self._life.memory.leaving:
             return ("shutting_down", None)
@@ -250,16 +261,26 @@ class Manager:
             return ("session_exists", None)
         if any(slot.record.project.is_same_folder(record.project) for slot in slots.values()):
             return ("project_already_open", None)
-        self._life.create(asker, record, is_resumed)
-        return Later()
+        return None
 
-    def _admit(self, asker: Asker, id: str) -> Term | Refusal | Later:
+    def _admit(self, asker: Asker, request: ResumeSession | FailResume) -> Term | Refusal | Later:
+        life, admissions, id = self._life, self._life.memory.admissions, request.id
         if not ID.fullmatch(id):
             return ("invalid_id", None)
-        if asker[0] != self._life.memory.admissions.resumer:
-            self._life.attempt(asker, id)
+        if isinstance(request, FailResume):
+            return self._fail_resume(id, request.code)
+        if asker[0] != admissions.resumer:
+            life.attempt(asker, id)
             return Later()
-        self._life.memory.admissions.admit(id, self._life.now)  # what was alive comes back, however much it is
+        admissions.admit(id, life.now)  # what was alive comes back, however much it is
+        return True
+
+    def _fail_resume(self, id: str, code: str) -> Term | Refusal:
+        if code not in CODES:
+            return ("invalid_message", "code: none of errors.CODES")
+        if not self._life.memory.admissions.take(id, self._life.now):
+            return ("not_permitted", "ask to resume it first")
+        self._life.tell_about(id, "resume_failed", {"id": id, "code": code})
         return True
 
     # ---- looking ----------------------------------------------------------------------------------------------------
@@ -365,17 +386,12 @@ class Manager:
             number = self._life.tell(slot, type_, **data)
         return number
 
-
     def _attach(self, frm: int, session: str) -> Term | Refusal:
         slot = self._life.slots.get(session)
         if slot is None or slot.record.group is None:
             return ("not_found" if slot is None else "not_permitted", None)
         self._life.attach(slot, frm)
         return True
-
-
-class Later(msgspec.Struct, frozen=True):
-    """The answer comes when it has come to pass."""
 
 
 def _impossible(slot: Slot, waiting: list[Asker]) -> Refusal:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import cast
 
-from actorcore.errors import ActorError
+from actorcore.errors import ActorError, RequestError
 from actorcore.exit_reason import Term
 from actorcore.runtime.actor.process import Process
 from actorcore.runtime.complain import complain
 from supervisors.persistence.store_words import SERVICES, STORE, GetSaved, ListResumable
 from supervisors.session.project_path import draft_of
-from supervisors.session.words import CreateSession, ResumeSession
+from supervisors.session.words import CreateSession, FailResume, ResumeSession
 
 MANAGER = "system:manager"
 WAIT_S = 60.0
@@ -37,7 +37,12 @@ def main(process: Process) -> None:
 def resume(process: Process, id: str) -> None:
     """Ask for saved session ``id``."""
     try:
-        saved = process.call(STORE, GetSaved(id), WAIT_S)
-        process.call(MANAGER, CreateSession(draft_of(cast(Term, saved)), True), WAIT_S)
+        draft = draft_of(cast(Term, process.call(STORE, GetSaved(id), WAIT_S)))
     except ActorError as error:
+        complain(f"a session is not resumed: {error}")
+        process.call(MANAGER, FailResume(id, error.code if isinstance(error, RequestError) else "not_running"), WAIT_S)
+        return
+    try:
+        process.call(MANAGER, CreateSession(draft, True), WAIT_S)
+    except ActorError as error:  # who watches was told by the manager
         complain(f"a session is not resumed: {error}")

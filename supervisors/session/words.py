@@ -36,10 +36,21 @@ class CreateSession(Word, frozen=True, tag="create"):
 
 class ResumeSession(Word, frozen=True, tag="resume"):
     """Somebody is about to resume saved session ``id``: that counts as an attempt, whatever comes of it, and admits one
-    CreateSession of it within ADMITTED_S. Answer: True. Errors: invalid_id, rate_limit_exceeded with the seconds to wait.
+    CreateSession of it within ADMITTED_S, or one FailResume. Answer: True. Errors: invalid_id, rate_limit_exceeded with the
+    seconds to wait.
     """
 
     id: str
+
+
+class FailResume(Word, frozen=True, tag="fail_resume"):
+    """What was to be resumed cannot be, because of ``code``, one of errors.CODES: whoever watches is told (``resume_failed``).
+
+    Answer: True. Errors: not_permitted (nobody was admitted to resume it), invalid_message.
+    """
+
+    id: str
+    code: str
 
 
 class StopSession(Word, frozen=True, tag="stop"):
@@ -196,11 +207,16 @@ class GetCounters(Word, frozen=True, tag="counters"):
 
 
 ManagerRequest: TypeAlias = Union[
-    CreateSession, ResumeSession, StopSession, RestartSession, SuspendSession, WakeSession, GetSession, FindSession,
-    ResolveTarget, ListSessions, ListIds, ListPids, CountSessions, RenameSession, UpdateSession, SetDefault, GetDefault,
-    Subscribe, Seen, Unsubscribe, Publish, Attach, GetCounters,
+    CreateSession, ResumeSession, FailResume, StopSession, RestartSession, SuspendSession, WakeSession, GetSession,
+    FindSession, ResolveTarget, ListSessions, ListIds, ListPids, CountSessions, RenameSession, UpdateSession, SetDefault,
+    GetDefault, Subscribe, Seen, Unsubscribe, Publish, Attach, GetCounters,
 ]  # fmt: skip
 Refusal: TypeAlias = tuple[str, Term]
+
+
+class Later(msgspec.Struct, frozen=True):
+    """In the place of an answer, which comes when it has come to pass."""
+
 
 _decoder = msgspec.msgpack.Decoder(ManagerRequest, ext_hook=decode_ext)
 

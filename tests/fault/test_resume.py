@@ -259,6 +259,32 @@ def test_acceptance_9_a_new_session_does_not_take_the_place_of_a_saved_one(runni
     assert everything(client, session["id"]) == session["before"]
 
 
+def test_acceptance_127_a_resume_of_what_was_tampered_with_is_told_and_changes_nothing(running: Daemon, tmp_path: Path) -> None:
+    client = running.client()
+    session = saved(client, project_in(tmp_path))
+    (path,) = (running.directory / "state" / "sessions" / session["id"]).glob("*.db")
+    path.write_bytes(path.read_bytes().replace(b"the name", b"the game"))
+    before = files_of(running, session["id"])
+    with running.client().manager.subscribe() as events:
+        assert code(client, session["id"]) == "signature_verification_failed"
+        told = events.next(WAIT_S)
+    expected = {"id": session["id"], "code": "signature_verification_failed"}
+    assert (told.type, told.data, files_of(running, session["id"])) == ("resume_failed", expected, before)
+
+
+def test_a_session_of_any_size_is_exported_deleted_imported_and_resumed(running: Daemon, tmp_path: Path) -> None:
+    client = running.client()
+    id = str(client.manager.create(project_in(tmp_path))["id"])
+    talk(client, id, *(f"{number} ".ljust(5000, "x") for number in range(100)))
+    before = everything(client, id)
+    client.manager.stop(id)
+    data = client.saved.export(id)
+    assert len(data) > 500_000
+    assert (client.saved.delete(id), code(client, id), client.saved.import_(data)) == (True, "not_found", id)
+    client.manager.resume(id)
+    assert everything(client, id) == before
+
+
 def test_acceptance_126_a_kill_of_a_resumed_session_loses_nothing(running: Daemon, tmp_path: Path) -> None:
     client = running.client()
     session = saved(client, project_in(tmp_path))
