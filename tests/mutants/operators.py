@@ -5,26 +5,14 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
-from tests.mutants.judge import Wrong
 from tests.mutants.patching import path_of
+from tests.test_layout import PRODUCT, PURE_LAYERS, layer_of, read
 
 SURVIVORS = Path(__file__).with_name("survivors.txt")
-MODULES = [
-    *(f"actorcore.{name}" for name in (
-        "links monitors names timers exit_reason kernel process_table statem_machine resident_sys debug"
-    ).split()),
-    *(f"actorcore.table.{name}" for name in (
-        "births deaths channels clients requests turn backlog state entry"
-    ).split()),
-    *(f"supervisors.tree.{name}" for name in (
-        "sessions session_lives restart_intensity restart_budget backoff child_spec"
-    ).split()),
-    *(f"supervisors.services.{name}" for name in "rate_limit limiter".split()),
-    *(f"supervisors.session.{name}" for name in "cache kept conversation context checks talk looks memory news group".split()),
-]  # fmt: skip
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Is: ast.IsNot,
     ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And, ast.Add: ast.Sub, ast.Sub: ast.Add,
@@ -34,17 +22,32 @@ SILENT = {"report", "_tell"}
 """Telemetry: what it says is compared by tests of its own, and not by what processes are told."""
 
 
-def mutants() -> list[Wrong]:
+@dataclass(frozen=True, eq=False)
+class Mutant:
+    """``wrong``: makes the changed source of ``module``, with the lines of the right one."""
+
+    name: str
+    module: str
+    wrong: Callable[[], ast.Module]
+
+
+def mutants() -> list[Mutant]:
     """Every change that the operators make, by module and line."""
-    return [wrong for module in MODULES for wrong in _of(module)]
+    modules = [module for module in read(PRODUCT) if layer_of(module) in PURE_LAYERS and path_of(module).exists()]
+    return [mutant for module in sorted(modules) for mutant in of_module(module)]
 
 
-def _of(module: str) -> Iterator[Wrong]:
-    tree = ast.parse(path_of(module).read_text())
+@cache
+def right(module: str) -> ast.Module:
+    return ast.parse(path_of(module).read_text())
+
+
+def of_module(module: str) -> Iterator[Mutant]:
+    tree = right(module)
     for at, node in enumerate(_code(tree)):
         for what, change in _changes(node):
             line = getattr(node, "lineno", 0)
-            yield Wrong(f"{module}:{line} {what}", module, partial(_changed, tree, at, change))
+            yield Mutant(f"{module}:{line} {what}", module, partial(_changed, tree, at, change))
 
 
 def known_survivors() -> set[str]:
@@ -59,17 +62,17 @@ def known_survivors() -> set[str]:
         module, line, what, _ = entry.split(" | ")
         source = path_of(module).read_text().splitlines()
         places = {f"{module}:{at} {what}" for at, text in enumerate(source, 1) if text.strip() == line}
-        found = places & {wrong.name for wrong in _of(module)}
+        found = places & {mutant.name for mutant in of_module(module)}
         if not found:
             raise ValueError(f"no such mutant any more: {entry}")
         names |= found
     return names
 
 
-def _changed(tree: ast.Module, at: int, change: Callable[[ast.AST], None]) -> str:
+def _changed(tree: ast.Module, at: int, change: Callable[[ast.AST], None]) -> ast.Module:
     wrong = copy.deepcopy(tree)
     change(list(_code(wrong))[at])
-    return ast.unparse(ast.fix_missing_locations(wrong))
+    return ast.fix_missing_locations(wrong)
 
 
 def _code(tree: ast.Module) -> Iterator[ast.AST]:
