@@ -71,6 +71,8 @@ from actorcore.words import RESIDENT
 _encode = encoder.encode
 
 SMALL_ASK_BYTES = 256
+OWN_EVENTS = frozenset({TookOver, ReloadEnded, Crowded, LogDropped, ShutdownAsked, Inspected, ClockSet, Ticked})
+"""What is not for the process table, or not for it alone."""
 
 
 class Kernel:
@@ -108,6 +110,13 @@ class Kernel:
         return out
 
     def _decide(self, event: Event, now: float) -> list[Effect]:
+        if type(event) in OWN_EVENTS:
+            return self._on_own(event, now)
+        if type(event) is Asked and (self._crowded or self._ending) and (refusal := self._refusal_of(event.body)) is not None:
+            return self._sorted(self.table.refuse(event.frm, event.number, *refusal))
+        return self._sorted(self.table.handle(event, now))
+
+    def _on_own(self, event: Event, now: float) -> list[Effect]:
         match event:
             case TookOver():
                 self._desk.took_over(event)
@@ -134,12 +143,15 @@ class Kernel:
                     serial, _, key = name.partition(" ")
                     self._inbox.append(Deliver(int(serial), 0, Alarm(key)))
                 return effects
-            case Asked(frm, number, body) if self._crowded and self._grows(body):
-                return self._sorted(self.table.refuse(frm, number, "resource_exhausted", "the daemon holds all that it can"))
-            case Asked(frm, number, Spawn()) if self._ending:
-                return self._sorted(self.table.refuse(frm, number, "shutting_down", "nothing is started any more"))
             case _:
-                return self._sorted(self.table.handle(event, now))
+                raise TypeError(f"not the kernel's own: {event!r}")
+
+    def _refusal_of(self, body: Request) -> tuple[str, str] | None:
+        if self._crowded and self._grows(body):
+            return "resource_exhausted", "the daemon holds all that it can"
+        if self._ending and isinstance(body, Spawn):
+            return "shutting_down", "nothing is started any more"
+        return None
 
     def _grows(self, body: Request) -> bool:
         """Whether a request may leave something behind; a small Ask may, and may as well make room."""
@@ -212,24 +224,26 @@ class Kernel:
         """What is for residents stays inside."""
         out: list[Effect] = []
         for effect in effects:
-            if isinstance(effect, Deliver):
-                if self._is_resident(effect):
+            if type(effect) is Deliver:
+                is_begin = type(effect.body) is Begin
+                if effect.to in self._by_serial or (is_begin and effect.body.spec.template == RESIDENT):
                     self._inbox.append(effect)
                     continue
-                if isinstance(effect.body, Begin) and effect.body.spec.start in self._machines and self._host:
+                if is_begin and self._host and effect.body.spec.start in self._machines:
                     effect = structs.replace(effect, body=self._hosted(effect.body))
             out.append(effect)
-            if isinstance(effect, Forget) and effect.serial in self._awaited:
-                self._inbox.append(Deliver(self._awaited.pop(effect.serial), 0, Ended(effect.serial)))
-            if isinstance(effect, Forget) and effect.serial in self._by_serial:
-                if effect.serial in self._spawned:
-                    self._drop(effect.serial)
-                elif not self._ending:
-                    out.append(self._revive(effect.serial))
+            if type(effect) is Forget:
+                self._forgotten(effect.serial, out)
         return out
 
-    def _is_resident(self, effect: Deliver) -> bool:
-        return effect.to in self._by_serial or (isinstance(effect.body, Begin) and effect.body.spec.template == RESIDENT)
+    def _forgotten(self, serial: int, out: list[Effect]) -> None:
+        """Nobody has this serial any more: whoever awaits that is told, a resident of the node's own begins again."""
+        if serial in self._awaited:
+            self._inbox.append(Deliver(self._awaited.pop(serial), 0, Ended(serial)))
+        if serial in self._spawned:
+            self._drop(serial)
+        elif serial in self._by_serial and not self._ending:
+            out.append(self._revive(serial))
 
     def _hosted(self, begin: Begin) -> Begin:
         """As the process sees it that plays a machine."""

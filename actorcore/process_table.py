@@ -218,6 +218,10 @@ class ProcessTable:
         match event:
             case Asked():
                 self._asked(turn, event)
+            case Exited():
+                self._exited(turn, event)
+            case Born(serial) | Booted(serial) | Received(serial) | Undelivered(serial) | Writable(serial):
+                self._with_entry(turn, serial, event)
             case ClientAttached():
                 clients.attached(turn, event)
             case Violated(serial, detail):
@@ -234,10 +238,6 @@ class ProcessTable:
                 self._ticked(turn)
             case Looked():
                 hangs.looked(turn, event)
-            case Exited():
-                self._exited(turn, event)
-            case Received(serial) | Undelivered(serial) | Writable(serial) | Born(serial) | Booted(serial):
-                self._with_entry(turn, serial, event)
             case Refused(serial) | ForkFailed(serial) | Stopped(serial) | Continued(serial) | ClientDetached(serial):
                 self._with_entry(turn, serial, event)
             case _:
@@ -275,18 +275,18 @@ class ProcessTable:
         if entry is None:
             return turn.report("stale", serial, type(event).__name__.lower())
         match event, entry.kind:
-            case (Undelivered(_, seq, body), Kind.PROCESS | Kind.CLIENT):
-                turn.undelivered(entry, seq, body)
-            case (Writable(), Kind.PROCESS | Kind.CLIENT):
-                _writable(turn, entry)
-            case (Received(_, seq), Kind.CLIENT):
-                clients.received(turn, entry, seq)
-            case (ClientDetached(), Kind.CLIENT):
-                clients.detached(turn, entry, event)
             case (Born(_, os_pid), Kind.PROCESS):
                 births.born(turn, entry, os_pid)
             case (Booted(_, better), Kind.PROCESS | Kind.RESIDENT):
                 births.booted(turn, entry, better)
+            case (Received(_, seq), Kind.CLIENT):
+                clients.received(turn, entry, seq)
+            case (Undelivered(_, seq, body), Kind.PROCESS | Kind.CLIENT):
+                turn.undelivered(entry, seq, body)
+            case (Writable(), Kind.PROCESS | Kind.CLIENT):
+                _writable(turn, entry)
+            case (ClientDetached(), Kind.CLIENT):
+                clients.detached(turn, entry, event)
             case (Refused(_, reason), Kind.PROCESS | Kind.RESIDENT):
                 births.refused(turn, entry, reason)
             case (ForkFailed(), Kind.PROCESS):

@@ -34,6 +34,7 @@ class World:
         self.plan: list[Event] = []
         self.children = 10
         self.refuse: dict[type, Exception] = {}
+        self.meanwhile: dict[type, Event] = {}
         self.owner = Owner(ME, callers, SUPERVISOR, self.mailbox, lambda: self.now)
 
     def run(self, steps: Steps[T]) -> T:
@@ -56,6 +57,7 @@ class World:
                 self.plan.pop(0)()
             return None
         self.done.append(todo)
+        self.meanwhile.pop(type(todo), lambda: None)()
         if type(todo) in self.refuse:
             raise self.refuse[type(todo)]
         if isinstance(todo, Question):
@@ -88,8 +90,15 @@ def test_a_task_begins_when_it_is_linked_and_monitored() -> None:
     child = {"id": "task", "process": spec, "restart": "temporary", "shutdown_s": 3.0}
     assert task == Task(Pid(7, 11), 1, ME)
     asked, *rest = world.done
-    assert isinstance(asked, Question) and (asked.to, asked.body) == (SUPERVISOR, ["start_child", child])
+    wait_s = SPEC.init_timeout_s + 30.0
+    assert isinstance(asked, Question) and (asked.to, asked.body, asked.timeout_s) == (SUPERVISOR, ["start_child", child], wait_s)
     assert rest == [Link(11), Monitor(1, 11), BeginTask(task)]
+
+
+def test_a_task_without_a_link_is_monitored_alone() -> None:
+    world = World()
+    task = world.run(world.owner.start(SPEC, False, None))
+    assert world.done[1:] == [Monitor(1, 11), BeginTask(task)]
 
 
 def test_a_task_that_cannot_be_linked_or_monitored_does_not_begin() -> None:
@@ -202,6 +211,29 @@ def test_await_many_has_one_time_for_all_and_what_is_late_is_dropped() -> None:
         world.run(world.owner.await_many(tasks, 5.0))
     world.value(second, 2)()
     assert (world.done, list(world.mailbox.items)) == ([Demonitor(first.ref), Demonitor(second.ref)], [])
+
+
+def test_a_value_that_comes_as_the_time_is_over_counts() -> None:
+    world = World()
+    first, second = tasks = started(world, 2)
+    world.plan = [world.value(first, 1), world.later(5.0)]
+    world.meanwhile[Demonitor] = world.value(second, 2)
+    assert world.run(world.owner.await_many(tasks, 5.0)) == [1, 2]
+    assert list(world.mailbox.items) == []
+
+
+def test_what_comes_when_nobody_waits_any_more_is_a_message() -> None:
+    world = World()
+    task = world.start()
+    world.plan = [world.later(1.0)]
+    assert world.run(world.owner.yield_(task, 1.0)) is None
+    world.value(task, 1)()
+    assert [type(item.message) for item in world.mailbox.items if isinstance(item, Raw)] == [Reply]
+    world.plan = [world.down(task, "killed", 2)]
+    assert world.run(world.owner.shutdown(task, "infinity")) == TaskValue(1)
+    for ref in (task.ref, 2):
+        world.mailbox.push_down(DownMessage(ref, task.pid, "killed"))
+    assert [item.ref for item in world.mailbox.items if isinstance(item, DownMessage)] == [task.ref, 2]
 
 
 def test_yield_many_is_what_there_is_when_the_time_is_over_and_the_rest_is_asked_again() -> None:
@@ -356,6 +388,38 @@ def test_a_late_task_ends_its_stream_if_it_is_not_to_be_killed_alone() -> None:
     world.run(world.stream.close())
     assert [todo for todo in world.done if isinstance(todo, SendExit)] == [SendExit(11, "kill"), SendExit(12, "kill")]
     assert (list(world.mailbox.items), world.running()) == ([], 2)
+
+
+def test_what_has_come_is_given_before_a_stream_ends_for_another_that_is_late() -> None:
+    world = Streamed(3, 2, kill_late=False)
+    world.plan = [*world.ends(0, "a")]
+    assert world.next() == TaskValue("a")
+    for event in (*world.ends(1, "b"), world.later(9.0)):
+        event()
+    assert world.next() == TaskValue("b")
+
+
+def test_a_task_that_ends_as_its_time_is_over_has_its_value() -> None:
+    world = Streamed(1, 1)
+    value, down = world.ends(0, "a")
+
+    def at_the_last_moment() -> None:
+        for event in (world.later(5.0), value, down):
+            event()
+
+    world.plan = [at_the_last_moment]
+    assert ([world.next(), world.next()], world.running()) == ([TaskValue("a"), None], 1)
+
+
+def test_a_stream_that_is_closed_begins_nothing_more_and_waits_for_nothing_any_more() -> None:
+    world = Streamed(5, 2)
+    world.plan = world.ends(0, "a")
+    assert world.next() == TaskValue("a")
+    world.plan = [world.down(world.task(place), "killed") for place in (1, 2)]
+    world.run(world.stream.close())
+    assert ([world.next() for _ in range(3)], world.running()) == ([TaskExit("killed"), TaskExit("killed"), None], 3)
+    world.mailbox.push_down(DownMessage(1, Pid(7, 11), "again"))
+    assert len(world.mailbox.items) == 1
 
 
 def test_a_stream_has_room_for_one_at_least() -> None:

@@ -36,7 +36,7 @@ JUDGES: dict[str, list[str]] = {
 }  # fmt: skip
 """Parts of the suite that need no operating system, quick ones first within ``all``."""
 ALL = [path for name in ("units", "talk", "behaviours", "lives", "simulations", "vectors") for path in JUDGES[name]]
-NOT_PLANTED = "not planted and not judge_is_content and not no_short_life and not reach_every"
+NOT_PLANTED = "not planted and not command_line and not judge_is_content and not no_short_life and not reach_every"
 """The suite's own wrong rules need the right ones, and random examples that shrink take their time."""
 CPU_S = 120
 MEMORY_BYTES = 3 << 30
