@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench vectors torture clean
+.PHONY: help demo test lint bench vectors torture mutants clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -15,6 +15,7 @@ BENCH_ARGS ?=
 TORTURE ?= full
 JOBS ?= 2
 LIVES ?= 1000000
+MUTANTS ?=
 # A folder on the path, as an installation is: no hook that every start of Python and every import passes through.
 EDITABLE := --config-settings editable_mode=compat --editable
 
@@ -42,6 +43,9 @@ torture: $(HAVE)-test  ## the goals' numbers, for hours: TORTURE=small|mid|full,
 	TORTURE=$(TORTURE) $(PY) -m pytest -m "torture or sized" --timeout 7200 $(PYTEST_ARGS)
 	$(PY) -m tests.otp --mode core
 	$(PY) -m tests.otp --mode processes
+
+mutants: $(HAVE)-test  ## R13: every operator of every pure module changed, and who notices: MUTANTS="--sample 15 --only NAME"
+	$(PY) -m tests.mutants operators $(MUTANTS)
 
 clean:  ## caches and build products; the environment stays (rm -r .venv)
 	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

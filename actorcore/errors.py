@@ -15,7 +15,9 @@ from actorcore.exit_reason import Reason
 
 MEANINGS = {
     "already_exists": "the id, the ref or the daemon is there already",
+    "already_present": "there is a child of that id, which does not run; restart or delete it",
     "already_registered": "another process has this name",
+    "already_started": "a child of that id runs or is being restarted; the detail is its serial",
     "ambiguous_target": "it is the beginning of several; the detail names them",
     "busy": "too much waits already; try again",
     "callback_failed": "the function or hook that was to make the new state raised; code and state are as before",
@@ -47,6 +49,7 @@ MEANINGS = {
     "invalid_version": "the file says no version that there can be",
     "json_encode_error": "it cannot be told in JSON",
     "mailbox_full": "the receiver does not read",
+    "max_children": "the supervisor has as many children as it may have; the detail says how many",
     "message_too_long": "more text than a message may have",
     "missing_field": "this field must be there",
     "missing_fields": "fields are missing; the detail names them",
@@ -90,6 +93,7 @@ MEANINGS = {
     "session_limit_reached": "there are as many sessions as there may be; the detail says how many",
     "shutting_down": "the daemon ends; nothing is started any more",
     "signature_verification_failed": "not signed here for this session, or changed since; nothing of it is believed",
+    "simple_one_for_one": "the children of this supervisor have no ids",
     "start_failed": "init raised, refused or died; the detail is its reason",
     "start_timeout": "init took longer than init_timeout_s",
     "timeout": "no answer in time; a late one is dropped",

@@ -19,6 +19,7 @@ from supervisors.tree.sessions import Sessions
 from tests.conftest import Tell
 from tests.lives.world import INSTANCE, MAX_SESSIONS, World, run
 
+
 @pytest.fixture(autouse=True)
 def no_collection() -> Iterator[None]:
     """As in the node, which runs without: there is nothing to collect."""

@@ -42,6 +42,8 @@ SUITE = [
     "tests/otp/test_vectors_core.py", "tests/persistence/test_snapshot.py", "tests/persistence/test_vault.py",
 ]  # fmt: skip
 """They need no daemon."""
+OTHER_MODES = ("external_kill]", "-warm]", "-jam]")
+"""The vectors are played in plain mode, and with all that the other modes do."""
 
 
 WRAPPERS = ("__wrapped__", "__func__", "fget", "func")
@@ -63,6 +65,10 @@ class WarmJudge:
 
     def __init__(self, mutants: Sequence[Mutant], jobs: int, budget_s: float, found: Callable[[Verdict], None]) -> None:
         self._mutants, self._jobs, self._budget_s, self._found = mutants, jobs, budget_s, found
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if not item.name.endswith(OTHER_MODES)]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         parts = [session.items[at :: self._jobs] for at in range(self._jobs)]
@@ -115,16 +121,15 @@ def measured(items: Sequence[pytest.Item]) -> list[tuple[float, list[int]]] | st
     for item in items:
         codes: set[int] = set()
 
-        def note(frame: FrameType, event: str, _: Any, codes: set[int] = codes) -> None:
-            if event == "call":
-                codes.add(id(frame.f_code))
+        def note(frame: FrameType, _: str, __: Any, codes: set[int] = codes) -> None:
+            codes.add(id(frame.f_code))  # a call; nothing is returned, so nothing else is told
 
         begun_s = time.process_time()
-        sys.setprofile(note)
+        sys.settrace(note)
         try:
             is_failed = fails(item)
         finally:
-            sys.setprofile(None)
+            sys.settrace(None)
         if is_failed:
             return item.nodeid
         rows.append((time.process_time() - begun_s, sorted(codes & wanted)))
