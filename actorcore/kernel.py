@@ -225,12 +225,12 @@ class Kernel:
         out: list[Effect] = []
         for effect in effects:
             if type(effect) is Deliver:
-                is_begin = type(effect.body) is Begin
-                if effect.to in self._by_serial or (is_begin and effect.body.spec.template == RESIDENT):
+                begin = effect.body if type(effect.body) is Begin else None
+                if effect.to in self._by_serial or (begin is not None and begin.spec.template == RESIDENT):
                     self._inbox.append(effect)
                     continue
-                if is_begin and self._host and effect.body.spec.start in self._machines:
-                    effect = structs.replace(effect, body=self._hosted(effect.body))
+                if begin is not None and self._host and begin.spec.start in self._machines:
+                    effect = structs.replace(effect, body=self._hosted(begin))
             out.append(effect)
             if type(effect) is Forget:
                 self._forgotten(effect.serial, out)
