@@ -163,7 +163,8 @@ def test_a_kill_while_a_child_is_in_its_init_ends_the_child(desk: Desk, tmp_path
     os.mkfifo(fifo)
     client = desk.client
     spec = msgspec.structs.replace(spec_of(), name="branch")
-    spec.args[0]["children"][1]["process"].update(start="tests.fault.actors:SlowToStart", args=[str(fifo)])  # type: ignore[index, call-overload]
+    slow = {"start": "tests.fault.actors:SlowToStart", "args": [str(fifo)], "init_timeout_s": 2.0}  # which ends who traps exits
+    spec.args[0]["children"][1]["process"].update(slow)  # type: ignore[index, call-overload]
     pid = client.spawn_spec(spec, wait_init=False)
     with open(fifo, "rb") as told:
         assert told.read(1) == b"1"

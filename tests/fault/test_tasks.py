@@ -98,14 +98,18 @@ def test_acceptance_176_the_death_of_its_caller_cancels_a_task(stage: Stage) -> 
     assert stage.count() == NONE_ACTIVE
 
 
-def test_acceptance_176_a_task_of_its_own_goes_on_when_its_caller_dies(stage: Stage) -> None:
-    _, serial = stage.do("async_nolink", f"{TASKS}:when_told")
-    stage.client.kill(stage.owner, signal.SIGKILL)
-    stage.await_end(stage.owner.serial)
-    assert stage.count() == {"specs": 1, "active": 1, "supervisors": 0, "workers": 1}
-    ref = stage.client.monitor(stage.pid(serial))
-    stage.client.send(stage.pid(serial), "go on")
-    assert stage.client.wait_down(ref, WAIT_S).reason == "normal"
+def test_acceptance_176_a_task_of_its_own_goes_on_when_its_caller_dies(stage: Stage, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    os.mkfifo(log)
+    _, serial = stage.do("async_nolink", f"{TASKS}:as_item_says", ["when_told"], str(log))
+    with open(log, "rb") as lines:
+        assert lines.readline() == b"+\n"  # it has begun: what had not left its caller by then would die with it
+        stage.client.kill(stage.owner, signal.SIGKILL)
+        stage.await_end(stage.owner.serial)
+        assert stage.count() == {"specs": 1, "active": 1, "supervisors": 0, "workers": 1}
+        ref = stage.client.monitor(stage.pid(serial))
+        stage.client.send(stage.pid(serial), "go on")
+        assert stage.client.wait_down(ref, WAIT_S).reason == "normal"
 
 
 def test_a_linked_task_that_is_killed_takes_its_caller_with_it(stage: Stage) -> None:
