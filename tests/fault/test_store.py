@@ -43,13 +43,6 @@ EVERYTHING = ListSaved()
 KEEPER = "tests.fault.keepers:Keeper"
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Daemon]:
-    with Daemon(tmp_path / "run") as daemon:
-        daemon.bystanders()
-        yield daemon
-
-
 def keeper(name: str = "one") -> dict[str, Any]:
     return {"id": str(uuid.uuid4()), "name": name, "project": {"path": f"/srv/{name}"}, "created_at": 5.0}
 
@@ -92,8 +85,8 @@ def code_of(client: Client, to: str, request: object) -> str:
     return caught.value.code
 
 
-def test_acceptance_115_B9_a_killed_session_has_everything_back_that_it_had_acknowledged(own: Daemon) -> None:
-    with desk_of(own) as desk:
+def test_acceptance_115_B9_a_killed_session_has_everything_back_that_it_had_acknowledged(daemon: Daemon) -> None:
+    with desk_of(daemon) as desk:
         id = start(desk.client, keeper())
         said = []
         for turn in range(5):
@@ -124,9 +117,9 @@ def test_acceptance_114_117_a_stopped_session_was_saved_and_is_the_same_when_it_
         desk.client.stop_session(id)
 
 
-def test_acceptance_115_with_checkpoints_only_what_came_after_the_last_one_is_lost(own: Daemon, tmp_path: Path) -> None:
+def test_acceptance_115_with_checkpoints_only_what_came_after_the_last_one_is_lost(daemon: Daemon, tmp_path: Path) -> None:
     record = record_of(project_in(tmp_path), durability="checkpoint")
-    with desk_of(own) as desk:
+    with desk_of(daemon) as desk:
         id = start(desk.client, record, SERVER)
         desk.client.call(id, SendMessage("user", "saved"))
         desk.client.call(id, Save())
@@ -142,9 +135,9 @@ def test_acceptance_115_with_checkpoints_only_what_came_after_the_last_one_is_lo
         assert desk.client.call(STORE, GetSaved(id))["session"] == record  # type: ignore[index,call-overload]
 
 
-def test_acceptance_118_ten_cycles_of_stop_and_start_change_nothing(own: Daemon, tmp_path: Path) -> None:
+def test_acceptance_118_ten_cycles_of_stop_and_start_change_nothing(daemon: Daemon, tmp_path: Path) -> None:
     record = record_of(project_in(tmp_path))
-    with desk_of(own) as desk:
+    with desk_of(daemon) as desk:
         id = start(desk.client, record, SERVER)
         for number in range(9):
             desk.client.call(id, SendMessage(("user", "assistant", "tool")[number % 3], f"message {number}"))
@@ -158,15 +151,15 @@ def test_acceptance_118_ten_cycles_of_stop_and_start_change_nothing(own: Daemon,
 
 @pytest.mark.parametrize("spoil", ["gone", "file", "changed"])
 def test_acceptance_120_121_122_a_session_whose_project_is_not_what_it_was_stays_saved_byte_for_byte(
-    own: Daemon, tmp_path: Path, spoil: str
+    daemon: Daemon, tmp_path: Path, spoil: str
 ) -> None:
     project = project_in(tmp_path)
     record = record_of(project)
-    with desk_of(own) as desk:
+    with desk_of(daemon) as desk:
         id = start(desk.client, record, SERVER)
         desk.client.call(id, SendMessage("user", "keep me"))
         desk.client.stop_session(id)
-        before = content_of(folder_of(own, id))
+        before = content_of(folder_of(daemon, id))
         if spoil == "changed":
             project.chmod(0o700)
         else:
@@ -177,7 +170,7 @@ def test_acceptance_120_121_122_a_session_whose_project_is_not_what_it_was_stays
             start(desk.client, record, SERVER)
         code = {"gone": "project_path_not_found", "file": "project_path_not_directory", "changed": "project_path_changed"}[spoil]
         assert (caught.value.code, caught.value.detail) == ("start_failed", code)
-        assert content_of(folder_of(own, id)) == before
+        assert content_of(folder_of(daemon, id)) == before
         assert [row for row in desk.client.processes() if row["name"] == id] == []
         if spoil == "changed":
             project.chmod(0o755)
@@ -186,19 +179,19 @@ def test_acceptance_120_121_122_a_session_whose_project_is_not_what_it_was_stays
             desk.client.stop_session(id)
 
 
-def test_acceptance_122_127_a_session_that_was_tampered_with_does_not_start_and_stays_as_it_is(own: Daemon) -> None:
+def test_acceptance_122_127_a_session_that_was_tampered_with_does_not_start_and_stays_as_it_is(daemon: Daemon) -> None:
     record = keeper()
-    with desk_of(own) as desk:
+    with desk_of(daemon) as desk:
         id = start(desk.client, record)
         desk.client.call(id, ["add", "x" * 100])
         desk.client.stop_session(id)
-        path = folder_of(own, id) / "1.db"
+        path = folder_of(daemon, id) / "1.db"
         path.write_bytes(path.read_bytes().replace(b'"name":"one"', b'"name":"two"'))
-        before = content_of(folder_of(own, id))
+        before = content_of(folder_of(daemon, id))
         with pytest.raises(RequestError, match="signature_verification_failed"):
             start(desk.client, record)
         assert code_of(desk.client, STORE, GetSaved(id)) == "signature_verification_failed"
-        assert content_of(folder_of(own, id)) == before
+        assert content_of(folder_of(daemon, id)) == before
 
 
 def test_acceptance_125_126_a_daemon_was_killed_and_its_sessions_are_there_for_the_next_one(own: Daemon, tmp_path: Path) -> None:
@@ -221,19 +214,19 @@ def test_acceptance_125_126_a_daemon_was_killed_and_its_sessions_are_there_for_t
     own.bystanders()
 
 
-def test_acceptance_123_F16_ten_starts_of_one_session_at_once_are_one_process(own: Daemon) -> None:
+def test_acceptance_123_F16_ten_starts_of_one_session_at_once_are_one_process(daemon: Daemon) -> None:
     record = keeper()
     outcomes: list[str] = []
 
     def one() -> None:
-        with Client.connect(own.directory, WAIT_S) as client:
+        with Client.connect(daemon.directory, WAIT_S) as client:
             try:
                 start(client, record)
                 outcomes.append("started")
             except RequestError as error:
                 outcomes.append(error.code)
 
-    with desk_of(own) as desk:
+    with desk_of(daemon) as desk:
         threads = [threading.Thread(target=one) for _ in range(10)]
         for thread in threads:
             thread.start()
@@ -244,14 +237,16 @@ def test_acceptance_123_F16_ten_starts_of_one_session_at_once_are_one_process(ow
         desk.client.stop_session(str(record["id"]))
 
 
-def test_acceptance_104_105_106_107_saves_are_serial_a_killed_client_blocks_none_and_others_are_not_delayed(own: Daemon) -> None:
+def test_acceptance_104_105_106_107_saves_are_serial_a_killed_client_blocks_none_and_others_are_not_delayed(
+    daemon: Daemon,
+) -> None:
     record = keeper()
-    with desk_of(own) as desk:
+    with desk_of(daemon) as desk:
         id = start(desk.client, record)
         said: list[str] = []
 
         def save() -> None:
-            with Client.connect(own.directory, WAIT_S) as client:
+            with Client.connect(daemon.directory, WAIT_S) as client:
                 for _ in range(10):
                     client.call(id, ["save"], WAIT_S)
 
@@ -267,7 +262,7 @@ def test_acceptance_104_105_106_107_saves_are_serial_a_killed_client_blocks_none
             "import sys; from supervisors.client import Client; client = Client.connect(sys.argv[1]); print(1, flush=True)\n"
             "while True: client.call(sys.argv[2], ['save'])"
         )
-        argv = [sys.executable, "-c", program, str(own.directory), id]
+        argv = [sys.executable, "-c", program, str(daemon.directory), id]
         with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE) as hasty:
             assert hasty.stdout is not None
             hasty.stdout.readline()
@@ -351,8 +346,8 @@ def test_acceptance_111_F17_at_the_limit_fifty_starts_at_once_leave_exactly_as_m
             desk.client.stop_session(id)
 
 
-def test_a_session_s_keys_are_given_to_nobody_else(own: Daemon) -> None:
-    with desk_of(own) as desk:
+def test_a_session_s_keys_are_given_to_nobody_else(daemon: Daemon) -> None:
+    with desk_of(daemon) as desk:
         id = start(desk.client, keeper())
         other = start(desk.client, keeper("two"))
         assert code_of(desk.client, STORE, OpenSession(id)) == "not_permitted"
@@ -415,10 +410,10 @@ def test_C5_a_session_whose_folder_is_deleted_says_so_and_saves_again(own: Daemo
         assert saved(desk.client) == [id]
 
 
-def test_S14_acceptance_145_no_session_and_no_answer_shows_the_secret_or_a_path(own: Daemon) -> None:
-    with desk_of(own) as desk:
+def test_S14_acceptance_145_no_session_and_no_answer_shows_the_secret_or_a_path(daemon: Daemon) -> None:
+    with desk_of(daemon) as desk:
         id = start(desk.client, keeper())
-        keys = (own.directory / "state" / "keys").read_text().split()[1]
+        keys = (daemon.directory / "state" / "keys").read_text().split()[1]
         os_pid = int(desk.client.call(id, ["os_pid"]))  # type: ignore[arg-type]
         assert bytes.fromhex(keys) not in memory_of(os_pid)
         with pytest.raises(RequestError) as caught:
@@ -475,8 +470,8 @@ def test_acceptance_107_a_save_of_a_thousand_messages(
 
 
 @pytest.mark.parametrize("verb", ["get_state", "get_status", "suspend", "trace"])
-def test_nobody_sees_into_the_store_or_holds_it_by_sys(own: Daemon, verb: str) -> None:
-    with desk_of(own) as desk:
+def test_nobody_sees_into_the_store_or_holds_it_by_sys(daemon: Daemon, verb: str) -> None:
+    with desk_of(daemon) as desk:
         before = ask_store(desk.client, EVERYTHING)  # starts it
         with pytest.raises(RequestError) as refused:
             getattr(desk.client.sys, verb)(STORE)
