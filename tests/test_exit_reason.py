@@ -53,4 +53,5 @@ def test_G3_an_exception_that_cannot_be_printed_is_still_a_reason() -> None:
 
 def test_G5_a_huge_text_is_cut_and_says_so() -> None:
     assert bounded_text("x" * 5000) == "x" * 4096 + "… truncated"
+    assert bounded_text("x" * 4096) == "x" * 4096
     assert bounded_text("\ud800") == "?"

@@ -7,6 +7,7 @@ while it is imported is thus not judged.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import resource
 import select
@@ -32,12 +33,12 @@ PATIENCE, PATIENCE_S = 3, 1
 QUIET = ["-W", "ignore:Module already imported"]
 SUITE = [
     *(f"tests/test_{name}.py" for name in (
-        "async_process backlog blanks cache ending errors exit_reason frames gen_server gen_statem groups hangs hostile_requests "
-        "kernel kernel_residents ledger links lives_simulation manager migrations monitors names naming node_facts peers "
-        "process_names process_table process_table_simulation rate_limit recovery registry registry_layout registry_readers "
+        "async_process backlog blanks cache ending errors exit_reason faults frames gen_server gen_statem groups hangs hostile_requests "
+        "kernel kernel_residents ledger links lives_simulation mailbox manager migrations monitors names naming node_facts peers "
+        "process_names process_spec process_table process_table_simulation rate_limit recovery registry registry_layout registry_readers "
         "renewal resident_sys restart_intensity server_rules session_events session_group session_record session_talk sessions "
         "sessions_random sessions_requests sessions_stop shown statem_model statem_rules status_page succession "
-        "supervisor_backoff sys task task_pool telemetry templates_table timers violations"
+        "supervisor_backoff sys task task_pool telemetry templates_table terms timers violations"
     ).split()),
     "tests/otp/test_vectors_core.py", "tests/persistence/test_snapshot.py", "tests/persistence/test_vault.py",
 ]  # fmt: skip
@@ -117,13 +118,16 @@ def judge(
 def measured(items: Sequence[pytest.Item]) -> list[tuple[float, list[int]]] | str:
     """For each the seconds of CPU that it takes and the functions it runs, by the ids of their codes; who fails, if one does."""
     rows: list[tuple[float, list[int]]] = []
-    wanted = {id(function.__code__) for module in list(sys.modules.values()) for function in functions(module)}
+    codes = [id(function.__code__) for module in list(sys.modules.values()) for function in functions(module)]
+    places = {code: place for place, code in enumerate(codes)}
+    called = mmap.mmap(-1, len(codes))  # shared with the processes that a test forks
+
+    def note(frame: FrameType, _: str, __: Any) -> None:
+        if (place := places.get(id(frame.f_code))) is not None:
+            called[place] = 1  # a call; nothing is returned, so nothing else is told
+
     for item in items:
-        codes: set[int] = set()
-
-        def note(frame: FrameType, _: str, __: Any, codes: set[int] = codes) -> None:
-            codes.add(id(frame.f_code))  # a call; nothing is returned, so nothing else is told
-
+        called[:] = bytes(len(codes))
         begun_s = time.process_time()
         sys.settrace(note)
         try:
@@ -132,7 +136,7 @@ def measured(items: Sequence[pytest.Item]) -> list[tuple[float, list[int]]] | st
             sys.settrace(None)
         if is_failed:
             return item.nodeid
-        rows.append((time.process_time() - begun_s, sorted(codes & wanted)))
+        rows.append((time.process_time() - begun_s, [code for code, place in places.items() if called[place]]))
     return rows
 
 
@@ -166,7 +170,9 @@ def fails(item: pytest.Item) -> bool:
 
 
 def changes(mutant: Mutant) -> list[tuple[FunctionType, CodeType]]:
-    """The functions that are another's with ``mutant``, and their code then."""
+    """The functions that are another's with ``mutant``, and their code then; none when no test imports the module."""
+    if mutant.module not in sys.modules:
+        return []
     path = str(path_of(mutant.module))
     before, after = (codes_of(compile(tree, path, "exec")) for tree in (right(mutant.module), mutant.wrong()))
     found = []
