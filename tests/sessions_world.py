@@ -45,7 +45,7 @@ class World:
 
     def __init__(self, max_sessions: int = 1000) -> None:
         self.max_sessions = max_sessions
-        self.resident = Sessions(max_sessions)
+        self.resident = self.new_resident()
         self.now = 100.0
         self.failing: set[str] = set()
         self.why: Reason = BAD_INIT
@@ -61,6 +61,9 @@ class World:
         self.kept: set[str] = set()
         self._queue: deque[Delivery] = deque()
         self._last_serial = 40
+
+    def new_resident(self) -> Sessions:
+        return Sessions(self.max_sessions)
 
     # ---- stimuli ----------------------------------------------------------------------------------------------------
 
@@ -137,7 +140,7 @@ class World:
     def _settle(self) -> None:
         while self._queue:
             body = self._queue.popleft()
-            twin = Sessions(self.max_sessions)
+            twin = self.new_resident()
             before = self.resident.snapshot()
             twin.restore(before)
             orders = self.resident.handle(body, self.now)

@@ -76,7 +76,7 @@ def test_a_pid_is_its_text_its_bytes_and_its_place_in_an_order() -> None:
     with pytest.raises(AttributeError, match="a Pid is immutable: serial"):
         PID.serial = 3
     for text in ("", "42", "7f3a.", "7f3a.x", ".1", "7f3a.-1", "x.1"):
-        with pytest.raises(ValueError, match="not a pid|invalid literal"):
+        with pytest.raises(ValueError, match=r"not a pid|invalid literal"):
             Pid.parse(text)
     for size in (15, 17):
         with pytest.raises(ValueError, match="a pid has 16 bytes"):

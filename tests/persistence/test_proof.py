@@ -1,0 +1,85 @@
+"""What a head says against a database, and who may be saved and must go: rules, without a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from actorcore.errors import RequestError
+from supervisors.persistence.proof import Content, Head, Untrue, check_head
+from supervisors.persistence.retention import DAY_S, Admission, Limits, admit, outdated
+from supervisors.persistence.saved import SavedSession
+from supervisors.persistence.snapshot import Snapshot
+
+MACS = [bytes([number]) * 32 for number in range(10)]
+
+
+def content(generation: int, first: int, last: int) -> Content:
+    """A snapshot that stands for the records up to ``first``, and those after it up to ``last``."""
+    snapshot = Snapshot("id", generation, first, 0.0, {}, b"", [])
+    return Content(snapshot, b"text", [(b"", MACS[number]) for number in range(first + 1, last + 1)], last, MACS[last], 1)
+
+
+@pytest.mark.parametrize(
+    ("generation", "number", "mac"),
+    [(2, 7, 7), (2, 6, 6), (1, 5, 5), (1, 5, 9), (1, 3, 3)],
+    ids=["all", "one record behind", "of the snapshot before", "whose number it is, is not asked", "far behind"],
+)
+def test_a_head_that_is_behind_is_no_lie(generation: int, number: int, mac: int) -> None:
+    check_head(Head(1, generation, number, MACS[mac], False), content(2, 5, 7))
+
+
+@pytest.mark.parametrize(
+    ("generation", "number", "mac", "text"),
+    [
+        (2, 8, 8, "records: some are missing"),
+        (3, 7, 7, "records: some are missing"),
+        (1, 6, 6, "records: some are missing"),
+        (2, 4, 4, "head: of another snapshot"),
+        (2, 7, 6, None),
+        (2, 6, 7, None),
+    ],
+)
+def test_a_head_that_is_ahead_or_of_something_else_is_seen(generation: int, number: int, mac: int, text: str | None) -> None:
+    with pytest.raises(Untrue) as untrue:
+        check_head(Head(1, generation, number, MACS[mac], False), content(2, 5, 7))
+    assert text is None or untrue.value.detail == text
+
+
+# ---- retention ------------------------------------------------------------------------------------------------------
+
+
+def saved(*ages_days: float) -> list[SavedSession]:
+    """Sessions ``s0``, ``s1``, … that were saved so long before day 100."""
+    return [SavedSession(f"s{at}", "", "", 1, (100 - age) * DAY_S, 0.0) for at, age in enumerate(ages_days)]
+
+
+def test_only_those_go_that_are_older_than_so_many_days_and_do_not_run_oldest_first() -> None:
+    lines = saved(1, 9, 5, 5.001, 7)
+    assert outdated(lines, 5, (), 100 * DAY_S) == ["s1", "s4", "s3"]
+    assert outdated(lines, 5, ("s4",), 100 * DAY_S) == ["s1", "s3"]
+    assert [outdated(lines, days, (), 100 * DAY_S) for days in (9, 10)] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("count", "live", "auto_clean", "admission"),
+    [
+        (0, (), False, Admission()),
+        (6, (), False, Admission()),
+        (7, (), False, Admission(is_warning=True)),
+        (9, (), False, Admission(is_warning=True)),
+        (10, (), True, Admission("s1", True)),
+        (12, ("s1",), True, Admission("s2", True)),
+    ],
+)
+def test_who_is_saved_is_admitted_with_a_warning_or_for_another(
+    count: int, live: Sequence[str], auto_clean: bool, admission: Admission
+) -> None:
+    assert admit(saved(1, 9, 5), count, live, Limits(max_saved=10, auto_clean=auto_clean)) == admission
+
+
+@pytest.mark.parametrize(("live", "auto_clean"), [((), False), (("s0", "s1", "s2"), True)])
+def test_where_nobody_may_go_nobody_is_admitted(live: Sequence[str], auto_clean: bool) -> None:
+    with pytest.raises(RequestError, match="session_limit_reached: 10/10 saved sessions"):
+        admit(saved(1, 9, 5), 10, live, Limits(max_saved=10, auto_clean=auto_clean))
