@@ -58,7 +58,12 @@ class NodeRequests(Intake):
             peers.flush_all()
         if mailbox.items or mailbox.aside or peers.is_restricted:
             self.restrict(awaited)
-        timeout_s = -1.0 if deadline_s is None else max(0.0, deadline_s - (now_s or monotonic_s()))
+        if deadline_s is None:
+            timeout_s = -1.0
+        else:
+            timeout_s = deadline_s - (now_s or monotonic_s())
+            if timeout_s < 0.0:
+                timeout_s = 0.0
         try:
             events = self._poller.poll(timeout_s, EPOLL_BATCH)
         except OSError:  # somebody here has closed it, or put something else in its place
