@@ -7,7 +7,7 @@ Answers do not queue behind messages: they are found by their number, which is w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias, Union
 
 import msgspec
@@ -159,10 +159,15 @@ class Mailbox:
         self.aside.clear()
         self.senders_aside.clear()
 
-    def push_down(self, down: DownMessage) -> None:
-        """A DOWN, for the mailbox or for who waits for that of a task."""
-        self._tasks.pop(down.ref, None)
-        self._pass(down.ref, down)
+    def push_downs(self, refs: Sequence[int], pid: Pid, reason: Reason) -> None:
+        """The DOWNs of the monitors ``refs``, each for the mailbox or for who waits for that of a task."""
+        downs = [DownMessage(ref, pid, reason) for ref in refs]
+        if not self._tasks and not self._diverted:
+            self.items.extend(downs)
+            return
+        for down in downs:
+            self._tasks.pop(down.ref, None)
+            self._pass(down.ref, down)
 
     def take_down(self, ref: int) -> DownMessage | None:
         """Take out the DOWN of monitor ``ref``, if it has come."""

@@ -74,7 +74,7 @@ class World:
         return lambda: self.mailbox.settle(task.pid.serial, Reply(task.ref, msgspec.Raw(msgspec.msgpack.encode(value))))
 
     def down(self, task: Task, reason: Reason, ref: int = 0) -> Event:
-        return lambda: self.mailbox.push_down(DownMessage(ref or task.ref, task.pid, reason))
+        return lambda: self.mailbox.push_downs([ref or task.ref], task.pid, reason)
 
     def later(self, seconds: float) -> Event:
         def pass_() -> None:

@@ -17,7 +17,7 @@ from actorcore.effects import Connect, Deliver, Effect, Fork, Kill, Report
 from actorcore.exit_reason import Reason
 from actorcore.frames import Info, Message, Reply
 from actorcore.kernel import Kernel, Machines
-from actorcore.mailbox import Dead, DownMessage, ExitMessage, Raw, Refusal
+from actorcore.mailbox import Dead, ExitMessage, Raw, Refusal
 from actorcore.pids import Pid
 from actorcore.runtime import sockets
 from actorcore.runtime.actor import intake, lean
@@ -180,8 +180,7 @@ class VirtualProcess(Process):
                 self.mailbox.push(ExitMessage(Pid(INSTANCE, frm), reason))
             case Down(refs, pid, reason):
                 self.mailbox.fail_peer(pid, Dead(reason))
-                for ref in refs:
-                    self.mailbox.push_down(DownMessage(ref, Pid(INSTANCE, pid), reason))
+                self.mailbox.push_downs(refs, Pid(INSTANCE, pid), reason)
             case PeerDown(peer, reason):
                 self._peers.known.discard(peer)  # type: ignore[attr-defined]
                 self.mailbox.fail_peer(peer, Dead(reason))

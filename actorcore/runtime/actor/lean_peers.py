@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 
 from actorcore.frames import Message, Reply
-from actorcore.mailbox import Dead, DownMessage, ExitMessage, Mailbox, Raw, Refusal
+from actorcore.mailbox import Dead, ExitMessage, Mailbox, Raw, Refusal
 from actorcore.pids import Pid
 from actorcore.runtime import sockets
 from actorcore.runtime.actor.peers import Peer, Peers
@@ -52,9 +52,7 @@ class LeanPeers(Peers):
     def on_down(self, down: Down) -> None:
         """A monitored process is dead."""
         super().on_down(down)
-        pid = Pid(self._instance, down.pid)
-        for ref in down.refs:
-            self._mailbox.push_down(DownMessage(ref, pid, down.reason))
+        self._mailbox.push_downs(down.refs, Pid(self._instance, down.pid), down.reason)
 
     # ---- the surroundings of Peers ----------------------------------------------------------------------------------
 

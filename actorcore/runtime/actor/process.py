@@ -46,9 +46,11 @@ class Process(Messaging):
                     item = self.next_item(deadline_s)
                 finally:
                     status.busy(monotonic_ns(), len(mailbox.items))
-            event = None if item is None else self.event_of(item)
-            if event is not None or item is None:
-                status.handled += event is not None
+            if item is None:
+                return None
+            event = self.event_of(item) if isinstance(item, Raw) else item
+            if event is not None:
+                status.handled += 1
                 return event
             self.refuse(item)
 
