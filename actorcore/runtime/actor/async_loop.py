@@ -157,7 +157,7 @@ async def _loop(process: AsyncProcess, machine: Machine) -> None:
             function, arguments, frm = todo
             returned = function(*arguments)
             result = await (returned if type(returned) is CoroutineType else _result(returned))
-            if frm is not None:
+            if frm is not None and not process.has_room(frm.pid.serial):
                 await process.make_room(frm.pid.serial)
             machine.conclude(result, frm)
         status.handled += 1

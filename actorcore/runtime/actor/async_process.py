@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import select
 from _thread import get_ident
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -79,7 +79,7 @@ class AsyncProcess(Intake):
             if fd == self._control_fd:
                 self.on_control(mask)
             else:
-                self._ready(fd, mask & select.EPOLLIN, mask & select.EPOLLOUT)
+                self._peers.ready(fd, mask & select.EPOLLIN, mask & select.EPOLLOUT)
         except ExitSelf as end:
             self.doom(end.reason)
         if self._for_room:
@@ -98,14 +98,11 @@ class AsyncProcess(Intake):
         if asked is not None and not asked.done():
             asked.set_result(answer)
 
-    async def _wait(self, future: asyncio.Future[Any], deadline_s: float | None) -> None:
+    def _wait(self, future: asyncio.Future[Any], deadline_s: float | None) -> Coroutine[Any, Any, None]:
         """Until ``future`` is done or the deadline has passed."""
         if self._batching:
             self._peers.flush_all()
-        if deadline_s is None:
-            await future
-        else:
-            await self._deadlines.wait(future, deadline_s)
+        return self._deadlines.wait(future, deadline_s)
 
     async def _wait_among(self, waiting: list[asyncio.Future[None]], deadline_s: float | None) -> None:
         future = self._loop.create_future()
@@ -157,8 +154,8 @@ class AsyncProcess(Intake):
 
     # ---- messages ---------------------------------------------------------------------------------------------------
 
-    async def call(self, to: Pid | str, request: object, timeout_s: float | None = 5.0) -> object:
-        return await self._exchange(to, Call, request, timeout_s)
+    def call(self, to: Pid | str, request: object, timeout_s: float | None = 5.0) -> Coroutine[Any, Any, object]:
+        return self._exchange(to, Call, request, timeout_s)
 
     async def _ask_system(self, to: Pid | str, request: SystemRequest, timeout_s: float) -> object:
         return await self._exchange(to, System, request, timeout_s)
@@ -171,7 +168,7 @@ class AsyncProcess(Intake):
         call = AwaitedCall(peer, done=self._loop.create_future())
         number = self.mailbox.expect(call)
         try:
-            if self._peers.channel_to(peer).is_full:
+            if not self.has_room(peer):
                 await self.make_room(peer)
             self._post_now(peer, kind(number, body))  # type: ignore[arg-type]  # encoded in place of its Raw
             if self._peers.is_restricted:
@@ -236,7 +233,7 @@ class AsyncProcess(Intake):
             await self._post(peer, message)
 
     async def _post(self, peer: int, message: Message) -> None:
-        if self._peers.channel_to(peer).is_full:
+        if not self.has_room(peer):
             await self.make_room(peer)
         self._post_now(peer, message)
 
@@ -249,7 +246,7 @@ class AsyncProcess(Intake):
     def _post_now(self, peer: int, message: Message) -> None:
         if get_ident() != self._home:
             self._stay_home()
-        channel = self._peers.channel_to(peer)
+        channel = self._peers.channels.get(peer) or self._peers.channel_to(peer)
         if self._batching:
             channel.post(message)
         elif not channel.send_now(message):

@@ -86,7 +86,6 @@ class Intake:
         self._control_fd = control.fileno()
         self._poller.register(self._control_fd, select.EPOLLIN)
         self._peers = LeanPeers(begin.instance, self.mailbox, self._poller, self._introduce)
-        self._ready = self._peers.ready
         self._introductions: dict[int, int] = {}
         self._exits: dict[int, int] = {}
         self._batching = False
@@ -112,6 +111,11 @@ class Intake:
         if channel is not None and not channel.is_full:
             self._post_now(to, Info(event))  # type: ignore[arg-type]
         return channel is not None
+
+    def has_room(self, peer: int) -> bool:
+        """Whether a message to ``peer`` can be queued now, or goes nowhere."""
+        channel = self._peers.channels.get(peer)
+        return channel is None or not channel.is_full
 
     def _post_now(self, peer: int, message: Frame) -> object:
         """Send or queue it; what a process that blocks waits for, one in a loop has waited for before."""

@@ -30,8 +30,9 @@ class AwaitedCall(Waiting, kw_only=True, eq=False):
     done: asyncio.Future[None]
 
     def settle(self, outcome: Reply | Refusal | Dead) -> None:
-        super().settle(outcome)
-        wake(self.done)
+        self.outcome = outcome
+        if not self.done.done():
+            self.done.set_result(None)
 
 
 class _Turn:
@@ -53,8 +54,11 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
         self._rings_s = math.inf
 
-    async def wait(self, future: asyncio.Future[Any], deadline_s: float) -> None:
-        """Until ``future`` is done; when the deadline has passed it is woken."""
+    async def wait(self, future: asyncio.Future[Any], deadline_s: float | None) -> None:
+        """Until ``future`` is done; when the deadline (None: no bound) has passed it is woken."""
+        if deadline_s is None:
+            await future
+            return
         self._waits[future] = deadline_s
         if deadline_s < self._rings_s:
             self._set(deadline_s)

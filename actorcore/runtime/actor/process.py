@@ -48,10 +48,10 @@ class Process(Messaging):
                     status.busy(monotonic_ns(), len(mailbox.items))
             if item is None:
                 return None
-            event = self.event_of(item) if isinstance(item, Raw) else item
+            event = self.event_of(item) if type(item) is Raw else item
             if event is not None:
                 status.handled += 1
-                return event
+                return event  # type: ignore[return-value]  # decoded, or a notice
             self.refuse(item)
 
     def renew(self, module: str, kind: type) -> tuple[type, Term, Callable[[], None]]:
