@@ -52,7 +52,8 @@ def descendants(root: int) -> dict[int, int]:
     return found
 
 
-def _comm(os_pid: int) -> str:
+def comm(os_pid: int) -> str:
+    """The name that the process bears (proc(5), ``comm``); empty when it is gone."""
     try:
         return Path(f"/proc/{os_pid}/comm").read_text().strip()
     except OSError:
@@ -176,7 +177,7 @@ class Daemon:
         """The zygote of ``template`` is a child of the guardian that is a program of its own."""
         program = f"actorcore.runtime.zygote.zygote\0{template}\0".encode()
         found = [p for p in descendants(self.guardian_pid) if program in _cmdline(p)
-                 and _comm(p) == "actor-zygote" and _stat(p)[1] == str(self.guardian_pid)
+                 and comm(p) == "actor-zygote" and _stat(p)[1:2] == [str(self.guardian_pid)]
                  and _session_leader_fd_is_zygote(p)]  # fmt: skip
         return min(found, key=lambda p: int(_stat(p)[19]))  # a newborn has its descriptors for a moment
 
@@ -308,7 +309,7 @@ def descriptors_beyond(desk: Desk) -> int:
     """How many fds guardian and node have beyond two per process of the table, when no fork is under way, and spare and
     zygote are there."""
     while True:
-        comms = [_comm(os_pid) for os_pid in descendants(desk.daemon.guardian_pid)]
+        comms = [comm(os_pid) for os_pid in descendants(desk.daemon.guardian_pid)]
         if comms.count("actor-node") != 2 or "actor-zygote" not in comms:
             continue
         rows = [row for row in desk.client.processes() if row["kind"] == "process"]

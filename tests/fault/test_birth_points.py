@@ -22,6 +22,7 @@ from tests.daemon_fixture import (
     Daemon,
     Desk,
     await_deaths,
+    comm,
     descendants,
     descriptors_beyond,
     desk_of,
@@ -162,14 +163,7 @@ def strangers(desk: Desk) -> list[int]:
 
 def _roles(desk: Desk) -> set[int]:
     """Node, spare and zygote."""
-    found = set()
-    for os_pid in descendants(desk.daemon.guardian_pid):
-        try:
-            if Path(f"/proc/{os_pid}/comm").read_text().strip() in ("actor-node", "actor-zygote"):
-                found.add(os_pid)
-        except OSError:
-            pass
-    return found
+    return {os_pid for os_pid in descendants(desk.daemon.guardian_pid) if comm(os_pid) in ("actor-node", "actor-zygote")}
 
 
 def test_a_birth_without_a_fault_passes_every_point_in_order(armed: Armed, desk: Desk) -> None:

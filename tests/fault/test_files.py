@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -179,8 +180,12 @@ def test_S3_the_socket_has_its_mode_from_birth(tmp_path: Path, monkeypatch: pyte
 
 
 def test_S2_no_socket_of_the_daemon_is_abstract(own: Daemon) -> None:
-    inodes = {os.stat(f"/proc/{os_pid}/fd/{fd}").st_ino for os_pid in (own.guardian_pid, *descendants(own.guardian_pid))
-              for fd in os.listdir(f"/proc/{os_pid}/fd") if os.path.exists(f"/proc/{os_pid}/fd/{fd}")}  # fmt: skip
+    inodes: set[int] = set()
+    for os_pid in (own.guardian_pid, *descendants(own.guardian_pid)):
+        with os.scandir(f"/proc/{os_pid}/fd") as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # closed meanwhile, as a newborn closes what it was forked with
+                    inodes.add(entry.stat().st_ino)
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
     assert [fields[7] for fields in lines if len(fields) > 7 and int(fields[6]) in inodes and fields[7].startswith("@")] == []
 

@@ -23,6 +23,7 @@ from tests.daemon_fixture import (
     Daemon,
     Desk,
     await_deaths,
+    comm,
     descendants,
     descriptors_beyond,
     desk_of,
@@ -415,13 +416,6 @@ def services(daemon: Daemon) -> list[int]:
                 return [*found, daemon.zygote_pid()]
             except ValueError:  # it is being replaced
                 continue
-
-
-def comm(os_pid: int) -> str:
-    try:
-        return Path(f"/proc/{os_pid}/comm").read_text().strip()
-    except OSError:
-        return ""
 
 
 def test_acceptance_59_60_a_stopped_session_is_told_and_listed_and_can_be_stopped(desk: Desk, folders) -> None:

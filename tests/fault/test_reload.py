@@ -26,6 +26,7 @@ from tests.daemon_fixture import (
     WAIT_S,
     Daemon,
     await_deaths,
+    comm,
     descendants,
     descriptors_beyond,
     desk_of,
@@ -77,7 +78,7 @@ def colour(client: Client) -> tuple[Term, Term]:
 
 def nodes(daemon: Daemon) -> list[int]:
     """Node, spare, and what is made ready."""
-    return [p for p in descendants(daemon.guardian_pid) if Path(f"/proc/{p}/comm").read_text() == "actor-node\n"]
+    return [p for p in descendants(daemon.guardian_pid) if comm(p) == "actor-node"]
 
 
 def refused(client: Client) -> str:
