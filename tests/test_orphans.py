@@ -14,7 +14,7 @@ from tests.test_adoption import World, daemonise, end, in_a_session
 
 
 def orphans(ours: set[int], refresh: Callable[[], None] = lambda: None) -> Orphans:
-    return Orphans(lambda: ours, refresh)
+    return Orphans(lambda some: some - ours, refresh)
 
 
 def sweep(sweeper: Orphans) -> None:

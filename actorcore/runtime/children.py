@@ -10,7 +10,7 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Callable, Iterator, Set as AbstractSet
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from actorcore.runtime import clock, syscalls
@@ -81,12 +81,13 @@ def changes(is_session: Callable[[int], bool]) -> Iterator[Death | Halt]:
 class Orphans:
     """The children that are nobody's: descendants of dead sessions come to us, generation by generation.
 
-    ``ours`` are the children that somebody wants. ``refresh`` lets the caller hear of adoptions: a newborn changes its name
-    only after its adoption was announced, so who bears another name and is still unknown after a refresh is an orphan.
+    ``strangers``: which of these children nobody wants; each death asks about all there are. ``refresh`` lets the caller
+    hear of adoptions: a newborn changes its name only after its adoption was announced, so who bears another name and is a
+    stranger after a refresh is an orphan.
     """
 
-    def __init__(self, ours: Callable[[], AbstractSet[int]], refresh: Callable[[], None]) -> None:
-        self._ours = ours
+    def __init__(self, strangers: Callable[[set[int]], set[int]], refresh: Callable[[], None]) -> None:
+        self._strangers = strangers
         self._refresh = refresh
         self._undying: set[int] = set()
         self._left: set[int] = set()
@@ -116,10 +117,10 @@ class Orphans:
         present = set(children_of_self())
         self._left.clear()
         self._undying &= present
-        strangers = {os_pid for os_pid in present - self._undying - self._ours() if _name(os_pid) != NEWBORN_COMM}
+        strangers = {os_pid for os_pid in self._strangers(present - self._undying) if _name(os_pid) != NEWBORN_COMM}
         if strangers:
             self._refresh()
-        return strangers - self._ours()
+        return self._strangers(strangers)
 
 
 def _bury(os_pid: int, deadline: float) -> None:
@@ -138,7 +139,7 @@ def _bury(os_pid: int, deadline: float) -> None:
 
 def children_of_self() -> list[int]:
     """The pids of all children, also of zombies (proc(5), ``children``)."""
-    return [int(word) for word in syscalls.read_proc(f"self/task/{os.getpid()}/children").split()]
+    return list(map(int, syscalls.read_proc(f"self/task/{os.getpid()}/children").split()))
 
 
 def is_child(os_pid: int) -> bool:

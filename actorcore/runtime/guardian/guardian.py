@@ -59,7 +59,7 @@ class Guardian:
         self._generation = 0
         self._succession = Succession()
         self._ending = Ending()
-        self._orphans = children.Orphans(self._ours, self._hear_adoptions)
+        self._orphans = children.Orphans(self._strangers, self._hear_adoptions)
         self._mourned: deque[words.Died] = deque()
         self._mourned_until_s = 0.0
         self._is_behind = False
@@ -164,8 +164,8 @@ class Guardian:
         if self._node is not None:
             self._listen_to(self._node)
 
-    def _ours(self) -> set[int]:
-        return {*self._serial_of, *self._zygotes.os_pids(), *(link.os_pid for link in self._links())}
+    def _strangers(self, some: set[int]) -> set[int]:
+        return some.difference(self._serial_of, self._zygotes.os_pids(), (link.os_pid for link in self._links()))
 
     def _on_death(self, death: Death) -> None:
         serial = self._serial_of.pop(death.os_pid, None)
