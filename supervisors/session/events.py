@@ -102,6 +102,8 @@ MARKS: dict[str, Schema] = {
 """Made for one subscriber: so many of its events it was too slow for; the history that it asked for begins at ``oldest``."""
 
 SCHEMAS: dict[str, Schema] = LIFECYCLE | INSIDE | MARKS
+OWN = frozenset({*INSIDE, "session_saved", "save_failed"})
+"""What a session's process may tell; all else is known to the daemon, and told by it alone."""
 
 
 def trouble_with(type_: str, data: dict[str, Term]) -> Refusal | None:

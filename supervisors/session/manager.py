@@ -381,10 +381,11 @@ class Manager:
         for type_, data in request.events:
             if (trouble := events.trouble_with(type_, data)) is not None:
                 return trouble
-        number = self._life.memory.subscriptions.number
+            if type_ not in events.OWN:
+                return ("not_permitted", type_)
         for type_, data in request.events:
-            number = self._life.tell(slot, type_, **data)
-        return number
+            self._life.tell(slot, type_, **data)
+        return self._life.memory.subscriptions.number
 
     def _attach(self, frm: int, session: str) -> Term | Refusal:
         slot = self._life.slots.get(session)

@@ -184,7 +184,8 @@ class Unsubscribe(Word, frozen=True, tag="unsubscribe"):
 class Publish(Word, frozen=True, tag="publish"):
     """The asker, the process of ``session``, tells its subscribers; each is (type, data). Answer: the last number.
 
-    All or none. Errors: not_found, not_permitted, unknown_event_type, missing_required_fields, invalid_types, value_too_long.
+    All or none. Errors: not_found, not_permitted (also for what only the daemon knows), unknown_event_type,
+    missing_required_fields, invalid_types, value_too_long.
     """
 
     session: str

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from actorcore.gen_server import GenServer, Reply
+from actorcore.errors import RequestError
+from actorcore.gen_server import GenServer, NoReply, Reply
 from actorcore.mailbox import From, Message
+from tests.daemon_fixture import starttime
 
 
 class Plain(GenServer):
-    """Answers ``["pid"]``, ``["record"]``, ``["add", n]`` and ``["publish", events]``."""
+    """Answers ``["pid"]``, ``["record"]``, ``["add", n]``, ``["publish", events]``, and ``["try_publish", events]``, where a
+    refusal is the answer."""
 
     def init(self, record: dict[str, Any]) -> None:  # type: ignore[override]
         self.record = record
         self.total = 0
 
-    def handle_call(self, request: Any, frm: From) -> Reply:
+    def handle_call(self, request: Any, frm: From) -> Reply | NoReply:
         match request:
             case ["pid"]:
                 return Reply(os.getpid())
@@ -27,6 +30,12 @@ class Plain(GenServer):
                 return Reply(self.total)
             case ["publish", events]:
                 return Reply(self.process.call("system:manager", ["publish", self.record["id"], events]))
+            case ["try_publish", events]:
+                try:
+                    return Reply(self.process.call("system:manager", ["publish", self.record["id"], events]))
+                except RequestError as error:
+                    self.process.reply_error(frm, error.code, error.detail)
+                    return NoReply()
             case _:
                 raise ValueError(f"unknown request {request!r}")
 
@@ -48,6 +57,9 @@ class Broken(GenServer):
 
     def init(self, record: dict[str, Any]) -> None:  # type: ignore[override]
         how = record["config"]["how"]
+        if born := record["config"].get("born"):
+            with open(born, "w") as told:
+                told.write(f"{os.getpid()} {starttime(os.getpid())}")
         if how == "raise":
             raise RuntimeError("flawed")
         if how == "exit":

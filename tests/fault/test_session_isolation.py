@@ -1,0 +1,145 @@
+"""What one session does or suffers is nothing to the others: acceptance 41, 70; and what a rest or a deletion leaves: 85, 142."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actorcore.errors import RequestError
+from supervisors.async_client import AsyncClient
+from supervisors.client import Client
+from supervisors.session.events import INSIDE, LIFECYCLE
+from supervisors.session.record import Policy
+from supervisors.session.requests import CacheGet, CachePut, GetMessages, GetTodos, SendMessage, SetTodos
+from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of, send_signal, starttime
+
+PLAIN = "tests.fault.session_actors:Plain"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with Daemon(tmp_path / "run") as daemon:
+        daemon.bystanders()
+        with desk_of(daemon) as desk:
+            yield desk
+
+
+def created(desk: Desk, tmp_path: Path, count: int, **fields: Any) -> list[str]:
+    """The ids of so many new sessions, each in a folder of its own."""
+    folders = [tmp_path / f"project{number}" for number in range(count)]
+    for folder in folders:
+        folder.mkdir()
+    return [str(desk.client.manager.create(folder, **fields)["id"]) for folder in folders]
+
+
+def os_pid_of(desk: Desk, id: str) -> int:
+    return int(str(next(row["os_pid"] for row in desk.client.processes() if row["name"] == id)))
+
+
+def everything(desk: Desk, id: str) -> tuple[Any, ...]:
+    """Its row, its process and since when that runs, and all that it remembers."""
+    os_pid = os_pid_of(desk, id)
+    requests = (GetMessages(), GetTodos(), CacheGet("key"))
+    return desk.client.manager.info(id), os_pid, starttime(os_pid), [desk.client.call(id, one, WAIT_S) for one in requests]
+
+
+def test_acceptance_41_a_kill_of_one_of_ten_changes_no_pid_uptime_history_or_cache_of_the_others(
+    desk: Desk, tmp_path: Path
+) -> None:
+    ids = created(desk, tmp_path, 10)
+    for number, id in enumerate(ids):
+        todos = SetTodos([{"content": f"todo {number}"}])
+        for request in (SendMessage("user", f"word {number}"), todos, CachePut("key", number)):
+            desk.client.call(id, request, WAIT_S)
+    victim, others = ids[4], ids[:4] + ids[5:]
+    before = [everything(desk, id) for id in others]
+    with desk.client.manager.subscribe(victim, ["session_restarted"]) as events:
+        send_signal(os_pid_of(desk, victim), signal.SIGKILL)
+        assert events.next(WAIT_S).data["restart_count"] == 1
+    assert [everything(desk, id) for id in others] == before
+    page: Any = desk.client.call(victim, GetMessages(), WAIT_S)
+    assert [message["content"] for message in page["items"]] == ["word 4"]
+    assert desk.client.call(victim, CacheGet("key"), WAIT_S) == ["not_found", None]
+    for id in ids:
+        desk.client.manager.stop(id)
+
+
+def test_acceptance_70_after_a_kill_of_one_session_the_others_tell_everything_without_a_gap(desk: Desk, tmp_path: Path) -> None:
+    victim, *others = created(desk, tmp_path, 3)
+    told: dict[str, list[tuple[int, Any]]] = {id: [] for id in others}
+    with Client.connect(desk.daemon.directory, WAIT_S) as watcher:
+        subscriptions = {id: watcher.manager.subscribe(id) for id in others}
+        with desk.client.manager.subscribe(victim, ["session_restarted"]) as restarts:
+            for turn in range(6):
+                if turn % 2:
+                    send_signal(os_pid_of(desk, victim), signal.SIGKILL)
+                for id in others:
+                    desk.client.call(id, SendMessage("user", f"turn {turn}"), WAIT_S)
+                    event = subscriptions[id].next(WAIT_S)
+                    told[id].append((event.seq, event.data["content"]))
+                if turn % 2:
+                    restarts.next(WAIT_S)
+        for id in others:
+            assert list(subscriptions[id]) == []
+            first = told[id][0][0]
+            assert told[id] == [(first + turn, f"turn {turn}") for turn in range(6)]
+            page: Any = desk.client.call(id, GetMessages(), WAIT_S)
+            assert [(message["seq"], message["content"]) for message in page["items"]] == [
+                (turn + 1, f"turn {turn}") for turn in range(6)
+            ]
+    for id in (victim, *others):
+        desk.client.manager.stop(id)
+
+
+def test_acceptance_85_a_session_that_rested_for_too_long_was_saved(desk: Desk, tmp_path: Path) -> None:
+    (id,) = created(desk, tmp_path, 1, policy=Policy(idle_timeout_s=0.4))
+    with desk.client.manager.subscribe(id, ["session_saved", "session_terminated"]) as events:
+        desk.client.call(id, SendMessage("user", "before it rests"), WAIT_S)
+        assert [events.next(WAIT_S).type for _ in range(2)] == ["session_saved", "session_terminated"]
+    assert [one.id for one in desk.client.saved.resumable()] == [id]
+    desk.client.manager.resume(id)
+    page: Any = desk.client.call(id, GetMessages(), WAIT_S)
+    assert [message["content"] for message in page["items"]] == ["before it rests"]
+    desk.client.manager.stop(id)
+
+
+def test_acceptance_142_of_ten_who_delete_one_session_at_once_one_did_it_and_a_live_one_stays(
+    desk: Desk, tmp_path: Path
+) -> None:
+    gone, live = created(desk, tmp_path, 2)
+    desk.client.manager.stop(gone)
+
+    async def delete(id: str) -> list[Any]:
+        clients = [await AsyncClient.connect(desk.daemon.directory, WAIT_S) for _ in range(10)]
+        results = await asyncio.gather(*(client.saved.delete(id) for client in clients), return_exceptions=True)
+        for client in clients:
+            await client.close()
+        return list(results)
+
+    before = everything(desk, live)
+    assert sorted(asyncio.run(delete(gone))) == [False] * 9 + [True]
+    assert [one.code for one in asyncio.run(delete(live))] == ["running"] * 10
+    assert everything(desk, live) == before
+    assert [one.id for one in desk.client.saved.list()] == [live]
+    desk.client.manager.stop(live)
+
+
+@pytest.mark.parametrize("type_", ["session_terminated", "session_crashed", "service_crashed", "rate_limited"])
+def test_acceptance_158_a_session_tells_what_happens_in_it_and_nothing_of_what_only_the_daemon_knows(
+    desk: Desk, tmp_path: Path, type_: str
+) -> None:
+    (id,) = created(desk, tmp_path, 1, module=PLAIN)
+    samples: dict[type, Any] = {str: "x", int: 1, dict: {}}
+    forged = {name: samples[kinds[0]] for name, kinds in LIFECYCLE[type_].required.items()}
+    with desk.client.manager.subscribe(id) as events:
+        with pytest.raises(RequestError, match="not_permitted"):
+            desk.client.call(id, ["try_publish", [[type_, forged]]], WAIT_S)
+        desk.client.call(id, ["publish", [["llm_response", {"content": "still told"}]]], WAIT_S)
+        event = events.next(WAIT_S)
+        assert (event.type, event.data, "llm_response" in INSIDE) == ("llm_response", {"content": "still told"}, True)
+    desk.client.manager.stop(id)
