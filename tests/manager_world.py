@@ -65,6 +65,7 @@ class Party:
     numbers: int = 0
     answers: dict[int, Answer] = field(default_factory=dict)
     mail: list[dict[str, Any]] = field(default_factory=list)
+    seqs: list[int] = field(default_factory=list)
     serial_of_mail: list[int] = field(default_factory=list)
 
     def events(self) -> list[dict[str, Any]]:
@@ -129,8 +130,9 @@ class ManagerWorld:
             case Deliver(serial, _, Exit(_, reason)) if serial in self.specs:
                 if self.specs[serial].spec.start != "m:stubborn":
                     self._exited(Exited(serial, 1, 0, reason))
-            case Deliver(serial, _, Answer() as answer) if serial in self.parties:
+            case Deliver(serial, seq, Answer() as answer) if serial in self.parties:
                 self.parties[serial].answers[answer.number] = answer
+                self.parties[serial].seqs.append(seq)
             case Deliver(serial, _, Sent(_, body)) if serial in self.parties:
                 self.parties[serial].mail.append(msgspec.msgpack.decode(body))
             case Deliver(serial, _, Sent(_, body)):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from actorcore.effects import Effect
 from actorcore.requests import SendExit
-from actorcore.signals import Booted
+from actorcore.signals import Booted, Event, Received
 from supervisors.node_entry import kernel_of
 from supervisors.session.admissions import ADMITTED_S
 from supervisors.session.events import trouble_with
@@ -390,6 +391,27 @@ def test_acceptance_163_everything_that_is_told_is_counted() -> None:
     counted = {"session_created": 1, "session_status": 6, "session_crashed": 1, "session_restarted": 1, "session_terminated": 1}
     assert world.call(GetCounters(reset=True)) == counted
     assert world.call(GetCounters()) == {}
+
+
+class Quick(ManagerWorld):
+    """Without the copies."""
+
+    def _handled(self, event: Event) -> list[Effect]:
+        return self.kernel.handle(event, self.now)
+
+    def cycle(self, count: int) -> int:
+        """Create and stop a session so many times; the bytes of the kernel's whole state."""
+        for _ in range(count):
+            self.call(CreateSession(draft(1)))
+            self.call(StopSession(uuid(1)))
+            self.do(Received(self.me.serial, max(self.me.seqs)))
+        return len(self.kernel.snapshot())
+
+
+def test_acceptance_82_created_and_stopped_again_and_again_the_daemon_remembers_no_more_than_before() -> None:
+    world = Quick()
+    before = world.cycle(300)  # the history of events is full
+    assert world.cycle(300) - before < 1000  # cancelled alarms wait, at most 64
 
 
 # ---- resuming: who is admitted --------------------------------------------------------------------------------------
