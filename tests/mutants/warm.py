@@ -13,6 +13,7 @@ import resource
 import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FrameType, FunctionType, ModuleType
@@ -121,7 +122,7 @@ def measured(items: Sequence[pytest.Item]) -> list[tuple[float, list[int]]] | st
     rows: list[tuple[float, list[int]]] = []
     codes = [id(function.__code__) for module in list(sys.modules.values()) for function in functions(module)]
     places = {code: place for place, code in enumerate(codes)}
-    called = mmap.mmap(-1, len(codes))  # shared with the processes that a test forks
+    called = mmap.mmap(-1, len(codes))  # shared with the threads of a test and the processes that it forks
 
     def note(frame: FrameType, _: str, __: Any) -> None:
         if (place := places.get(id(frame.f_code))) is not None:
@@ -130,11 +131,13 @@ def measured(items: Sequence[pytest.Item]) -> list[tuple[float, list[int]]] | st
     for item in items:
         called[:] = bytes(len(codes))
         begun_s = time.process_time()
+        threading.settrace(note)
         sys.settrace(note)
         try:
             is_failed = fails(item)
         finally:
             sys.settrace(None)
+            threading.settrace(None)  # type: ignore[arg-type]  # as the manual says
         if is_failed:
             return item.nodeid
         rows.append((time.process_time() - begun_s, [code for code, place in places.items() if called[place]]))
