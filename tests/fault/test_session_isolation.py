@@ -22,7 +22,8 @@ PLAIN = "tests.fault.session_actors:Plain"
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def alone(tmp_path: Path) -> Iterator[Desk]:
+    """At a daemon of which nothing else is saved."""
     with Daemon(tmp_path / "run") as daemon:
         daemon.bystanders()
         with desk_of(daemon) as desk:
@@ -96,37 +97,37 @@ def test_acceptance_70_after_a_kill_of_one_session_the_others_tell_everything_wi
         desk.client.manager.stop(id)
 
 
-def test_acceptance_85_a_session_that_rested_for_too_long_was_saved(desk: Desk, tmp_path: Path) -> None:
-    (id,) = created(desk, tmp_path, 1, policy=Policy(idle_timeout_s=0.4))
-    with desk.client.manager.subscribe(id, ["session_saved", "session_terminated"]) as events:
-        desk.client.call(id, SendMessage("user", "before it rests"), WAIT_S)
+def test_acceptance_85_a_session_that_rested_for_too_long_was_saved(alone: Desk, tmp_path: Path) -> None:
+    (id,) = created(alone, tmp_path, 1, policy=Policy(idle_timeout_s=0.4))
+    with alone.client.manager.subscribe(id, ["session_saved", "session_terminated"]) as events:
+        alone.client.call(id, SendMessage("user", "before it rests"), WAIT_S)
         assert [events.next(WAIT_S).type for _ in range(2)] == ["session_saved", "session_terminated"]
-    assert [one.id for one in desk.client.saved.resumable()] == [id]
-    desk.client.manager.resume(id)
-    page: Any = desk.client.call(id, GetMessages(), WAIT_S)
+    assert [one.id for one in alone.client.saved.resumable()] == [id]
+    alone.client.manager.resume(id)
+    page: Any = alone.client.call(id, GetMessages(), WAIT_S)
     assert [message["content"] for message in page["items"]] == ["before it rests"]
-    desk.client.manager.stop(id)
+    alone.client.manager.stop(id)
 
 
 def test_acceptance_142_of_ten_who_delete_one_session_at_once_one_did_it_and_a_live_one_stays(
-    desk: Desk, tmp_path: Path
+    alone: Desk, tmp_path: Path
 ) -> None:
-    gone, live = created(desk, tmp_path, 2)
-    desk.client.manager.stop(gone)
+    gone, live = created(alone, tmp_path, 2)
+    alone.client.manager.stop(gone)
 
     async def delete(id: str) -> list[Any]:
-        clients = [await AsyncClient.connect(desk.daemon.directory, WAIT_S) for _ in range(10)]
+        clients = [await AsyncClient.connect(alone.daemon.directory, WAIT_S) for _ in range(10)]
         results = await asyncio.gather(*(client.saved.delete(id) for client in clients), return_exceptions=True)
         for client in clients:
             await client.close()
         return list(results)
 
-    before = everything(desk, live)
+    before = everything(alone, live)
     assert sorted(asyncio.run(delete(gone))) == [False] * 9 + [True]
     assert [one.code for one in asyncio.run(delete(live))] == ["running"] * 10
-    assert everything(desk, live) == before
-    assert [one.id for one in desk.client.saved.list()] == [live]
-    desk.client.manager.stop(live)
+    assert everything(alone, live) == before
+    assert [one.id for one in alone.client.saved.list()] == [live]
+    alone.client.manager.stop(live)
 
 
 @pytest.mark.parametrize("type_", ["session_terminated", "session_crashed", "service_crashed", "rate_limited"])
