@@ -38,13 +38,12 @@ from supervisors.persistence.database_files import (
     trouble_of,
 )  # fmt: skip
 from supervisors.persistence.files import FileTrouble
+from supervisors.persistence.log import Log
 from supervisors.persistence.proof import HEAD_BYTES, Content, Head, Untrue
 from supervisors.persistence.signing import Keys, chain
 from supervisors.persistence.snapshot import Snapshot
 
 _DATABASES = tuple(f".db{ending}" for ending in ENDINGS)
-LONG_LOG_BYTES = 1 << 20
-"""A log that was longer is cut when it begins anew; else it is written over in place."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -60,7 +59,7 @@ class Database:
         self._head_fd = -1
         self._head_place = (0, 0)
         self._connection: sqlite3.Connection | None = None
-        self._log_fd = -1
+        self._log: Log | None = None
         self._is_failed = False
         self._content: Content
         self._epoch = 0
@@ -85,7 +84,7 @@ class Database:
                     self._epoch = head.epoch
                     self._content = self._proved(head, known_generation)
                     self._clear(self._path(head.epoch))
-                    self._log_fd = self._open_log(head.epoch)
+                    self._log = Log(f"{self._path(head.epoch)}{LOG}")
                     self._make_durable(self._path(head.epoch))
                     self._connection = connect(self._path(head.epoch))
                 self._note(is_synced=True)
@@ -178,9 +177,9 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self._log_fd >= 0:
-            os.close(self._log_fd)
-            self._log_fd = -1
+        if self._log is not None:
+            self._log.close()
+            self._log = None
         if self._head_fd >= 0:
             os.close(self._head_fd)  # and with it goes the lock
             self._head_fd = -1
@@ -224,20 +223,21 @@ class Database:
 
         :raises OSError: it is not there.
         """
+        log = self._log
+        assert log is not None
         try:
             point("database.inserted")
-            files.write_at(self._log_fd, frame, at)
+            log.write(frame, at)
         except OSError as error:
             # A full disk is found before anything is synced, and half a frame is none: that file may go on.
             self._is_failed |= error.errno not in _FULL
             raise OSError(errno.EIO, "") if error.errno == errno.EFBIG else error from None
         try:
             point("database.written")
-            os.fdatasync(self._log_fd)
+            log.sync()
         except OSError:
             self._is_failed = True
-            with contextlib.suppress(OSError):  # whoever finds the file has no use for what was refused
-                os.pwrite(self._log_fd, bytes(4), at)
+            log.strike(at)  # whoever finds the file has no use for what was refused
             raise
 
     def checkpoint(self, session: dict[str, Term], state: bytes) -> Snapshot:
@@ -264,8 +264,8 @@ class Database:
         with self._afterwards():
             assert self._connection is not None
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            if before.log_bytes > LONG_LOG_BYTES:
-                os.ftruncate(self._log_fd, 0)
+            assert self._log is not None
+            self._log.begin_anew(before.log_bytes)
         point("database.folded")
         return now
 
@@ -354,7 +354,7 @@ class Database:
             files.discard(f"{path}{ending}")
         os.close(files.open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
         point("database.created")
-        connection = connect(path)
+        connection, log = connect(path), None
         try:
             number = content.snapshot.number
             connection.execute("BEGIN")
@@ -365,20 +365,19 @@ class Database:
             connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows)
             connection.execute("COMMIT")
             point("database.filled")
-            log_fd = self._open_log(epoch)
+            log = Log(f"{path}{LOG}")
             files.sync_directory(self._folder)
         except BaseException:
             connection.close()
+            if log is not None:
+                log.close()
             raise
         if self._connection is not None:
             self._connection.close()
-        if self._log_fd >= 0:
-            os.close(self._log_fd)
-        self._connection, self._log_fd, self._epoch = connection, log_fd, epoch
+        if self._log is not None:
+            self._log.close()
+        self._connection, self._log, self._epoch = connection, log, epoch
         self._content = msgspec.structs.replace(content, log_bytes=0)
-
-    def _open_log(self, epoch: int) -> int:
-        return files.open_private(f"{self._path(epoch)}{LOG}", os.O_RDWR | os.O_CREAT)
 
     def _clear(self, kept: str) -> None:
         """Remove databases of other epochs than that at ``kept``."""

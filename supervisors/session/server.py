@@ -42,6 +42,8 @@ from supervisors.session.talk import Accepted, Moment, Talk
 MANAGER = "system:manager"
 CHECKPOINT_RECORDS = 1000
 """So many records after a checkpoint the next one is made."""
+MESSAGES_AT_ONCE = 64
+"""Messages that wait together are kept by one write and one sync, and then acknowledged."""
 NEWS_AT_ONCE = 64
 """Events for which nobody has to wait until there is nothing else to do."""
 NEWS_BYTES = 24 << 10
@@ -146,6 +148,10 @@ class SessionServer(GenServer):
         self.cache = Cache(caps.cache_entries, caps.cache_bytes)
         self._unsaved = len(kept.records)
         self._news: list[News] = []
+        self._waiting: list[tuple[requests.SendMessage, From]] = []
+        # Own code answers one message before it hears of the next; what is not synced gains nothing.
+        own = type(self).handle_message is not SessionServer.handle_message
+        self._is_gathering = self.durability == "message" and not own
         self._is_watched = True
         is_restored = bool(kept.records) or state is not None
         if self.state.session and self.state.session.get("created_at") != record.get("created_at"):
@@ -161,6 +167,13 @@ class SessionServer(GenServer):
 
     def handle_call(self, request: object, frm: From) -> Reply | NoReply | Stop:
         """Answer, or refuse with the code of what is wrong."""
+        if self._is_gathering and type(request) is requests.SendMessage:
+            self._waiting.append((request, frm))
+            if len(self._waiting) < MESSAGES_AT_ONCE:
+                return NoReply(timeout_s=0.0)  # until there is nothing else to do
+            self._keep_waiting()
+            return self._told()
+        self._keep_waiting()
         result = self._answer(request, frm)
         # News of earlier requests may have been put off until this one was handled.
         if self._news and isinstance(result, Reply | NoReply) and result.then is None:
@@ -187,8 +200,35 @@ class SessionServer(GenServer):
             self.process.reply_error(frm, error.code, error.detail)
             return NoReply()
 
+    def _keep_waiting(self) -> None:
+        """Keep all messages that wait, by one write; then acknowledge each."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        decided = self.talk.decide_together([request for request, _ in waiting], self._moment())
+        try:
+            self._keep([record for one in decided if isinstance(one, Accepted) for record in one.records])
+        except JournalError as error:
+            decided = [self._unkept(one, error) for one in decided]
+        with self.process.batch():
+            for (_, frm), one in zip(waiting, decided, strict=True):
+                if isinstance(one, Accepted):
+                    self.process.reply(frm, one.answer)
+                else:
+                    self.process.reply_error(frm, one.code, one.detail)
+
+    def _unkept(self, one: Accepted | RequestError, error: JournalError) -> Accepted | RequestError:
+        """What becomes of a message when ``error`` kept all from being written: an older one, sent again, is still kept."""
+        is_new = isinstance(one, Accepted) and one.answer["seq"] > self.state.conversation.last_seq  # type: ignore[index,call-overload,operator]
+        return error if is_new else one
+
+    def _told(self) -> NoReply:
+        """Then the news, if there are any."""
+        return NoReply(then=Continue(_PUBLISH) if self._news else None)
+
     def handle_cast(self, request: object) -> NoReply:
         """A piece of what is streamed."""
+        self._keep_waiting()
         assert isinstance(request, requests.StreamChunk)
         self.stream(request.text)
         return NoReply(then=Continue(_PUBLISH))
@@ -198,13 +238,14 @@ class SessionServer(GenServer):
         if isinstance(term, Message):
             self.handle_message(term)
             return NoReply(then=Continue(_PUBLISH))
-        if self.process.mailbox.items and len(self._news) < NEWS_AT_ONCE:
+        if (self.process.mailbox.items or self._waiting) and len(self._news) < NEWS_AT_ONCE:
             return NoReply(timeout_s=0.0)  # when there is nothing to do
         self._publish()
         return None
 
     def handle_info(self, info: Info) -> NoReply | None:
-        """The manager tells a new record; or there is nothing to do, and time for the news."""
+        """The manager tells a new record; or there is nothing to do, and time for what has waited, and for the news."""
+        self._keep_waiting()
         if isinstance(info, MailMessage) and isinstance(info.body, dict) and isinstance(record := info.body.get("record"), dict):
             try:
                 self._keep([self._record_of(record)] if record != self.state.session else [])
@@ -214,6 +255,7 @@ class SessionServer(GenServer):
 
     def terminate(self, reason: Reason) -> None:
         """Save, and let go of the journal in order."""
+        self._keep_waiting()
         try:
             self._checkpoint()
         except JournalError as error:

@@ -6,7 +6,7 @@ answer: what was acknowledged is kept, and what could not be kept has not happen
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import msgspec
@@ -168,11 +168,28 @@ class Talk:
             case _:
                 raise AssertionError(f"unknown word {request!r}")
 
-    def _send(self, request: requests.SendMessage, moment: Moment) -> Accepted:
+    def decide_together(self, asked: Sequence[requests.SendMessage], moment: Moment) -> list[Accepted | RequestError]:
+        """What becomes of each of several messages that come one after the other, before the first of them is applied."""
+        made: list[Message] = []
+        decided: list[Accepted | RequestError] = []
+        for request in asked:
+            try:
+                accepted = self._send(request, moment, made)
+            except RequestError as error:
+                decided.append(error)
+            else:
+                decided.append(accepted)
+                made += [record.message for record in accepted.records if isinstance(record, MessageAdded)]
+        return decided
+
+    def _send(self, request: requests.SendMessage, moment: Moment, before: Sequence[Message] = ()) -> Accepted:
         role, content = role_of(request.role), text_of(request.content, self.caps.message_bytes)
-        if request.id and (known := self.state.conversation.message(request.id)) is not None:
-            return Accepted(_receipt(known))
-        return self._accept(request.id, role, content, request.usage, moment)
+        if request.id:
+            known = next((message for message in before if message.id == request.id), None)
+            known = known or self.state.conversation.message(request.id)
+            if known is not None:
+                return Accepted(_receipt(known))
+        return self._accept(request.id, role, content, request.usage, moment, len(before))
 
     def _end_streaming(self, usage: dict[str, object], moment: Moment) -> Accepted:
         streaming = self.streaming
@@ -184,9 +201,11 @@ class Talk:
         content = text_of("".join(streaming.chunks), self.caps.streamed_bytes)
         return self._accept(streaming.id, streaming.role, content, usage, moment)
 
-    def _accept(self, id: str, role: Role, content: str, usage: dict[str, object], moment: Moment) -> Accepted:
+    def _accept(
+        self, id: str, role: Role, content: str, usage: dict[str, object], moment: Moment, before: int = 0
+    ) -> Accepted:  # fmt: skip
         facts = facts_of(usage, self.caps.message_bytes)
-        seq, id = self.state.conversation.last_seq + 1, name_of(id or moment.new_id(), "id")
+        seq, id = self.state.conversation.last_seq + before + 1, name_of(id or moment.new_id(), "id")
         message = Message(seq, id, role, content, moment.at, facts)
         return Accepted(_receipt(message), [MessageAdded(message)])
 
