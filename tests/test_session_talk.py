@@ -19,7 +19,7 @@ from supervisors.session.news import MAX_CONTENT_BYTES, News, news_of
 from supervisors.session.records import Message, MessageAdded, Record, decode_record, encode_record
 from supervisors.session.requests import Change, Look
 from supervisors.session.server import SessionServer
-from supervisors.session.talk import Moment, Talk
+from supervisors.session.talk import Accepted, Moment, Talk
 
 CAPS = Caps()
 
@@ -122,6 +122,40 @@ def test_a_message_sent_again_under_its_id_is_there_once() -> None:
     said(session, "later")
     assert session.do(ask.SendMessage("user", "once", id="mine")) == first
     assert (session.contents(), len(session.records)) == (["once", "later"], 2)
+
+
+WORDS = st.builds(
+    ask.SendMessage, st.sampled_from(["user", "assistant", "robot"]), st.sampled_from(["", "a", "b", "é" * 5001]),
+    st.sampled_from(["", "", "one", "two"]),
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.lists(WORDS, max_size=6), st.lists(WORDS, max_size=12))
+def test_messages_that_are_decided_together_become_what_they_become_one_by_one(
+    before: list[ask.SendMessage], asked: list[ask.SendMessage]
+) -> None:
+    def outcome(session: Session, request: ask.SendMessage) -> object:
+        try:
+            return session.do(request)
+        except RequestError as error:
+            return error.code
+
+    one, other = Session(), Session()
+    for session in (one, other):
+        for request in before:
+            outcome(session, request)
+        session.at = 1000.0
+    expected = []
+    for request in asked:
+        one.at = 1000.0
+        expected.append(outcome(one, request))
+    state = encode_state(other.talk.state)
+    decided = other.talk.decide_together(asked, Moment(1001.0, other.new_id))
+    assert encode_state(other.talk.state) == state, "decide changes nothing"
+    assert [each.code if isinstance(each, RequestError) else each.answer for each in decided] == expected
+    other.talk.apply([record for each in decided if isinstance(each, Accepted) for record in each.records])
+    assert other.talk.state == one.talk.state
 
 
 def test_acceptance_90_at_1001_messages_the_oldest_is_gone_and_the_streamed_ones_count() -> None:
