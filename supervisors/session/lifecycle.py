@@ -184,6 +184,11 @@ class Lifecycle:
         for event in told.events(after, count):
             self.on_service_told(event)
 
+    def on_started(self, number: int, serial: int) -> None:
+        """A process that was spawned here runs: the one that resumes."""
+        if self.memory.errands.pop(number, None) == ("resumer", ""):
+            self.memory.admissions.resumer = serial
+
     def on_answer(self, answer: Answer) -> None:
         """To something that was asked of the supervisor or the limiter, or to an order that nobody waits for."""
         if answer.number in self.memory.admissions.asked:
@@ -193,8 +198,6 @@ class Lifecycle:
             self.orders.append(AnswerTo(*asker, answer.value, answer.error))
             return
         errand, id = self.memory.errands.pop(answer.number, ("none", ""))
-        if errand == "resumer" and isinstance(answer.value, int):
-            self.memory.admissions.resumer = answer.value
         slot = self.slots.get(id)
         if slot is None:
             return

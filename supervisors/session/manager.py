@@ -130,7 +130,9 @@ class Manager:
                 life.on_ended(serial)
             case Inspected(_, seen):
                 life.on_inspected(seen)
-            case Exit() | Started() | Hung() | Channel() | PeerDown() | Begin():
+            case Started(number, serial):
+                life.on_started(number, serial)
+            case Exit() | Hung() | Channel() | PeerDown() | Begin():
                 pass  # it has no process, no link and no channel
             case _:
                 assert_never(body)

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import pytest
 from actorcore.errors import ActorError, CallFailed, RequestError
 from supervisors.client import Client
 from supervisors.persistence.store_words import GetSaved
+from supervisors.services.rate_limit import RATES, RESUME
 from supervisors.session.project_path import draft_of
 from supervisors.session.record import SERVER
 from supervisors.session.requests import AddPrompt, GetMessages, GetPrompts, GetRecord, GetTodos, SendMessage, SetTodos
 from supervisors.session.words import CreateSession, ResumeSession
+from tests.conftest import Size, Tell
 from tests.daemon_fixture import WAIT_S, Daemon, await_deaths, send_signal, watched
 from tests.session_world import project_in
 
@@ -317,6 +320,25 @@ def resumed(daemon: Daemon, count: int) -> list[str]:
     types = ["session_resumed"]
     with Client.connect(daemon.directory, WAIT_S) as client, client.manager.subscribe(types=types, after=0) as events:
         return sorted(events.next(WAIT_S).session for _ in range(count))
+
+
+@pytest.mark.sized
+def test_acceptance_125_all_that_were_alive_come_back_at_once_more_than_anybody_may_resume_in_a_minute(
+    running: Daemon, tmp_path: Path, size: Size, tell: Tell
+) -> None:
+    count = size("RESUMES", 25, 100, 100)
+    assert count > RATES.overall[RESUME].limit
+    client = running.client()
+    ids = [str(client.manager.create(project_in(tmp_path, f"p{n}"))["id"]) for n in range(count)]
+    for id in ids:
+        talk(client, id, f"said to {id}")
+    kill_daemon(running)
+    began = time.perf_counter()
+    running.start()
+    assert resumed(running, count) == sorted(ids)
+    client = running.client()
+    assert {id: contents(client, id) for id in ids} == {id: [f"said to {id}"] for id in ids}
+    tell(f"125: {count} sessions are back and answer {time.perf_counter() - began:.1f} s after the next daemon is told to start")
 
 
 def test_acceptance_125_sessions_that_were_alive_come_back_with_the_next_daemon_and_stopped_ones_do_not(
