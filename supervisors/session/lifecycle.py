@@ -13,6 +13,7 @@ from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, AwaitEnd, CancelAlarm, Consult, Do, Glance, Order, Send, SetAlarm
 from actorcore.signals import Answer, Demonitor, Monitor, ProcessSpec, Spawn
+from actorcore.words import LEAN
 from supervisors.services.told import ServiceReborn, ServiceTold
 from supervisors.session.admissions import Asker
 from supervisors.session.events import Event
@@ -25,6 +26,7 @@ from supervisors.tree import session_words as supervisor
 
 SUPERVISOR = "sessions"
 LIMITER = "limiter"
+RESUMING = "supervisors.session.resuming:main"
 LOOKS_PER_TIMEOUT = 4
 """How exactly idleness is known: to a quarter of the timeout."""
 CLOCK_STEP_S = 1e-6
@@ -70,9 +72,9 @@ class Lifecycle:
         body = self.memory.admissions.ask(self.memory.orders, asker, id)
         self.orders.append(Consult(self.memory.orders, LIMITER, msgspec.Raw(encoder.encode(body))))
 
-    def send_resumer(self, spec: ProcessSpec) -> None:
+    def send_resumer(self) -> None:
         """Start the process that resumes what the daemon before has left."""
-        self.do(Spawn(spec, wait_init=False))
+        self.do(Spawn(ProcessSpec(RESUMING, template=LEAN), wait_init=False))
         self.memory.errands[self.memory.orders] = ("resumer", "")
 
     def stop(self, slot: Slot) -> None:

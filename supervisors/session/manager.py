@@ -36,7 +36,6 @@ from actorcore.signals import (
     Sent,
     Started,
 )
-from actorcore.words import LEAN, ProcessSpec
 from supervisors.services.told import ServiceReborn, ServiceTold
 from supervisors.session import events
 from supervisors.session.admissions import Asker
@@ -83,7 +82,6 @@ from supervisors.session.words import (
 )
 from supervisors.tree.session_words import SessionTold
 
-RESUMING = "supervisors.session.resuming:main"
 NEEDS = ("sessions", "limiter")
 """The residents without which there are no sessions."""
 
@@ -161,7 +159,7 @@ class Manager:
 
     def _begin(self) -> None:
         if self._resumes and not self._life.memory.has_begun:
-            self._life.send_resumer(ProcessSpec(RESUMING, template=LEAN))
+            self._life.send_resumer()
         self._life.memory.has_begun = True
 
     # ---- requests: what is returned is the answer, a tuple is a refusal, Later is answered when it has come to pass ------
