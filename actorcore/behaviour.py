@@ -14,7 +14,7 @@ import msgspec
 from actorcore.debug import Debug, event_of
 from actorcore.exit_reason import Reason, Term, text_of
 from actorcore.frames import DECODE_ERRORS, Call, Cast, Reply, System, term_decoder
-from actorcore.mailbox import DownMessage, ExitMessage, From, Item, Mailbox, Message, Raw, TaskReply, Timeout
+from actorcore.mailbox import DownMessage, ExitMessage, From, Item, Mailbox, Message, Notice, Raw, TaskReply, Timeout
 from actorcore.pids import Pid, pid_of
 from actorcore.process_face import ProcessFace
 from actorcore.state_terms import attributes, set_attributes, shown
@@ -219,25 +219,30 @@ class Machine:
 
         :raises DECODE_ERRORS: the message is not of the declared type.
         """
-        if type(item) is Raw and type(item.message) is System:
-            self._on_system(item.frm, item.message)
+        if type(item) is not Raw:
+            return self._take_notice(item)  # type: ignore[arg-type]
+        message = item.message
+        if type(message) is System:
+            self._on_system(item.frm, message)
             return None
         if not self._is_idle and self._is_held(item):
             return None
-        if type(item) is Raw:
-            message = item.message
-            if type(message) is Cast:
-                return self.on_cast(self._casts.decode(message.body))
-            pid = pid_of(self._instance, item.frm)
-            if type(message) is Call:
-                return self.on_call(self._calls.decode(message.body), From(pid, message.number))
-            if type(message) is Reply:
-                return self.on_info(TaskReply(message.number, term_decoder.decode(message.body)))
-            return self.on_info(Message(pid, term_decoder.decode(message.body)))
+        if type(message) is Cast:
+            return self.on_cast(self._casts.decode(message.body))
+        pid = pid_of(self._instance, item.frm)
+        if type(message) is Call:
+            return self.on_call(self._calls.decode(message.body), From(pid, message.number))
+        if type(message) is Reply:
+            return self.on_info(TaskReply(message.number, term_decoder.decode(message.body)))
+        return self.on_info(Message(pid, term_decoder.decode(message.body)))
+
+    def _take_notice(self, item: Notice | Timeout) -> Todo | None:
+        if not self._is_idle and self._is_held(item):
+            return None
         if type(item) is ExitMessage and item.frm == self._parent:
             self.stop = item.reason
             return None
-        return self.on_info(item)  # type: ignore[arg-type]  # a notice or Timeout
+        return self.on_info(item)
 
     def _is_held(self, item: Item | Timeout) -> bool:
         """Suspended, it obeys its parent's exit signal, and all else waits (sys.erl: suspend_loop)."""

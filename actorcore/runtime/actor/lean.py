@@ -199,24 +199,24 @@ def serve(process: Process, server: Behaviour) -> Reason:
 
 def loop(process: Process, machine: Machine) -> None:
     """Until ``machine.stop``: what the machine has to do, else the next message, else its timeout."""
-    status, mailbox = process.status, process.mailbox
+    status, items = process.status, process.mailbox.items
     while True:  # CPython 3.11 specialises what it enters once only at an unconditional jump back
         if machine.stop is not None:
             return
         todo = machine.pending()
         if todo is None:
-            if mailbox.items:
-                item: Item | Timeout = mailbox.items.popleft()
+            if items:
+                item: Item | Timeout = items.popleft()
             else:
                 status.idle()
                 item = process.next_item(machine.deadline_s()) or Timeout()
-            status.busy(monotonic_ns(), len(mailbox.items))
+            status.busy(monotonic_ns(), len(items))
             try:
                 todo = machine.take(item)
             except DECODE_ERRORS as error:
                 refuse_message(process, item, error)
         else:
-            status.busy(monotonic_ns(), len(mailbox.items))
+            status.busy(monotonic_ns(), len(items))
         if todo is not None:
             function, arguments, frm = todo
             machine.conclude(function(*arguments), frm)

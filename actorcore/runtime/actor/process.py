@@ -27,7 +27,6 @@ class Process(Messaging):
             begins = False
             if not self.pump(until_s, None, now_s) and deadline_s is not None and monotonic_s() >= deadline_s:
                 return None
-            items = self.mailbox.items
         return items.popleft()
 
     def receive(self, timeout_s: float | None = None) -> Event | None:
@@ -35,17 +34,17 @@ class Process(Messaging):
         if get_ident() != self._home:
             self._stay_home()
         deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
-        mailbox, status = self.mailbox, self.status
+        items, status = self.mailbox.items, self.status
         while True:
-            if mailbox.items:
-                item: Item | None = mailbox.items.popleft()
-                status.busy(monotonic_ns(), len(mailbox.items))
+            if items:
+                item: Item | None = items.popleft()
+                status.busy(monotonic_ns(), len(items))
             else:
                 status.idle()
                 try:
                     item = self.next_item(deadline_s)
                 finally:
-                    status.busy(monotonic_ns(), len(mailbox.items))
+                    status.busy(monotonic_ns(), len(items))
             if item is None:
                 return None
             event = self.event_of(item) if type(item) is Raw else item
