@@ -103,7 +103,7 @@ def test_a_task_says_its_value_once_and_none_after_its_down() -> None:
     value = Reply(ref, NIL)
     mailbox.settle(11, value)
     mailbox.settle(11, Reply(ref, NIL))
-    mailbox.push_down(DownMessage(dead, PID, "boom"))
+    mailbox.push_downs([dead], PID, "boom")
     mailbox.settle(12, Reply(dead, NIL))
     assert list(mailbox.items) == [Raw(11, value), DownMessage(dead, PID, "boom")]
 

@@ -232,7 +232,7 @@ def test_what_comes_when_nobody_waits_any_more_is_a_message() -> None:
     world.plan = [world.down(task, "killed", 2)]
     assert world.run(world.owner.shutdown(task, "infinity")) == TaskValue(1)
     for ref in (task.ref, 2):
-        world.mailbox.push_down(DownMessage(ref, task.pid, "killed"))
+        world.mailbox.push_downs([ref], task.pid, "killed")
     assert [item.ref for item in world.mailbox.items if isinstance(item, DownMessage)] == [task.ref, 2]
 
 
@@ -418,7 +418,7 @@ def test_a_stream_that_is_closed_begins_nothing_more_and_waits_for_nothing_any_m
     world.plan = [world.down(world.task(place), "killed") for place in (1, 2)]
     world.run(world.stream.close())
     assert ([world.next() for _ in range(3)], world.running()) == ([TaskExit("killed"), TaskExit("killed"), None], 3)
-    world.mailbox.push_down(DownMessage(1, Pid(7, 11), "again"))
+    world.mailbox.push_downs([1], Pid(7, 11), "again")
     assert len(world.mailbox.items) == 1
 
 
