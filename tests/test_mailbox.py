@@ -103,9 +103,9 @@ def test_a_task_says_its_value_once_and_none_after_its_down() -> None:
     value = Reply(ref, NIL)
     mailbox.settle(11, value)
     mailbox.settle(11, Reply(ref, NIL))
-    mailbox.push_downs([dead], PID, "boom")
+    mailbox.push_downs([4, dead], PID, "boom")
     mailbox.settle(12, Reply(dead, NIL))
-    assert list(mailbox.items) == [Raw(11, value), DownMessage(dead, PID, "boom")]
+    assert list(mailbox.items) == [Raw(11, value), DownMessage(4, PID, "boom"), DownMessage(dead, PID, "boom")]
 
 
 def test_what_is_diverted_wakes_and_what_is_left_of_it_is_put_back_with_nothing_else() -> None:
