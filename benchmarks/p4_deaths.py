@@ -101,8 +101,8 @@ def restarts(client: Client, blanks: int, which: str, fork_us: float | None) -> 
         old, handle = holder(client, name)
         await_pool(client, blanks)
         trips.append(time_us(lambda: client.call(idle, 0)))
-        started = time.perf_counter_ns()
         ref = client.monitor(old)
+        started = time.perf_counter_ns()
         signal.pidfd_send_signal(handle, signal.SIGKILL)
         client.wait_down(ref)
         while (new := client.whereis(name)) is None:
