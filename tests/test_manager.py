@@ -393,6 +393,40 @@ def test_acceptance_163_everything_that_is_told_is_counted() -> None:
     assert world.call(GetCounters()) == {}
 
 
+def test_who_wakes_suspends_and_wakes_again_before_the_first_has_come_to_pass_has_a_session_that_is_awake() -> None:
+    world = ManagerWorld()
+    asked = world.ask(CreateSession(draft(1, module="m:slow")))
+    world.do(Booted(max(world.alive)))
+    assert world.answer(asked)["status"] == "active"
+    assert world.call(SuspendSession(uuid(1)))["status"] == "suspended"
+    first = world.ask(WakeSession(uuid(1)))
+    waking = max(world.alive)
+    suspending = world.ask(SuspendSession(uuid(1)))
+    assert world.answer(first) == ("not_running", None)
+    second = world.ask(WakeSession(uuid(1)))
+    world.do(Booted(waking))
+    assert (world.answer(suspending)["status"], world.answer(second), waking in world.alive) == ("suspended", None, False)
+    (again,) = world.alive
+    world.do(Booted(again))
+    assert (world.answer(second)["status"], world.answer(second)["serial"]) == ("active", again)
+    assert world.call(GetSession(uuid(1)))["status"] == "active"
+    assert world.call(StopSession(uuid(1)))["status"] == "terminated"
+    assert world.alive == set()
+
+
+def test_who_wakes_and_then_suspends_a_session_has_one_that_sleeps() -> None:
+    world = ManagerWorld()
+    asked = world.ask(CreateSession(draft(1, module="m:slow")))
+    world.do(Booted(max(world.alive)))
+    world.call(SuspendSession(uuid(1)))
+    world.ask(WakeSession(uuid(1)))
+    waking = max(world.alive)
+    suspending = world.ask(SuspendSession(uuid(1)))
+    world.do(Booted(waking))
+    assert world.answer(suspending)["status"] == "suspended"
+    assert (world.call(GetSession(uuid(1)))["status"], world.alive, world.answer(asked)["id"]) == ("suspended", set(), uuid(1))
+
+
 class Quick(ManagerWorld):
     """Without the copies."""
 

@@ -27,6 +27,7 @@ from supervisors.tree import session_words as supervisor
 SUPERVISOR = "sessions"
 LIMITER = "limiter"
 RESUMING = "supervisors.session.resuming:main"
+STARTS: tuple[Errand, ...] = ("start", "wake", "restart")
 LOOKS_PER_TIMEOUT = 4
 """How exactly idleness is known: to a quarter of the timeout."""
 CLOCK_STEP_S = 1e-6
@@ -93,6 +94,7 @@ class Lifecycle:
         if not self.advance(slot, "suspend"):
             return False
         slot.ending = True
+        self._answer(slot.starters, error=("not_running", None))  # who says something else later is heard
         self._consult("stop", slot, supervisor.StopSession(slot.record.id))
         return True
 
@@ -201,7 +203,7 @@ class Lifecycle:
             return
         errand, id = self.memory.errands.pop(answer.number, ("none", ""))
         slot = self.slots.get(id)
-        if slot is None:
+        if slot is None or (errand in STARTS and answer.number != slot.start):
             return
         failed = answer.error if answer.error is not None or answer.value is not None else ("start_failed", "ignore")
         match errand:
@@ -377,6 +379,8 @@ class Lifecycle:
     def _consult(self, errand: Errand, slot: Slot, body: supervisor.SessionRequest) -> None:
         self.memory.orders += 1
         self.memory.errands[self.memory.orders] = (errand, slot.record.id)
+        if errand in STARTS:
+            slot.start = self.memory.orders
         self.orders.append(Consult(self.memory.orders, SUPERVISOR, msgspec.Raw(encoder.encode(body))))
 
     def _send_record(self, slot: Slot) -> None:
