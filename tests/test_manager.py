@@ -427,6 +427,23 @@ def test_who_wakes_and_then_suspends_a_session_has_one_that_sleeps() -> None:
     assert (world.call(GetSession(uuid(1)))["status"], world.alive, world.answer(asked)["id"]) == ("suspended", set(), uuid(1))
 
 
+@pytest.mark.parametrize("is_manager_killed", [False, True])
+def test_a_session_that_is_killed_as_it_wakes_sleeps_again(is_manager_killed: bool) -> None:
+    world = ManagerWorld()
+    world.ask(CreateSession(draft(1, module="m:slow")))
+    world.do(Booted(max(world.alive)))
+    world.call(SuspendSession(uuid(1)))
+    waking = world.ask(WakeSession(uuid(1)))
+    if is_manager_killed:
+        world.request(SendExit(world.kernel.table.published()["system:manager"], "kill"))
+    world.kill(max(world.alive))
+    assert world.answer(waking) == (("process_not_alive", "killed") if is_manager_killed else ("start_failed", "killed"))
+    assert world.call(GetSession(uuid(1)))["status"] == "suspended"
+    again = world.ask(WakeSession(uuid(1)))
+    world.do(Booted(max(world.alive)))
+    assert world.answer(again)["status"] == "active"
+
+
 class Quick(ManagerWorld):
     """Without the copies."""
 

@@ -104,7 +104,7 @@ class Lifecycle:
             return True  # the one that waits in ``starters`` wakes it then
         if not self.advance(slot, "wake"):
             return False
-        slot.began_at, slot.stale = self.now, False
+        slot.began_at, slot.stale, slot.is_woken = self.now, False, True
         self._consult("wake", slot, supervisor.StartSession(child_spec(slot.record), watch=True))
         return True
 
@@ -238,6 +238,7 @@ class Lifecycle:
 
     def _on_ready(self, slot: Slot, serial: int) -> None:
         slot.serial, slot.ready_at, slot.reason, slot.handled, slot.active_at = serial, self.now, None, 0, self.now
+        slot.is_woken = False
         self.advance(slot, "ready", self.now - slot.began_at)
         if slot.is_resumed:
             slot.is_resumed = False
@@ -284,6 +285,9 @@ class Lifecycle:
                 self._answer(slot.stoppers, slot.row())
                 if slot.starters:
                     self.wake(slot)
+            return
+        if slot.is_woken and self.advance(slot, "suspend"):  # it sleeps again: it did when somebody wanted to wake it
+            self._answer(slot.starters, error=("start_failed", slot.reason))
             return
         if slot.status not in ("terminating", "failed"):  # it has ended by itself
             self.advance(slot, "stop")

@@ -237,11 +237,11 @@ def decode_request(body: msgspec.Raw) -> ManagerRequest | Refusal:
 class Slot(msgspec.Struct):
     """One session. ``number``: its place in the order of creation. ``serial``: its process, 0 for none; ``restarts``: how
     often it was restarted. ``start``: the last errand to bring it up; what is heard of an older one is of no concern.
-    ``seq``: of its last event. ``began_at``, ``ready_at``: since when its process is being started,
-    and is ready (monotonic seconds). ``ending``: it is suspended and its process is on its way out. ``stale``: its process
-    began with an older record. ``state``: of a group, the process that remembers. ``failure``: with what its start is
-    refused as soon as its process is gone. ``handled``: messages when it was looked at last; ``active_at``: the last look
-    that found something done. ``starters``, ``stoppers``: who waits.
+    ``seq``: of its last event. ``began_at``, ``ready_at``: since when its process is being started, and is ready (monotonic
+    seconds). ``ending``: it is suspended and its process is on its way out. ``stale``: its process began with an older
+    record. ``is_woken``: it was suspended, and its process is not ready yet. ``state``: of a group, the process that
+    remembers. ``failure``: with what its start is refused as soon as its process is gone. ``handled``: messages when it was
+    looked at last; ``active_at``: the last look that found something done. ``starters``, ``stoppers``: who waits.
     """
 
     number: int
@@ -256,6 +256,7 @@ class Slot(msgspec.Struct):
     ready_at: float | None = None
     ending: bool = False
     stale: bool = False
+    is_woken: bool = False
     state: int = 0
     is_resumed: bool = False
     failure: tuple[str, Term] | None = None
