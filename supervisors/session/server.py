@@ -210,7 +210,7 @@ class SessionServer(GenServer):
             self._keep([record for one in decided if isinstance(one, Accepted) for record in one.records])
         except JournalError as error:
             decided = [self._unkept(one, error) for one in decided]
-        with self.process.batch():
+        with self.process.batch() if len(waiting) > 1 else contextlib.nullcontext():
             for (_, frm), one in zip(waiting, decided, strict=True):
                 if isinstance(one, Accepted):
                     self.process.reply(frm, one.answer)
