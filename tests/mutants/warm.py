@@ -68,6 +68,7 @@ class WarmJudge:
 
     def __init__(self, mutants: Sequence[Mutant], jobs: int, budget_s: float, found: Callable[[Verdict], None]) -> None:
         self._mutants, self._jobs, self._budget_s, self._found = mutants, jobs, budget_s, found
+        self.is_done = False
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -93,6 +94,7 @@ class WarmJudge:
                 self._collect(running)
         while running:
             self._collect(running)
+        self.is_done = True
         return True
 
     def _collect(self, running: dict[_Child, Mutant]) -> None:
@@ -112,8 +114,9 @@ def judge(
     hypothesis.settings.register_profile("warm", deadline=None, database=None, derandomize=True, phases=phases)
     hypothesis.settings.load_profile("warm")
     argv = ["-qq", "--no-summary", "-p", "no:cacheprovider", "-p", "no:xdist", "-s", "--timeout", str(MAX_WALL_S), *QUIET]
-    code = pytest.main([*argv, "-k", NOT_PLANTED, *tests], plugins=[WarmJudge(mutants, jobs, budget_s, found)])
-    if code != 0:
+    plugin = WarmJudge(mutants, jobs, budget_s, found)
+    code = pytest.main([*argv, "-k", NOT_PLANTED, *tests], plugins=[plugin])
+    if not plugin.is_done:
         raise RuntimeError(f"pytest ended with {code}")
 
 
@@ -183,6 +186,7 @@ def changes(mutant: Mutant) -> list[tuple[FunctionType, CodeType]]:
     for function in functions(sys.modules[mutant.module]):
         key = function.__code__.co_qualname, function.__code__.co_firstlineno
         if after[key] != before[key]:
+            assert after[key].co_freevars == function.__code__.co_freevars, mutant.name
             found.append((function, after[key]))
     return found
 
