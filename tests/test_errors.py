@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actorcore.errors import CODES, MEANINGS, RequestError
+from actorcore.errors import CODES, MEANINGS, NotAlive, RequestError, StartFailed
 
 ROOT = Path(__file__).parent.parent
 MAKERS = {"RequestError": 0, "Farewell": 0, "Refusal": 0, "refuse": 2, "fail_start": 1}
@@ -57,3 +57,11 @@ def test_a_meaning_is_a_short_line(code: str) -> None:
     assert 0 < len(MEANINGS[code]) <= 110
     assert MEANINGS[code].isprintable()
     assert str(RequestError(code, "x")) == f"{code}: x"
+
+
+@pytest.mark.parametrize(("kind", "code"), [(StartFailed, "start_failed"), (NotAlive, "process_not_alive")])
+def test_a_refusal_with_a_reason_tells_it_as_a_text_of_at_most_200_letters(kind: type[StartFailed | NotAlive], code: str) -> None:
+    error = kind({"exit": 3})
+    assert (error.code, error.reason, error.detail, str(error)) == (code, {"exit": 3}, "{'exit': 3}", f"{code}: {{'exit': 3}}")
+    assert [kind("x" * length).detail for length in (200, 201)] == ["x" * 200] * 2
+    assert kind("boom", "said so").detail == "said so"

@@ -30,6 +30,15 @@ def test_nodes_that_die_as_soon_as_they_serve_are_no_better() -> None:
     assert lives(Succession(), YOUNG_S / 2, 9, 0.0) == list(PAUSES_S)
 
 
+def test_a_node_is_young_until_it_has_served_for_so_long() -> None:
+    for served_s, failures in ((YOUNG_S - 0.5, 1), (YOUNG_S, 0)):
+        succession = Succession()
+        succession.on_took_over(8.0)
+        succession.on_serving(16.0)
+        succession.on_node_dead(16.0 + served_s)
+        assert succession.failures == failures
+
+
 def test_nodes_that_have_served_are_followed_without_a_pause_however_many_die() -> None:
     assert lives(Succession(), 1.01 * YOUNG_S, 1000, 0.0) == [0.0] * 1000
 
