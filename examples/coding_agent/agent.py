@@ -28,7 +28,7 @@ def read_file(session: CodingAgent, path: str) -> str:
 
 
 def write_file(session: CodingAgent, path: str, content: str) -> bool:
-    session.files.write(path, content.encode(), session.id)
+    session.files.write(path, content.encode())
     return True
 
 
