@@ -356,21 +356,26 @@ def test_acceptance_52_70_a_killed_node_or_manager_changes_no_pid_and_no_number_
             desk.client.call(id, ["add", number])
         desk.client.manager.suspend(ids[2])
         before, rows = states(desk, ids[:2]), list(desk.client.manager.list())
-        with desk.client.manager.subscribe(ids[0]) as events:
-            numbers = []
+        with desk.client.manager.subscribe(ids[0]) as events, desk.client.manager.subscribe() as everything:
+            numbers: list[int] = []
+            seqs: list[int] = []
             for turn in range(4):
                 if turn % 2:
                     desk.client.exit("system:manager", "kill")
+                    told = [everything.next(WAIT_S) for _ in range(2)]
+                    assert [event.type for event in told] == ["service_crashed", "service_restarted"]
+                    numbers += [event.number for event in told]
                 else:
                     send_signal(desk.node_os_pid(), signal.SIGKILL)
                 assert list(desk.client.manager.list()) == rows
                 desk.client.call(ids[0], ["publish", [["llm_response", {"content": str(turn)}]]])
                 event = events.next(WAIT_S)
-                numbers.append((event.number, event.seq))
+                numbers.append(event.number)
+                seqs.append(event.seq)
                 assert event.data == {"content": str(turn)}
         assert states(desk, ids[:2]) == before
-        first = numbers[0]
-        assert numbers == [(first[0] + turn, first[1] + turn) for turn in range(4)]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert seqs == list(range(seqs[0], seqs[0] + 4))
         assert desk.client.manager.wake(ids[2])["status"] == "active"
 
 
