@@ -121,6 +121,7 @@ def serials(core: ClientCore) -> Steps[list[int]]:
 def subscribe(core: ClientCore, session: str, types: Sequence[str], after: int | None) -> Steps[Subscribed]:
     match (yield from ask(core, MANAGER, words.Subscribe(session, list(types), after))):
         case {"subscription": int(ref), "number": int(number)}:
+            core.managers.add(core.residents[MANAGER])
             return Subscribed(ref, number)
         case other:
             raise AssertionError(f"no subscription: {other!r}")
@@ -157,8 +158,9 @@ def _event_in(mail: Mail, ref: int) -> Row | None:
 
 
 def _is_manager(core: ClientCore, mail: Mail) -> Steps[bool]:
-    """Whether it is from the manager, whose Pid is another one when it was killed: anybody may send a map like an event."""
+    """Whether it is from a manager, the one that is or one before it that was killed: anybody may send a map like an event."""
     frm = mail.frm.serial if isinstance(mail, InfoMessage) else 0
-    if core.residents.get(MANAGER) != frm and (pid := (yield from whereis(core, MANAGER))) is not None:
+    if frm not in core.managers and (pid := (yield from whereis(core, MANAGER))) is not None:
         core.residents[MANAGER] = pid.serial
-    return core.residents.get(MANAGER) == frm
+        core.managers.add(pid.serial)
+    return frm in core.managers

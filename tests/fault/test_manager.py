@@ -379,6 +379,16 @@ def test_acceptance_52_70_a_killed_node_or_manager_changes_no_pid_and_no_number_
         assert desk.client.manager.wake(ids[2])["status"] == "active"
 
 
+def test_acceptance_70_what_a_manager_had_told_before_its_death_is_there_to_be_read_after_it(desk: Desk, folders) -> None:
+    id = create(desk, folders[0])["id"]
+    with desk.client.manager.subscribe(id) as events:
+        desk.client.call(id, ["publish", [["llm_response", {"content": "before"}]]])
+        desk.client.exit("system:manager", "kill")
+        desk.client.manager.info(id)  # from now on the client knows another manager
+        desk.client.call(id, ["publish", [["llm_response", {"content": "after"}]]])
+        assert [events.next(WAIT_S).data["content"] for _ in range(2)] == ["before", "after"]
+
+
 @pytest.mark.parametrize("name", ["node", "sessions", "services", "limiter", "manager"])
 def test_acceptance_52_any_resident_of_the_node_is_killed_and_goes_on_under_its_name(tmp_path: Path, folders, name: str) -> None:
     with Daemon(tmp_path / "run") as daemon:
