@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from actorcore.errors import RequestError
-from actorcore.frames import decode_up, encode_request, term_decoder
+from actorcore.errors import ProtocolError, RequestError
+from actorcore.frames import MAX_REQUEST_BYTES, Numbered, decode_up, encode_request, encoder, term_decoder
 from actorcore.pids import Pid, pack_pid, unpack_pid
-from actorcore.requests import Monitor, SendExit, Spawn
+from actorcore.requests import Ask, Monitor, SendExit, Spawn
+from actorcore.signals import Refused
 from actorcore.state_terms import attributes, set_attributes, shown
 from actorcore.terms import MAX_DEPTH, MAX_ITEMS, trouble_with
 from actorcore.words import ProcessSpec
@@ -140,3 +142,22 @@ def test_what_is_no_plain_data_is_shown_as_the_name_of_its_type() -> None:
     assert shown((strange,)) == ["<object>"]
     assert [shown(strange), shown("text"), shown({1: strange}), shown(None)] == ["<object>", "text", {1: "<object>"}, None]
     assert term_decoder.decode(b"\xc7\x10\x01" + pack_pid(PID)) == PID
+
+
+# ---- what a process says to the node --------------------------------------------------------------------------------
+
+
+def test_a_refused_start_has_a_reason_that_is_plain_data_too() -> None:
+    fine, deep = Refused(3, {"error": nested(3)}), Refused(3, {"error": nested(MAX_DEPTH + 1)})
+    assert decode_up(encoder.encode([fine])) == [fine]
+    with pytest.raises(ProtocolError, match=f"nested deeper than {MAX_DEPTH}"):
+        decode_up(encoder.encode([deep]))
+
+
+def test_what_is_said_at_once_has_a_bound() -> None:
+    ask = Ask(2, msgspec.Raw(encoder.encode(b"x" * MAX_REQUEST_BYTES)))
+    with pytest.raises(RequestError, match="value_too_long"):
+        encode_request(1, ask)
+    data = encoder.encode([Numbered(1, ask)])
+    with pytest.raises(ProtocolError, match=f"^{len(data)} bytes at once$"):
+        decode_up(data)

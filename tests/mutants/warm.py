@@ -39,8 +39,9 @@ SUITE = [
         "manager migrations monitors names naming node_facts peers process_names process_spec process_table "
         "process_table_simulation rate_limit recovery registry registry_layout registry_readers renewal resident_sys "
         "restart_intensity server_rules services session_bounds session_events session_group session_record session_talk "
-        "sessions sessions_random sessions_requests sessions_stop shown statem_model statem_rules status_page succession "
-        "supervisor_backoff sys task task_pool telemetry templates_table terms timers toml_lines violations"
+        "sessions sessions_random sessions_requests sessions_stop shown statem_loops statem_model statem_rules "
+        "status_page succession supervisor_backoff sys task task_pool telemetry templates_table terms timers toml_lines "
+        "violations"
     ).split()),
     "tests/otp/test_vectors_core.py", *(f"tests/persistence/test_{name}.py" for name in ("proof", "snapshot", "vault")),
 ]  # fmt: skip
