@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import msgspec
 
 from actorcore.errors import CallTimeout
 from supervisors.client import Client
@@ -22,6 +26,12 @@ MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 inode that was deleted in the last minutes (``recently_deleted`` in fs/ext4/ialloc.c): 0.3 ms after a benchmark of many."""
 PRELOADED = "bench"
 """The template that has imported ECHO's module, if the configuration is :func:`templates`'s."""
+
+
+def fork_us() -> list[float]:
+    """The floor of a birth: ``os.fork`` in a zygote that serves nobody, until its child's first byte, many times."""
+    found = subprocess.run([sys.executable, "-m", "benchmarks.fork_floor"], capture_output=True, check=True)
+    return msgspec.json.decode(found.stdout, type=list[float])
 
 
 def templates(pool: int, lean_pool: int = 8) -> str:

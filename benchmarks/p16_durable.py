@@ -10,6 +10,7 @@ temporary directory; nothing is pinned. A sync on a busy disk of a virtual machi
 from __future__ import annotations
 
 import asyncio
+import functools
 import mmap
 import os
 import stat
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from actorcore.exit_reason import Term
 from actorcore.signals import ProcessSpec
 from benchmarks.daemons import daemon
 from benchmarks.rows import Row, command, few, measured, percentile
@@ -104,14 +106,15 @@ def many(make: Callable[[str], Writer]) -> tuple[list[float], list[float]]:
     rates, took = [], []
     for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as folder, mmap.mmap(-1, SESSIONS * (MESSAGES + 1) * 8) as shared:
-            began = all_at_once(lambda number, folder=folder, shared=shared: writer_of(make(folder), number, shared))
+            began = all_at_once(functools.partial(writer_of, make, folder, shared))
             times = memoryview(shared).cast("Q").tolist()
             rates.append(SESSIONS * MESSAGES / (max(times[:SESSIONS]) - began) * 1e9)
             took += [nanos / 1e6 for nanos in times[SESSIONS:]]
     return rates, took
 
 
-def writer_of(write: Writer, number: int, shared: mmap.mmap) -> Writer:
+def writer_of(make: Callable[[str], Writer], folder: str, shared: mmap.mmap, number: int) -> Writer:
+    write = make(folder)
     write()  # what is done once
 
     def note(at: int, nanos: int) -> None:
@@ -167,10 +170,10 @@ def public() -> tuple[list[float], list[float]]:
         return asyncio.run(talk(directory, ids))
 
 
-def record_of(project: Path) -> dict[str, object]:
+def record_of(project: Path) -> dict[str, Term]:
     project.mkdir()
     found = project.stat()
-    folder = {
+    folder: Term = {
         "path": str(project), "dev": found.st_dev, "inode": found.st_ino, "uid": found.st_uid, "gid": found.st_gid,
         "mode": stat.S_IMODE(found.st_mode),
     }  # fmt: skip

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-import msgspec
-
 from actorcore.pids import Pid
-from benchmarks.daemons import ECHO, PRELOADED, await_pool, daemon, pause, templates, time_us, touch
+from benchmarks.daemons import ECHO, PRELOADED, await_pool, daemon, fork_us, pause, templates, time_us, touch
 from benchmarks.rows import Row, command, few, measured
 from supervisors.async_client import AsyncClient
 from supervisors.client import Client
@@ -40,12 +36,6 @@ def run() -> list[Row]:
     with daemon(templates(0, 0)) as (client, directory):
         rows += [*forked(client, floors), sustained(client, directory, fork, "no pool")]
     return rows
-
-
-def fork_us() -> list[float]:
-    """``os.fork`` + 1 byte in a zygote that serves nobody."""
-    found = subprocess.run([sys.executable, "-m", "benchmarks.fork_floor"], capture_output=True, check=True)
-    return msgspec.json.decode(found.stdout, type=list[float])
 
 
 def warm(client: Client, blanks: int) -> list[Row]:

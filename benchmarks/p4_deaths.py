@@ -18,7 +18,7 @@ from pathlib import Path
 
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
-from benchmarks.daemons import ECHO, PRELOADED, await_pool, daemon, pause, templates, time_us, touch
+from benchmarks.daemons import ECHO, PRELOADED, await_pool, daemon, fork_us, pause, templates, time_us, touch
 from benchmarks.rows import Row, command, few, measured
 from supervisors.async_client import AsyncClient
 from supervisors.client import Client
@@ -35,10 +35,9 @@ STORM = few(200, 20)
 
 def run() -> list[Row]:
     with daemon(templates(POOL)) as (client, _):
-        rows = [*deaths(client), *restarts(client, 2 * POOL, "pool", fork_us=None)]
+        rows = [*deaths(client), *restarts(client, 2 * POOL, "pool", None)]
     with daemon(templates(0, 0)) as (client, _):
-        touch(256 << 20)
-        rows += restarts(client, 0, "fork", fork_us=statistics.median(spawns_us(client)))
+        rows += restarts(client, 0, "fork", statistics.median(fork_us()))
     with daemon(templates(STORM)) as (client, directory):
         rows.append(storm(client, directory))
     return rows
@@ -88,8 +87,8 @@ def exit_us(client: Client) -> float:
     return spent
 
 
-def restarts(client: Client, blanks: int, which: str, fork_us: float | None) -> list[Row]:
-    """Of sessions, each killed once: a new pid answers a call to the name. ``fork_us``: what a new process costs alone."""
+def restarts(client: Client, blanks: int, which: str, fork: float | None) -> list[Row]:
+    """Of sessions, each killed once: a new pid answers a call to the name. ``fork``: what a bare one costs, µs."""
     touch(256 << 20)
     back, floors, trips = list[float](), list[float](), list[float]()
     idle = client.spawn(ECHO, template=PRELOADED)
@@ -111,9 +110,9 @@ def restarts(client: Client, blanks: int, which: str, fork_us: float | None) -> 
         back.append((time.perf_counter_ns() - started) / 1e3)
         os.close(handle)
         client.stop_session(name)
-    alone = statistics.median(trips) if fork_us is None else fork_us
+    alone = statistics.median(trips) if fork is None else fork
     floor = statistics.median(floors) + alone
-    what = "an idle round trip" if fork_us is None else "a spawn by fork, asked by us"
+    what = "an idle round trip" if fork is None else "os.fork until its child's first byte"
     return [
         measured("P5", f"SIGKILL → replacement answers under its name, {which}", "µs", back, floor, goal="≤ 1.25 × floor",
                  at_most=1.25 * floor, note=f"floor: killed, pidfd readable + {what}"),
@@ -128,11 +127,6 @@ def holder(client: Client, name: str) -> tuple[Pid, int]:
     os_pid = row["os_pid"]
     assert isinstance(os_pid, int)
     return pid, os.pidfd_open(os_pid)
-
-
-def spawns_us(client: Client) -> list[float]:
-    """Spawn → first answer, without a pool."""
-    return [time_us(lambda: client.call(client.spawn(ECHO, template=PRELOADED), 0)) for _ in range(KILLS)]
 
 
 def storm(client: Client, directory: Path) -> Row:
