@@ -30,7 +30,7 @@ test: lint  ## lint, then every test, JOBS=2 files at a time; the slowest are li
 
 lint: $(HAVE)-test  ## ruff, strict mypy
 	$(PY) -m ruff check .
-	$(PY) -m mypy --strict actorcore supervisors
+	$(PY) -m mypy --strict -p actorcore -p supervisors -p benchmarks
 
 bench: $(HAVE)-bench  ## every benchmark, each with its floor: BENCH_ARGS="--only P7,P10 --quick --json FILE"
 	$(PY) -m benchmarks $(BENCH_ARGS)
