@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actorcore.errors import CODES, MEANINGS, NotAlive, RequestError, StartFailed
+from actorcore.errors import CODES, MEANINGS, CallFailed, NotAlive, RequestError, StartFailed
 
 ROOT = Path(__file__).parent.parent
 MAKERS = {"RequestError": 0, "Farewell": 0, "Refusal": 0, "refuse": 2, "fail_start": 1}
@@ -65,3 +65,7 @@ def test_a_refusal_with_a_reason_tells_it_as_a_text_of_at_most_200_letters(kind:
     assert (error.code, error.reason, error.detail, str(error)) == (code, {"exit": 3}, "{'exit': 3}", f"{code}: {{'exit': 3}}")
     assert [kind("x" * length).detail for length in (200, 201)] == ["x" * 200] * 2
     assert kind("boom", "said so").detail == "said so"
+
+
+def test_a_dead_callee_is_told_with_its_reason() -> None:
+    assert (str(CallFailed("killed")), CallFailed({"exit": 3}).reason) == ("callee is dead: killed", {"exit": 3})
