@@ -20,6 +20,7 @@ from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT, TaskSpec
 from supervisors.async_client import AsyncClient
 from supervisors.client import Client
+from supervisors.clients import steps
 from supervisors.machines import MACHINES
 from supervisors.services.task_pools import TaskPools
 from tests.daemon_fixture import ROOT, WAIT_S, Desk, send_signal
@@ -160,8 +161,13 @@ def test_many_tasks_are_awaited_together_and_their_values_are_in_the_order_of_th
 def test_one_of_many_that_is_killed_fails_them_all_at_once_and_the_others_go_on(stage: Stage) -> None:
     tasks = [stage.do("async_nolink", f"{TASKS}:{start}") for start in ("when_told", "stand_still")]
     (waits, serial), (_, doomed) = tasks
-    send_signal(stage.os_pid(doomed), signal.SIGKILL)
-    assert stage.do("await_many", [ref for ref, _ in tasks], None) == {"failed": "killed"}
+    os_pid, guardian = stage.os_pid(doomed), stage.desk.daemon.guardian_pid
+    send_signal(guardian, signal.SIGSTOP)  # a death that is told before its owner awaits the task is a message
+    send_signal(os_pid, signal.SIGKILL)
+    awaiting = steps.call(stage.client._core, stage.owner, ["await_many", [ref for ref, _ in tasks], None])
+    number = next(awaiting)
+    send_signal(guardian, signal.SIGCONT)
+    assert stage.client._driver._wait(number, None) == {"failed": "killed"}
     down = stage.client.monitor(stage.pid(serial))
     stage.client.send(stage.pid(serial), "go on")
     assert stage.client.wait_down(down, WAIT_S).reason == "normal"
