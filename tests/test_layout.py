@@ -6,6 +6,7 @@ Each rule is a function of parsed sources, so each is also shown a planted viola
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 from collections.abc import Iterator
@@ -108,7 +109,12 @@ def module_name(path: Path) -> str:
 
 def read(folders: tuple[str, ...]) -> Sources:
     paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
-    return {module_name(path): ast.parse(path.read_bytes(), str(path)) for path in paths}
+    return {module_name(path): parsed(path) for path in paths}
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes(), str(path))
 
 
 def imports(tree: ast.AST, known: Sources) -> Iterator[tuple[str, ast.stmt]]:
@@ -123,10 +129,10 @@ def imports(tree: ast.AST, known: Sources) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
-    """Every call of a plain or dotted name."""
+    """Every call of a plain name."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute)):
-            yield ast.unparse(node.func), node
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield node.func.id, node
 
 
 def ours(module: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,6 +169,7 @@ def test_acceptance_196_every_fault_test_has_a_fixture_that_checks_the_others() 
     assert unchecked == WITHOUT_DAEMON
 
 
+@functools.cache
 def helpers(path: Path) -> dict[str, ast.FunctionDef]:
     """The module's functions that are no tests, fixtures among them, by name."""
     found = (node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef))
