@@ -127,6 +127,14 @@ def test_a_session_and_a_tree_with_the_same_numbers_are_judged_alike(
 # ---- back-off in trees
 
 
+def test_a_child_that_waits_for_its_restart_is_known_by_its_last_serial() -> None:
+    tree = run("a")
+    serial = tree.serial("a")
+    tree.die("a", 1.0)
+    body = msgspec.Raw(encoder.encode(["start_child", child("a")]))
+    assert tree.machine.handle(Asking(ASKER, 99, body), 1.0) == [AnswerTo(ASKER, 99, error=("already_started", serial))]
+
+
 def test_without_backoff_a_restart_waits_for_nothing() -> None:
     tree = run("a", backoff_initial_s=0.0, backoff_step_s=0.0, backoff_max_s=0.0)
     tree.die("a", 1.0)

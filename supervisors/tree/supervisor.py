@@ -147,7 +147,8 @@ class Supervisor(BaseSupervisor):
             return ("invalid_spec", trouble)
         life = self._find(child.id)
         if life is not None:
-            return ("already_started", life.serial) if life.serial or life.restarting else ("already_present", None)
+            is_there = life.serial or life.restarting
+            return ("already_started", life.serial or life.last_serial) if is_there else ("already_present", None)
         self._agenda.append(StartStep(self._add(child).key, "request", asker, is_new=True))
         return None
 
