@@ -269,10 +269,11 @@ def test_acceptance_26_a_target_is_resolved_with_the_list_of_that_moment() -> No
 
 def test_acceptance_72_73_76_one_of_many_stops_is_told_of_it() -> None:
     world = ManagerWorld()
-    world.call(CreateSession(draft(1, module="m:stubborn")))
+    serial = world.call(CreateSession(draft(1, module="m:stubborn")))["serial"]
     stops = [world.ask(StopSession(uuid(1))) for _ in range(10)]
     assert [world.answer(number) for number in stops] == [None] * 10
-    assert world.call(GetSession(uuid(1)))["status"] == "terminating"
+    row = world.call(GetSession(uuid(1)))
+    assert (row["status"], row["serial"]) == ("terminating", serial)
     world.pass_time(5.0)
     told = [world.answer(number) for number in stops]
     assert (told[0]["status"], told[0]["reason"], told[1:]) == ("terminated", "killed", [("not_found", None)] * 9)

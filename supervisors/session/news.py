@@ -62,4 +62,4 @@ def news_of(record: Record, state: State) -> News | None:
 
 def cut(text: str) -> str:
     """As much of ``text`` as an event may have."""
-    return text.encode()[:MAX_CONTENT_BYTES].decode(errors="ignore") if len(text) * 4 > MAX_CONTENT_BYTES else text
+    return text.encode()[:MAX_CONTENT_BYTES].decode(errors="ignore")
