@@ -172,7 +172,7 @@ def test_who_is_busy_for_too_long_keeps_its_code_and_the_others_do_not_wait_for_
     client.send(busy, str(fifo))
     with open(fifo, "wb"):  # it waits for the end
         code.write(NEW)
-        assert client.change_code(code.module, timeout_s=0.2) == CodeChanged([idle], {busy: ("timeout", None)})
+        assert client.change_code(code.module, timeout_s=1.0) == CodeChanged([idle], {busy: ("timeout", None)})
         assert add(client, idle) == ["new", 1]
     assert add(client, busy) == ["old", 1]  # it was suspended then, and resumed
     code.stop(busy, idle)

@@ -98,7 +98,7 @@ def test_acceptance_70_after_a_kill_of_one_session_the_others_tell_everything_wi
 
 
 def test_acceptance_85_a_session_that_rested_for_too_long_was_saved(alone: Desk, tmp_path: Path) -> None:
-    (id,) = created(alone, tmp_path, 1, policy=Policy(idle_timeout_s=0.4))
+    (id,) = created(alone, tmp_path, 1, policy=Policy(idle_timeout_s=1.0))
     with alone.client.manager.subscribe(id, ["session_saved", "session_terminated"]) as events:
         alone.client.call(id, SendMessage("user", "before it rests"), WAIT_S)
         assert [events.next(WAIT_S).type for _ in range(2)] == ["session_saved", "session_terminated"]
