@@ -271,5 +271,30 @@ os.write(1, b"%d" % sum(isinstance(found, process.Process) for found in gc.get_o
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0"
 
 
+def test_a_rehearsed_life_imports_its_module_anew_and_does_without_where_that_fails() -> None:
+    code = """
+import os, sys
+from actorcore.runtime import shared_registry
+from actorcore.runtime.zygote import birth
+looked_for = []
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        looked_for.append(name)
+        if len(looked_for) == 3:
+            raise SyntaxError("of another version")
+sys.meta_path.insert(0, Finder())
+shared, pages = shared_registry.SharedRegistry(1), os.memfd_create("status")
+os.truncate(pages, 4096)
+nursery = birth.Nursery(os.getppid(), pages, shared.fd, "")
+before = dict(sys.modules)
+nursery.rehearse(1, imports=False)
+assert looked_for == []
+nursery.rehearse(3)
+assert looked_for == [birth.understudy.__name__] * 3
+os.write(1, b"as before" if sys.modules == before else b"others")
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "as before"
+
+
 def test_a_closed_pipe_is_an_error_and_not_a_death_by_sigpipe(world: World) -> None:
     assert world.wait_death(world.start(ACTORS + "leaver", "closed pipe")) == {"shutdown": "BrokenPipeError"}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import TypeAlias
 
 from actorcore.exit_reason import Term
@@ -27,6 +29,19 @@ def load(start: str) -> Start:
     if not callable(found):
         raise TypeError(f"{start[:80]} is not callable")
     return found  # type: ignore[no-any-return]
+
+
+def import_anew(module: ModuleType) -> None:
+    """Import ``module`` as one that nobody knows, from a folder that nobody has looked into; what it was before, it stays.
+
+    Its file may be another by now, of another version, or none: then that was all.
+    """
+    assert module.__file__ is not None
+    del sys.modules[module.__name__]
+    sys.path_importer_cache.pop(os.path.dirname(module.__file__), None)
+    with contextlib.suppress(Exception):
+        importlib.import_module(module.__name__)
+    sys.modules[module.__name__] = module
 
 
 class _FromSource(importlib.machinery.SourceFileLoader):

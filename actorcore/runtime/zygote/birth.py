@@ -20,14 +20,13 @@ import msgspec
 from actorcore.exit_reason import Reason
 from actorcore.faults import point, unarmed
 from actorcore.frames import Call, Cast, Downlink, decode_down, encoder
-from actorcore.gen_server import GenServer, Reply, Result, Stop
 from actorcore.guardian_words import ForkOrder
-from actorcore.mailbox import From
 from actorcore.runtime import output, shared_registry, sockets, syscalls
 from actorcore.runtime.actor import code, lean
 from actorcore.runtime.actor.intake import leave, running
 from actorcore.runtime.children import NEWBORN_COMM
 from actorcore.runtime.status_page import PAGE_BYTES, StatusPage
+from actorcore.runtime.zygote import understudy
 from actorcore.runtime.zygote.limits import apply_limits
 from actorcore.signals import Begin, Born, Channel, ProcessSpec
 
@@ -42,11 +41,13 @@ REHEARSALS_OF_BLANK = 1
 class Nursery:
     """What a zygote prepares once for all its children."""
 
-    def __init__(self, guardian_pid: int, status_fd: int, registry_fd: int, logs: str) -> None:
+    def __init__(self, guardian_pid: int, status_fd: int, registry_fd: int, logs: str, imports: bool = True) -> None:
+        """``imports``: its children import what they become, for nothing of the user's was preloaded."""
         self._guardian_pid = guardian_pid
         self._status_fd = status_fd
         self._registry = shared_registry.AttachedRegistry(registry_fd).reader
         self._logs = logs
+        self._imports = imports
         output.install()
 
     def live(self, control_fd: int, order: ForkOrder) -> NoReturn:
@@ -64,7 +65,7 @@ class Nursery:
             control.send(encoder.encode([Born(order.serial, os.getpid())]))
             point("birth.born")
             if order.blank and not sockets.is_readable(control):
-                self.rehearse(REHEARSALS_OF_BLANK)
+                self.rehearse(REHEARSALS_OF_BLANK, self._imports)
             begin = _await_begin(control)
             point("birth.begun")
             refusal = _apply(begin, f"actor {begin.serial}")
@@ -76,19 +77,22 @@ class Nursery:
             os._exit(1)
 
     @unarmed()
-    def rehearse(self, times: int) -> None:
+    def rehearse(self, times: int, imports: bool = True) -> None:
         """Play the life of an understudy: what it does for the first time costs no later life anything.
 
-        Where asyncio is there already, it is one in a loop: that is what will be asked for.
+        Where asyncio is there already, it is one in a loop: that is what will be asked for. ``imports``: of a module, too,
+        which costs a child 150 pages.
         """
-        understudy = AsyncUnderstudy if "asyncio" in sys.modules else Understudy
+        part = understudy.AsyncUnderstudy if "asyncio" in sys.modules else understudy.Understudy
         for _ in range(times):
             node, control = sockets.pair()
             peer, channel = sockets.pair()
-            spec = ProcessSpec(f"{understudy.__module__}:{understudy.__name__}", [1])
+            spec = ProcessSpec(f"{part.__module__}:{part.__name__}", [1])
             node.send(encoder.encode([Downlink(1, Begin(2, 1, 0, spec, 0))]))
             begin = _await_begin(control)
             _apply(begin, NEWBORN_COMM)
+            if imports:
+                code.import_anew(understudy)
             status = StatusPage(memoryview(bytearray(PAGE_BYTES)))
             sockets.send(node, encoder.encode([Downlink(2, Channel(1, opens=False))]), [channel.fileno()])
             peer.send(encoder.encode([Call(1, _NOTHING), Call(2, _NOTHING)]))
@@ -147,27 +151,6 @@ def _apply(begin: Begin, comm: str) -> Reason | None:
         sys.modules["random"].seed()
     trouble = apply_limits(begin.spec.limits)
     return None if trouble is None else {"limits": trouble}
-
-
-class Understudy(GenServer):
-    """Answers calls and ends with the first cast."""
-
-    def init(self, *args: object) -> None:
-        self.calls_taken = 0
-
-    def handle_call(self, request: object, frm: From) -> Result:
-        self.calls_taken += 1
-        return Reply(request)
-
-    def handle_cast(self, request: object) -> Result:
-        return Stop()
-
-
-class AsyncUnderstudy(Understudy):
-    """The same in a loop."""
-
-    async def handle_call(self, request: object, frm: From) -> Result:  # type: ignore[override]
-        return super().handle_call(request, frm)
 
 
 _NOTHING = msgspec.Raw(b"\xc0")

@@ -61,14 +61,14 @@ def main(template: str, guardian_pid: int, logs: str, plan: str, preload: Sequen
     os.chdir("/")
     os.umask(0o077)
     control = socket.socket(fileno=CONTROL_FD)
-    nursery = birth.Nursery(guardian_pid, STATUS_FD, REGISTRY_FD, logs)
+    nursery = birth.Nursery(guardian_pid, STATUS_FD, REGISTRY_FD, logs, imports=not preload)
     nursery.rehearse_births(birth.REHEARSALS_OF_ZYGOTE)
     nursery.rehearse(birth.REHEARSALS_OF_ZYGOTE)
     if plan:
         fault_injection.arm(plan)
     gc.collect()
     gc.freeze()
-    nursery.rehearse(birth.REHEARSALS_OF_BLANK)  # the collection has emptied the interpreter's free lists
+    nursery.rehearse(birth.REHEARSALS_OF_BLANK, imports=False)  # the collection has emptied the interpreter's free lists
     syscalls.set_process_name(children.NEWBORN_COMM)
     control.setblocking(True)
     while (status := _fork(control, nursery)) is None:
