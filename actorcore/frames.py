@@ -23,7 +23,7 @@ from actorcore.exit_reason import Reason, Term
 from actorcore.pids import EXT_PID, Pid, pack_pid, unpack_pid
 from actorcore.signals import Booted, Born, Delivery, Refused, Request, SendExit, Spawn, Word
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 MAX_FRAME_BYTES = 1 << 20
 """What the node sends to a client; a larger length is refused before anything is allocated."""
 MAX_REQUEST_BYTES = 56 << 10
@@ -110,12 +110,13 @@ class Hello(Word, frozen=True, tag="hello"):
 
 
 class Welcome(Word, frozen=True, tag="welcome"):
-    """The node's answer to Hello."""
+    """The node's answer to Hello. ``registry``: with it comes a descriptor of the registry, to read (else: ask for names)."""
 
     version: int
     instance: int
     serial: int
     secret: bytes
+    registry: bool = False
 
 
 class Farewell(Word, frozen=True, tag="farewell"):

@@ -57,7 +57,7 @@ class World:
         listening.bind(str(path))
         listening.listen()
         listening.setblocking(False)
-        self.listener = Listener(listening, self.poller, self.reception)
+        self.listener = Listener(listening, self.poller, self.reception, registry_fd=-1)
         self.client = socket.socket(socket.AF_UNIX)
         self.client.connect(str(path))
         self.client.setblocking(False)

@@ -5,12 +5,13 @@ socket belongs to the guardian, so a connect succeeds while there is no node; th
 secret, gets every unanswered request again under its old number and repeats the deliveries that had not arrived.
 
 A descriptor comes with the first byte of its frame, and one recvmsg never reads beyond it (unix(7)), so descriptors
-and Channel deliveries match in order.
+and the frames that have one, a Welcome and Channel deliveries, match in order.
 """
 
 from __future__ import annotations
 
 import array
+import os
 import socket
 import struct
 from collections import deque
@@ -21,6 +22,7 @@ import msgspec
 from actorcore import frames
 from actorcore.errors import ProtocolError, RequestError
 from actorcore.frames import MAX_FRAME_BYTES, PROTOCOL_VERSION, Downlink, Farewell, Got, Hello, Welcome
+from actorcore.runtime.shared_registry import AttachedRegistry
 from actorcore.runtime.sockets import MAX_FDS, close_all
 from actorcore.signals import Answer, Channel, Delivery, Request
 
@@ -78,6 +80,7 @@ class ClientConnection:
         self._in = bytearray()
         self._fds: deque[int | None] = deque()
         self._dials = 0
+        self._registry: AttachedRegistry | None = None
 
     def attach(self, sock: socket.socket) -> None:
         """Say hello over ``sock``, a fresh non-blocking connection, which is owned from now on."""
@@ -109,6 +112,15 @@ class ClientConnection:
             self._out += self._unanswered[number]
             self.flush()
         return number
+
+    def resolve(self, name: str) -> int | Literal[False] | None:
+        """The serial that has ``name`` now, by the shared registry; None: nobody. False: ask the node."""
+        if self._registry is None:
+            return False
+        try:
+            return self._registry.reader.lookup(name)
+        except RequestError:  # busy: it changes faster than it can be read
+            return False
 
     def acknowledge(self) -> None:
         """Tell the node what has arrived, if it does not know; call it before waiting."""
@@ -148,6 +160,9 @@ class ClientConnection:
     def close(self) -> None:
         """Hang up for good."""
         self._drop_socket()
+        if self._registry is not None:
+            self._registry.close()
+            self._registry = None
         self.state = "closed"
         self._unanswered.clear()
 
@@ -225,6 +240,8 @@ class ClientConnection:
         if isinstance(greeting, Farewell):
             self._part(greeting)
             return
+        if greeting.registry:
+            self._take_registry()
         if self.serial and (greeting.instance, greeting.serial) != (self.instance, self.serial):
             self._part(Farewell("expired", "the daemon does not know this client any more"))
             return
@@ -233,6 +250,21 @@ class ClientConnection:
         for frame in self._unanswered.values():
             self._out += frame
         self.flush()
+
+    def _take_registry(self) -> None:
+        """Map the descriptor that came with the Welcome; a successor of the node sends the same registry again."""
+        if not self._fds:
+            raise ProtocolError("a registry without its descriptor")
+        fd = self._fds.popleft()
+        if fd is None:
+            return
+        try:
+            if self._registry is None:
+                self._registry = AttachedRegistry(fd)
+        except RequestError:  # no address space left
+            pass
+        finally:
+            os.close(fd)
 
     def _part(self, farewell: Farewell) -> None:
         self.farewell = RequestError(farewell.code, farewell.detail)

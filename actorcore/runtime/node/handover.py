@@ -16,10 +16,12 @@ HANDOVER_FDS = 250
 
 @dataclass
 class HandOver:
-    """The processes in the guardian's keeping, which of them stand still, its zygotes and templates, the listening socket."""
+    """The processes in the guardian's keeping, which of them stand still, its zygotes and templates;
+    the listening socket, and the registry to read."""
 
     take: words.Take = field(default_factory=lambda: words.Take(0, 0))
     listener_fd: int = -1
+    registry_fd: int = -1
     handles: dict[int, Handle] = field(default_factory=dict)
     halted: set[int] = field(default_factory=set)
     zygotes: dict[str, socket.socket] = field(default_factory=dict)
@@ -46,9 +48,8 @@ def await_turn(control: socket.socket) -> HandOver:
                 got.offers.append(offer)
             case words.Take() as take:
                 got.take = take
-                got.listener_fd, status_fd, registry_fd = fds
+                got.listener_fd, status_fd, got.registry_fd = fds
                 os.close(status_fd)
-                os.close(registry_fd)
             case _:
                 pass  # told again, or in the hand-over
     return got

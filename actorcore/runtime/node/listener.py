@@ -16,6 +16,8 @@ import socket
 import struct
 from collections import deque
 
+import msgspec
+
 from actorcore.errors import ProtocolError
 from actorcore.frames import (
     MAX_REQUEST_BYTES,
@@ -86,12 +88,16 @@ class Connection:
 
 
 class Listener:
-    """Who may connect, and what every connection gets and says; what it means is for the ``reception``."""
+    """Who may connect, and what every connection gets and says; what it means is for the ``reception``.
 
-    def __init__(self, sock: socket.socket, poller: select.epoll, reception: Reception) -> None:
+    ``registry_fd`` is one that cannot write, nor what is made of it: the registry is sealed.
+    """
+
+    def __init__(self, sock: socket.socket, poller: select.epoll, reception: Reception, registry_fd: int) -> None:
         self.sock = sock
         self._poller = poller
         self._reception = reception
+        self._registry_fd = registry_fd
         self.by_fd: dict[int, Connection] = {}
         self._by_serial: dict[int, Connection] = {}
         self._owing: dict[int, Connection] = {}
@@ -254,7 +260,14 @@ class Listener:
         connection.serial = answer.serial
         self._by_serial[answer.serial] = connection
         self._expect_the_rest(connection, True)
-        self._queue(connection, encoder.encode(answer), -1)
+        fd = self._registry_to_send()
+        self._queue(connection, encoder.encode(msgspec.structs.replace(answer, registry=fd >= 0)), fd)
+
+    def _registry_to_send(self) -> int:
+        try:
+            return os.dup(self._registry_fd)
+        except OSError:  # no descriptor left: a client without it asks for names
+            return -1
 
     def _expect_the_rest(self, connection: Connection, is_new: bool) -> None:
         """Half a frame must become a whole one in time; ``is_new``: it is another one than last time."""

@@ -113,7 +113,8 @@ class Node:
         self._ledger, self._kernel = recovered.ledger, recovered.kernel
         listening = socket.socket(fileno=left.listener_fd)
         listening.setblocking(False)
-        self._listener = Listener(listening, self._epoll, Reception(take.instance, self._kernel.table, self._commit))
+        reception = Reception(take.instance, self._kernel.table, self._commit)
+        self._listener = Listener(listening, self._epoll, reception, left.registry_fd)
         registry = RegistryWriter(self._registry_memory)
         # Before anybody is told anything; the unfinished effects, which may be older, leave the names alone.
         registry.reconcile(self._kernel.table.published(), self._kernel.table.values())
