@@ -113,14 +113,12 @@ class ClientConnection:
             self.flush()
         return number
 
-    def resolve(self, name: str) -> int | Literal[False] | None:
-        """The serial that has ``name`` now, by the shared registry; None: nobody. False: ask the node."""
-        if self._registry is None:
-            return False
+    def resolve(self, name: str) -> int | None:
+        """The serial that has ``name`` now, by the shared registry. None: ask the node, if it is there it knows nobody either."""
         try:
-            return self._registry.reader.lookup(name)
+            return None if self._registry is None else self._registry.reader.lookup(name)
         except RequestError:  # busy: it changes faster than it can be read
-            return False
+            return None
 
     def acknowledge(self) -> None:
         """Tell the node what has arrived, if it does not know; call it before waiting."""

@@ -293,9 +293,7 @@ def _serial(core: ClientCore, to: Target) -> Steps[int]:
 def _resolve(core: ClientCore, name: str) -> Steps[Pid | None]:
     """As :func:`whereis` without a round trip: whoever is found here and dead meanwhile shows when it is spoken to."""
     serial = core.connection.resolve(name)
-    if serial is False:
-        return (yield from whereis(core, name))
-    return None if serial is None else core.pid(serial)
+    return (yield from whereis(core, name)) if serial is None else core.pid(serial)
 
 
 def channel_to(core: ClientCore, to: Target) -> Steps[Channel]:
