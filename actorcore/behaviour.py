@@ -194,8 +194,8 @@ class Machine:
         """When to go on without a message (monotonic seconds); :class:`Timeout` is taken then."""
         raise NotImplementedError
 
-    def conclude(self, result: object, frm: From | None) -> None:
-        """Read a callback's result."""
+    def conclude(self, result: object, frm: From | None) -> bool:
+        """Read a callback's result; False: nothing is pending before the next message."""
         raise NotImplementedError
 
     def on_call(self, request: object, frm: From) -> Todo | None:

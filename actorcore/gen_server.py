@@ -166,11 +166,12 @@ class ServerMachine(Machine):
     def on_info(self, info: Info) -> Todo:
         return self.server.handle_info, (info,), None
 
-    def conclude(self, result: object, frm: From | None) -> None:
+    def conclude(self, result: object, frm: From | None) -> bool:
         """Read a callback's result: answer, next timeout, continuation, stop."""
         if result is None and frm is None:
             self._timeout_s = None
-        elif type(result) is Reply and frm is not None:
+            return False
+        if type(result) is Reply and frm is not None:
             self.answer(frm, result.value)
             self._timeout_s, self._then = result.timeout_s, result.then
         elif type(result) is NoReply:
@@ -181,3 +182,4 @@ class ServerMachine(Machine):
             self.stop = result.reason
         else:
             raise BadReturnValue(result)
+        return self._then is not None

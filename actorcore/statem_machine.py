@@ -165,11 +165,15 @@ class StatemMachine(Machine):
 
     # ---- what a callback has said -----------------------------------------------------------------------------------
 
-    def conclude(self, result: object, frm: From | None) -> None:
+    def conclude(self, result: object, frm: From | None) -> bool:
         """See Machine."""
         if isinstance(result, Stop):
             self._end(result, frm)
-            return
+        else:
+            self._change(result)
+        return True  # pending() looks at the time
+
+    def _change(self, result: object) -> None:
         before, repeats = self.server.state, isinstance(result, RepeatState)
         if result is None:
             result = KeepState()

@@ -67,9 +67,10 @@ def after(callback: str, result: object) -> object:
     assert todo is not None
     server.result = result
     try:
-        machine.conclude(todo[0](*todo[1]), todo[2])
+        may_pend = machine.conclude(todo[0](*todo[1]), todo[2])
     except BadReturnValue as bad:
         return BAD, bad.value
+    assert may_pend == (machine._then is not None)
     assert [frm for frm, _ in host.replies] == [CALLER] * len(host.replies)
     return outcome(machine, host)
 

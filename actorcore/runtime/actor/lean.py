@@ -26,7 +26,7 @@ from actorcore.runtime.actor.intake import ExitSelf, Intake, enter
 from actorcore.runtime.actor.process import Process
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.complain import complain
-from actorcore.runtime.status_page import StatusPage, fitting
+from actorcore.runtime.status_page import BUSY, HANDLED, WAITING, StatusPage, fitting
 from actorcore.signals import ASYNCIO, Begin, Booted, Refused
 from actorcore.task import ORDER_WAIT_S, TIMEOUT, order_of
 from actorcore.words import TaskSpec
@@ -200,17 +200,22 @@ def serve(process: Process, server: Behaviour) -> Reason:
 def loop(process: Process, machine: Machine) -> None:
     """Until ``machine.stop``: what the machine has to do, else the next message, else its timeout."""
     status, items = process.status, process.mailbox.items
+    words = status.words
+    may_pend = True
     while True:  # CPython 3.11 specialises what it enters once only at an unconditional jump back
         if machine.stop is not None:
             return
-        todo = machine.pending()
+        todo = machine.pending() if may_pend else None
+        may_pend = True
         if todo is None:
             if items:
                 item: Item | Timeout = items.popleft()
             else:
                 status.idle()
                 item = process.next_item(machine.deadline_s()) or Timeout()
-            status.busy(monotonic_ns(), len(items))
+            words[BUSY] = monotonic_ns()
+            words[WAITING] = len(items)
+            words[HANDLED] = status.handled
             try:
                 todo = machine.take(item)
             except DECODE_ERRORS as error:
@@ -219,7 +224,7 @@ def loop(process: Process, machine: Machine) -> None:
             status.busy(monotonic_ns(), len(items))
         if todo is not None:
             function, arguments, frm = todo
-            machine.conclude(function(*arguments), frm)
+            may_pend = machine.conclude(function(*arguments), frm)
         status.handled += 1
 
 

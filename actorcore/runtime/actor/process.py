@@ -12,6 +12,7 @@ from actorcore.runtime.actor import code
 from actorcore.runtime.actor.intake import FINISH_S, running
 from actorcore.runtime.actor.messaging import Messaging
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
+from actorcore.runtime.status_page import BUSY, HANDLED, WAITING
 
 
 class Process(Messaging):
@@ -38,7 +39,10 @@ class Process(Messaging):
         while True:
             if items:
                 item: Item | None = items.popleft()
-                status.busy(monotonic_ns(), len(items))
+                words = status.words
+                words[BUSY] = monotonic_ns()
+                words[WAITING] = len(items)
+                words[HANDLED] = status.handled
             else:
                 status.idle()
                 try:
@@ -47,10 +51,10 @@ class Process(Messaging):
                     status.busy(monotonic_ns(), len(items))
             if item is None:
                 return None
-            event = self.event_of(item) if type(item) is Raw else item
+            event = self.event_of(item)
             if event is not None:
                 status.handled += 1
-                return event  # type: ignore[return-value]  # decoded, or a notice
+                return event
             self.refuse(item)
 
     def renew(self, module: str, kind: type) -> tuple[type, Term, Callable[[], None]]:
