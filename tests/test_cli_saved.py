@@ -97,3 +97,35 @@ def test_acceptance_128_132_an_export_comes_in_again_and_what_was_changed_only_w
     assert "wob" in [one["name"] for one in said(line, "saved")]
     assert line.run("export", "wob", str(tmp_path / "none" / "x")) == 1
     assert line.err == "error: path_not_found: enoent\n"
+
+
+def test_acceptance_120_127_136_what_cannot_be_resumed_is_refused_with_its_reason_and_counted(line: Output, tmp_path: Path) -> None:
+    ids = {one["name"]: one["id"] for one in said(line, "saved")}
+    assert line.run("create", str(tmp_path / "web"), "--name", "new") == 0
+    assert [one["name"] for one in said(line, "saved")] == ["api"]
+    for target in ("web", "WE", ids["web"]):
+        assert line.run("resume", target) == 1
+        assert line.err == "error: project_already_open: another session works in this folder\n"
+    assert line.run("resume", "2") == 1  # not a number of the list that was shown
+    assert line.err == "error: not_found: there is nothing of that name or id\n"
+    live = said(line, "info", "new")["id"]
+    assert line.run("resume", live) == 1
+    assert line.err.startswith("error: session_exists: ")
+    head = line.directory / "state" / "sessions" / ids["api"] / "head"
+    head.write_bytes(head.read_bytes()[:-1] + b"x")
+    assert line.run("saved") == 0
+    assert (len(line.out.splitlines()), line.err) == (1, "1 more cannot be read or believed\n")
+    assert line.run("resume", ids["api"]) == 1
+    assert line.err.startswith("error: signature_verification_failed: ")
+    assert line.run("rm", "new") == 0
+
+
+def test_acceptance_142_to_delete_twice_by_the_id_is_fine_also_what_cannot_be_read(line: Output) -> None:
+    id = next(one["id"] for one in said(line, "saved") if one["name"] == "api")
+    head = line.directory / "state" / "sessions" / id / "head"
+    head.write_bytes(head.read_bytes()[:-1] + b"x")
+    assert said(line, "delete", id) == {"deleted": {id: True}}
+    assert said(line, "delete", id) == {"deleted": {id: False}}
+    for target in ("../keys", "/etc", ""):
+        assert line.run("delete", target) == 1
+        assert line.err == "error: not_found: there is nothing of that name or id\n"

@@ -1,6 +1,7 @@
 """The commands for what was saved of sessions: list, resume, delete, clean up, export, import.
 
-Here a TARGET is a number in the list (0 is the tenth), a name, an id, or the beginning of one of them.
+Here a TARGET is a number in the list (0 is the tenth), a name, an id, or the beginning of one of them. A whole id needs no list:
+what cannot be read is in none, and has an id.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def saved(also_live: bool, as_json: bool) -> None:
 
     with daemon() as client:
         found = list(client.saved.list() if also_live else client.saved.resumable())
+        bad = client.saved.bad()
     rows: list[dict[str, object]] = [msgspec.to_builtins(one) for one in found]
     now = clock.wall_s()
     table = rows if as_json else [
@@ -39,6 +41,8 @@ def saved(also_live: bool, as_json: bool) -> None:
         for number, one in enumerate(found, 1)
     ]  # fmt: skip
     output.say_rows(table, ["#", "name", "path", "saved", "id"], as_json)
+    if bad:
+        click.echo(f"{bad} more cannot be read or believed", err=True)
 
 
 @command
@@ -48,8 +52,16 @@ def resume(target: str, timeout_s: float, as_json: bool) -> None:
     """Resume saved session TARGET as it was: a number in the list of `actorcore saved`, a name, an id, or a prefix.
 
     Example: actorcore resume 1"""
+    from actorcore.errors import RequestError
+
     with daemon() as client:
-        row = client.manager.resume(_target(client.saved.resumable(), target), timeout_s)
+        try:
+            id = _target(client.saved.resumable(), target)
+        except RequestError as error:
+            if error.code != "not_found" or target.strip().isdigit():  # a number is one of the list that is shown
+                raise
+            id = _target(client.saved.list(), target)  # one that cannot be resumed: the daemon says why
+        row = client.manager.resume(id, timeout_s)
         say(shown(client, row), as_json, [f"{row['name']!s}  {row['id']!s}"])
 
 
@@ -123,8 +135,11 @@ def rotate(as_json: bool) -> None:
 def _target(saved: Iterable[SavedSession], target: str) -> str:
     """The id of whom the person means."""
     from actorcore.errors import RequestError
+    from supervisors.session.record import ID
     from supervisors.session.targets import Ambiguous, Named, resolve
 
+    if ID.fullmatch(target):
+        return target
     found = resolve(target, [Named(one.id, one.name) for one in saved])
     if isinstance(found, Ambiguous):
         raise RequestError("ambiguous_target", ", ".join(found.names))

@@ -10,7 +10,7 @@ from typing import assert_never
 
 import msgspec
 
-from actorcore.errors import RequestError
+from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import Term
 from actorcore.gen_server import GenServer, NoReply, Ok, Reply, Result
 from actorcore.mailbox import From
@@ -41,7 +41,10 @@ from supervisors.persistence.store_words import (
     StoreRequest,
 )
 from supervisors.persistence.vault import Vault
+from supervisors.services.told import MANAGER
+from supervisors.session.words import MAX_PAGE_ROWS as LISTED_AT_ONCE, ListSessions
 
+WAIT_S = 10.0
 CLEAN_UP_S = 3600.0
 """Between two clean-ups by age; the first comes when the store starts."""
 
@@ -57,8 +60,9 @@ class Store(GenServer):
         # No other process of this user may look into this one: what it holds opens every save.
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         self._limits = msgspec.convert(args[0] if args else {}, Limits)
-        self._vault = Vault(os.environ[STATE_VARIABLE], self._limits)
+        self._vault = Vault(os.environ[STATE_VARIABLE], self._limits, listed=self._listed)
         self._due_s = monotonic_s()
+        self._is_young = True
         try:
             self._vault.prepare()
         except RequestError as error:  # whoever wants something will be told; it may be mended meanwhile
@@ -87,7 +91,9 @@ class Store(GenServer):
         if monotonic_s() >= self._due_s:
             self._due_s = monotonic_s() + CLEAN_UP_S
             try:
-                done = self._vault.clean_up(self._limits.max_age_days, wall_s())
+                # What was alive when the daemon before died is about to be resumed, however long ago that was.
+                done = self._vault.clean_up(self._limits.max_age_days, wall_s(), spares_running=self._is_young)
+                self._is_young = False
             except RequestError as error:
                 complain(f"the clean-up by age fails: {error}")
             else:
@@ -137,12 +143,27 @@ class Store(GenServer):
                 assert_never(request)
 
     def _resumable(self, request: ListResumable) -> dict[str, object]:
-        saved = self._vault.survey()
-        live = set(self._vault.live())
-        paths = {line.project_path for line in saved.sessions if line.id in live}
-        found = lists.resumable(saved.sessions, live, paths)
-        wanted = [line for line in found if line.is_running or not request.running]
+        saved = self._vault.resumable()
+        wanted = [line for line in saved.sessions if line.is_running or not request.running]
         return _page(wanted, len(saved.bad), request.after, request.limit)
+
+    def _listed(self) -> dict[str, str]:
+        """The sessions that the manager has, as id → the path of the project.
+
+        :raises RequestError: ``not_running``, it does not answer.
+        """
+        assert isinstance(self.process, Process)
+        found: dict[str, str] = {}
+        after: tuple[float, int] | None = (0.0, 0)
+        while after is not None:
+            try:
+                answer = self.process.call(MANAGER, ListSessions(after, LISTED_AT_ONCE), WAIT_S)
+            except (CallFailed, CallTimeout):
+                raise RequestError("not_running", "nobody says which sessions there are") from None
+            page = msgspec.convert(answer, _Listed)
+            found |= {one.id: one.project.path for one in page.sessions}
+            after = page.next
+        return found
 
     def _check_asker(self, id: str, frm: From) -> None:
         """That it is the process of session ``id``: one with that name, started by the node's own supervisor of sessions.
@@ -155,6 +176,22 @@ class Store(GenServer):
         above = _row(self.process.request(Processes(parent - 1, 1)), parent) if isinstance(parent, int) and parent else {}
         if row.get("name") != id or above.get("kind") != "resident":
             raise RequestError("not_permitted", "only the session's own process")
+
+
+class _Folder(msgspec.Struct):
+    path: str
+
+
+class _Session(msgspec.Struct):
+    id: str
+    project: _Folder
+
+
+class _Listed(msgspec.Struct):
+    """A page of the manager's list, as far as it is of concern here."""
+
+    sessions: list[_Session]
+    next: tuple[float, int] | None
 
 
 def _row(rows: Term, serial: int) -> dict[str, Term]:

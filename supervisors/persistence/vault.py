@@ -6,7 +6,8 @@
             index        what is known of the newest saves 0600
             sessions/    one folder per session            0700
 
-A session that lives is known by the lock of its head: its database is left alone.
+A session that a process has is known by the lock of its head: its database is left alone. One that has none for now, because
+it is suspended, waits for its restart or was given up, is known by the manager's list, and nothing of it is deleted either.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from actorcore.errors import RequestError
@@ -24,13 +25,13 @@ from actorcore.runtime.clock import wall_s
 from supervisors.paths import SESSIONS_NAME
 from supervisors.persistence import database_files, files, proof, retention, secrets, snapshot as snapshots
 from supervisors.persistence.database import Database
-from supervisors.persistence.database_files import HEAD_NAME, Locked, told
+from supervisors.persistence.database_files import HEAD_NAME, LOG, Locked, told
 from supervisors.persistence.files import FileTrouble
 from supervisors.persistence.index import Index
 from supervisors.persistence.journal import records_of, session_of
 from supervisors.persistence.proof import HEAD_BYTES, Content, Head
 from supervisors.persistence.retention import Cleanup, Limits
-from supervisors.persistence.saved import Saved, SavedSession, line_of, newest_first
+from supervisors.persistence.saved import Saved, SavedSession, line_of, newest_first, resumable
 from supervisors.persistence.signing import Keys, Ring
 from supervisors.persistence.snapshot import SESSION_ID, Snapshot
 from supervisors.persistence.store_words import Grant
@@ -46,8 +47,13 @@ DELETED = ".deleted"
 class Vault:
     """Of the state directory ``state``. Errors are RequestErrors with a code; no detail names a path or an id."""
 
-    def __init__(self, state: str, limits: Limits = DEFAULT_LIMITS, chance: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(
+        self, state: str, limits: Limits = DEFAULT_LIMITS, chance: Callable[[int], bytes] = os.urandom,
+        listed: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:  # fmt: skip
+        """``listed``: the sessions that there are, with or without a process, as id → the path of the project."""
         self._state = state
+        self._listed = listed
         self._sessions = f"{state}/{SESSIONS_NAME}"
         self._limits = limits
         self._chance = chance
@@ -131,21 +137,24 @@ class Vault:
             count -= self._forget_unborn()
         is_full = count >= self._limits.max_saved
         saved = self.survey().sessions if is_full and self._limits.auto_clean else []
-        live = [line.id for line in saved if line.is_running and self._is_live(line.id)]
+        live = self.live() if saved else []
         admission = retention.admit(saved, count, live, self._limits)
         if admission.evicted:
-            self.delete(admission.evicted)
+            self._remove(admission.evicted)
         return admission.is_warning
 
     def _forget_unborn(self) -> int:
         """Remove the folders of starts that have failed; how many. What was saved in them is nothing."""
         forgotten = 0
+        listed = self._listed()
         for id in self._ids():
+            if id in listed:
+                continue
             folder = self._folder(id)
             with told():
                 if set(os.listdir(folder)) <= {HEAD_NAME} and os.lstat(folder).st_mtime < wall_s() - UNBORN_S:
                     head = os.path.getsize(f"{folder}/{HEAD_NAME}") if os.path.exists(f"{folder}/{HEAD_NAME}") else 0
-                    forgotten += not head and not self._is_live(id) and self.delete(id)
+                    forgotten += not head and not self._is_live(id) and self._remove(id)
         return forgotten
 
     def note(self, id: str, generation: int, session: dict[str, Term]) -> None:
@@ -171,8 +180,15 @@ class Vault:
         return Saved(newest_first(sessions), bad)
 
     def live(self) -> list[str]:
-        """The ids of those that a process has."""
-        return [id for id in self._ids() if self._is_live(id)]
+        """The ids of those that are listed, or that a process has."""
+        listed = self._listed()
+        return [id for id in self._ids() if id in listed or self._is_live(id)]
+
+    def resumable(self) -> Saved:
+        """As :meth:`survey`, without those that live and those whose project another one works in."""
+        saved, live = self.survey(), set(self.live())
+        paths = {line.project_path for line in saved.sessions if line.id in live} | set(self._listed().values())
+        return Saved(resumable(saved.sessions, live, paths), saved.bad)
 
     def get(self, id: str) -> tuple[dict[str, Term], Content]:
         """The record of session ``id`` and all that is kept of it.
@@ -224,7 +240,13 @@ class Vault:
 
         :raises RequestError: ``running``, ``invalid_id``, or why it cannot be removed.
         """
-        folder = self._folder(snapshots.check_id(id))
+        if snapshots.check_id(id) in self._listed():
+            raise Locked("running", "the session is not stopped")
+        return self._remove(id)
+
+    def _remove(self, id: str) -> bool:
+        """As :meth:`delete`, of one that is not listed."""
+        folder = self._folder(id)
         with told():
             try:
                 handle = database_files.look(folder, create=True)
@@ -247,18 +269,25 @@ class Vault:
         ids = self._ids()
         return self._delete_all(ids, len(ids), {})
 
-    def clean_up(self, days: object, now: float) -> Cleanup:
-        """Delete those saved more than ``days`` before ``now`` (wall clock, seconds) that do not live."""
+    def clean_up(self, days: object, now: float, spares_running: bool = False) -> Cleanup:
+        """Delete those saved more than ``days`` before ``now`` (wall clock, seconds) that do not live.
+
+        ``spares_running``: also those stay whose process has not ended in order.
+        """
         saved = self.survey()
-        live = [line.id for line in saved.sessions if line.is_running and self._is_live(line.id)]
-        old = retention.outdated(saved.sessions, days, live, now)
+        spared = {*self.live(), *(line.id for line in saved.sessions if spares_running and line.is_running)}
+        old = retention.outdated(saved.sessions, days, spared, now)
         return self._delete_all(old, len(saved.sessions), saved.bad)
 
     def _delete_all(self, ids: list[str], total: int, bad: dict[str, str]) -> Cleanup:
         deleted, errors, live = 0, dict(bad), 0
+        listed = self._listed()
         for id in ids:
+            if id in listed:
+                live += 1
+                continue
             try:
-                deleted += self.delete(id)
+                deleted += self._remove(id)
             except Locked:
                 live += 1
             except RequestError as error:
@@ -329,8 +358,11 @@ class Vault:
         session = session_of(content, records_of(content))
         if not session:  # it died before its first word
             return None
-        size = _size_bytes(self._folder(id))
-        return line_of(id, session, content.snapshot.generation, content.snapshot.saved_at, head.is_running, size)
+        folder, saved_at = self._folder(id), content.snapshot.saved_at
+        if content.records:  # the newest of them was saved when it was written
+            with told():
+                saved_at = max(saved_at, os.stat(f"{folder}/{head.epoch}.db{LOG}").st_mtime)
+        return line_of(id, session, content.snapshot.generation, saved_at, head.is_running, _size_bytes(folder))
 
     def _write_index(self) -> None:
         """A failure is no failure of what is being told: the index is then behind, and written with the next change."""

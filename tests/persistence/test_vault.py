@@ -215,6 +215,44 @@ def test_acceptance_139_140_only_older_ones_go_and_a_bad_one_stops_nothing(
     assert (ids(vault), head.exists()) == ([id_of(4)], True)
 
 
+def test_acceptance_112_139_143_what_is_listed_is_never_deleted_nor_makes_room(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = {id_of(1): "/p/1"}
+    vault = Vault(state, Limits(max_saved=2, auto_clean=True), listed=lambda: listed)
+    OPENED.append(vault)
+    vault.prepare()
+    monkeypatch.setattr("supervisors.persistence.database.wall_s", lambda: 1000.0)
+    save(vault, 1, 2)
+    assert [line.id for line in vault.resumable().sessions] == [id_of(2)]
+    assert refusal(lambda: vault.delete(id_of(1))) == ("running", "the session is not stopped")
+    save(vault, 3)  # the oldest is listed, so the next one goes
+    assert sorted(ids(vault)) == sorted([id_of(1), id_of(3)])
+    assert vault.clean_up(1, 1000.0 + 2 * DAY_S) == Cleanup(1, 1, 0, {})
+    assert (vault.clear(), ids(vault)) == (Cleanup(0, 1, 0, {}), [id_of(1)])
+    listed[id_of(4)] = "/p/4"
+    save(vault, 4)
+    assert refusal(lambda: vault.grant(id_of(5))) == ("session_limit_reached", "2/2 saved sessions")
+    listed.clear()
+    assert vault.clear() == Cleanup(2, 0, 0, {})
+
+
+def test_acceptance_141_by_itself_a_young_store_spares_what_did_not_end_in_order(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisors.persistence.database.wall_s", lambda: 1000.0)
+    database = open_session(vault, 1)  # its locks are ours, so to this vault it is dead
+    save(vault, 2)
+    now = 1000.0 + 31 * DAY_S
+    assert vault.clean_up(30, now, spares_running=True) == Cleanup(1, 1, 0, {})
+    assert ids(vault) == [id_of(1)]
+    database.append([encode_record(SessionChanged({"id": id_of(1), "created_at": 1.0}, 1.0))])
+    log = os.stat(f"{vault.locate(id_of(1))}/1.db-log")
+    (line,) = vault.survey().sessions
+    assert line.saved_at == log.st_mtime  # a change is saved when it is accepted
+    assert vault.clean_up(30, now) == Cleanup(0, 1, 0, {})
+    assert vault.clean_up(30, log.st_mtime + 31 * DAY_S) == Cleanup(1, 0, 0, {})
+    database.close()
+
+
 def test_D1_a_clock_that_was_set_back_deletes_nothing() -> None:
     assert retention.outdated(LINES, 1, (), -100 * DAY_S) == []
 

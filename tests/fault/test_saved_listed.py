@@ -1,0 +1,106 @@
+"""What is saved of a session that is listed stays, whether a process has it now or not: acceptance 125, 137, 139, 141, 142, 143."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actorcore.errors import RequestError
+from supervisors.client import Client
+from supervisors.session.record import Policy
+from supervisors.session.requests import GetMessages, SendMessage
+from tests.daemon_fixture import WAIT_S, Daemon
+from tests.fault.test_resume import kill_daemon
+from tests.session_world import project_in
+
+POLICIES = {
+    "suspended": Policy(),
+    "restarting": Policy(intensity=1, period_s=60.0, backoff_initial_s=30.0, backoff_max_s=30.0),
+    "gave_up": Policy(intensity=0),
+}
+DAY_S = 86_400
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Daemon]:
+    with Daemon(tmp_path / "run") as daemon:
+        yield daemon
+
+
+def contents(client: Client, id: str) -> list[str]:
+    page: Any = client.call(id, GetMessages(), WAIT_S)
+    return [message["content"] for message in page["items"]]
+
+
+def without_a_process(client: Client, project: Path, status: str) -> str:
+    """A session with a message, in a status in which no process has it."""
+    id = str(client.manager.create(project, policy=POLICIES[status])["id"])
+    client.call(id, SendMessage("user", "precious"), WAIT_S)
+    if status == "suspended":
+        client.manager.suspend(id)
+        return id
+    with client.manager.subscribe(id, ["session_status"]) as events:
+        client.kill(id, signal.SIGKILL)
+        while events.next(WAIT_S).data["status"] != status:
+            pass
+    return id
+
+
+@pytest.mark.parametrize("status", list(POLICIES))
+def test_acceptance_137_142_143_nothing_of_a_listed_session_is_deleted_and_it_is_not_resumed_twice(
+    running: Daemon, tmp_path: Path, status: str
+) -> None:
+    client = running.client()
+    id = without_a_process(client, project_in(tmp_path), status)
+    assert client.manager.info(id)["status"] == status
+    assert ([one.id for one in client.saved.list()], list(client.saved.resumable())) == ([id], [])
+    with pytest.raises(RequestError) as refused:
+        client.saved.delete(id)
+    assert refused.value.code == "running"
+    assert client.saved.clear() == {"deleted": 0, "skipped": 1, "failed": 0, "errors": {}}
+    with pytest.raises(RequestError) as refused:
+        client.manager.resume(id)
+    assert refused.value.code == "session_exists"
+    client.manager.wake(id) if status == "suspended" else client.manager.restart(id)
+    assert contents(client, id) == ["precious"]
+    client.manager.stop(id)
+    assert client.saved.clear() == {"deleted": 1, "skipped": 0, "failed": 0, "errors": {}}
+
+
+def test_acceptance_137_a_project_in_which_somebody_works_who_is_not_saved_is_in_use_too(running: Daemon, tmp_path: Path) -> None:
+    client, project = running.client(), project_in(tmp_path)
+    id = str(client.manager.create(project)["id"])
+    client.manager.stop(id)
+    assert [one.id for one in client.saved.resumable()] == [id]
+    other = str(client.manager.create(project, durability="none")["id"])
+    assert list(client.saved.resumable()) == []
+    client.manager.stop(other)
+    assert [one.id for one in client.saved.resumable()] == [id]
+
+
+def test_acceptance_125_141_what_was_alive_long_ago_comes_back_before_it_is_too_old(running: Daemon, tmp_path: Path) -> None:
+    client = running.client()
+    id = str(client.manager.create(project_in(tmp_path))["id"])
+    client.call(id, SendMessage("user", "long ago"))
+    client.manager.stop(id)
+    long_ago = time.time() - 40 * DAY_S
+    fields = {**json.loads(client.saved.export(id)), "saved_at": long_ago}
+    client.saved.delete(id)
+    client.saved.import_(json.dumps(fields).encode(), unsigned=True)
+    client.manager.resume(id)
+    kill_daemon(running)
+    for path in (running.directory / "state" / "sessions" / id).iterdir():
+        os.utime(path, (long_ago, long_ago))
+    running.start()
+    client = running.client()
+    with client.manager.subscribe(types=["session_resumed", "resume_failed"], after=0) as events:
+        told = events.next(WAIT_S)
+    assert (told.type, told.session) == ("session_resumed", id)
+    assert contents(client, id) == ["long ago"]
