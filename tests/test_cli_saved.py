@@ -99,7 +99,9 @@ def test_acceptance_128_132_an_export_comes_in_again_and_what_was_changed_only_w
     assert line.err == "error: path_not_found: enoent\n"
 
 
-def test_acceptance_120_127_136_what_cannot_be_resumed_is_refused_with_its_reason_and_counted(line: Output, tmp_path: Path) -> None:
+def test_acceptance_120_127_136_what_cannot_be_resumed_is_refused_with_its_reason_and_counted(
+    line: Output, tmp_path: Path
+) -> None:
     ids = {one["name"]: one["id"] for one in said(line, "saved")}
     assert line.run("create", str(tmp_path / "web"), "--name", "new") == 0
     assert [one["name"] for one in said(line, "saved")] == ["api"]

@@ -22,15 +22,17 @@ from supervisors.session.records import Record, SessionChanged, decode_record, e
 
 
 class DurableJournal:
-    """``known_generation`` is that of the newest save that the store knows of; ``on_saved`` is told of each later one."""
+    """``known_generation`` is that of the newest save that the store knows of; ``on_saved`` is told of each later one; ``crowd``:
+    see Kept."""
 
     def __init__(
         self, database: Database, known_generation: int = 0,
-        on_saved: Callable[[int, dict[str, Term]], None] = lambda generation, session: None,
+        on_saved: Callable[[int, dict[str, Term]], None] = lambda generation, session: None, crowd: tuple[int, int] | None = None,
     ) -> None:  # fmt: skip
         self._database = database
         self._known_generation = known_generation
         self._on_saved = on_saved
+        self._crowd = crowd
         self._session: dict[str, Term] = {}
 
     def load(self) -> Kept:
@@ -44,7 +46,7 @@ class DurableJournal:
         self._session = session_of(content, records)
         if self._session:  # else it is new, and nothing can be said of it yet
             self._on_saved(content.snapshot.generation, self._session)
-        return Kept(content.snapshot.content or None, records)
+        return Kept(content.snapshot.content or None, records, self._crowd)
 
     def append(self, records: Sequence[Record]) -> None:
         try:
@@ -116,7 +118,7 @@ def open_journal(process: ProcessFace, id: str) -> DurableJournal:
         except ActorError as error:
             complain(f"the store is not told of a save: {error}")
 
-    return DurableJournal(Database(first.folder, id, Keys(first.keys), keys), first.generation, tell)
+    return DurableJournal(Database(first.folder, id, Keys(first.keys), keys), first.generation, tell, first.crowd)
 
 
 def _grant(process: ProcessFace, id: str) -> Grant:

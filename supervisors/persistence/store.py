@@ -112,8 +112,8 @@ class Store(GenServer):
             case OpenSession(id):
                 self._check_asker(id, frm)
                 grant = vault.grant(id)
-                if grant.is_warning:
-                    complain("nearly as many sessions are saved as may be")
+                if grant.crowd is not None:
+                    complain(f"nearly as many sessions are saved as may be: {grant.crowd[0]}/{grant.crowd[1]}")
                 return grant
             case ListSaved(after, limit):
                 saved = vault.survey()

@@ -28,13 +28,13 @@ class OpenSession(_StoreRequest, frozen=True, tag="open"):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """``folder`` and ``keys`` (number → key) of a session, and the ``generation`` that it had at least; ``is_warning``: there
-    is little room for more sessions."""
+    """``folder`` and ``keys`` (number → key) of a session, and the ``generation`` that it had at least. ``crowd``: it is a new
+    one, with which so many are saved, of so many that may be; None: there is room enough."""
 
     folder: str
     keys: dict[int, bytes]
     generation: int
-    is_warning: bool = False
+    crowd: tuple[int, int] | None = None
 
 
 class SessionSaved(_StoreRequest, frozen=True, tag="saved"):

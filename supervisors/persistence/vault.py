@@ -122,16 +122,16 @@ class Vault:
         """
         snapshots.check_id(id)
         keys = self.ring().keys_of(id)
-        is_warning = False
+        crowd = None
         if not os.path.exists(self._folder(id)):
-            is_warning = self._admit()
+            crowd = self._admit()
             files.private_directory(self._sessions)
             files.private_directory(self._folder(id))  # from now on it counts
         known = self._index.lines.get(id)
-        return Grant(self._folder(id), dict(keys.by_number), known.generation if known else 0, is_warning)
+        return Grant(self._folder(id), dict(keys.by_number), known.generation if known else 0, crowd)
 
-    def _admit(self) -> bool:
-        """Whether there is little room for a new one; makes room if it may."""
+    def _admit(self) -> tuple[int, int] | None:
+        """How many there are with a new one, and how many there may be, if that is nearly all; makes room if it may."""
         count = len(self._ids())
         if count >= self._limits.max_saved:
             count -= self._forget_unborn()
@@ -141,7 +141,8 @@ class Vault:
         admission = retention.admit(saved, count, live, self._limits)
         if admission.evicted:
             self._remove(admission.evicted)
-        return admission.is_warning
+        most = self._limits.max_saved
+        return (min(count + 1, most), most) if admission.is_warning else None
 
     def _forget_unborn(self) -> int:
         """Remove the folders of starts that have failed; how many. What was saved in them is nothing."""

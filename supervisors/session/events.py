@@ -59,6 +59,7 @@ LIFECYCLE: dict[str, Schema] = {
     "session_terminated": Schema({"reason": _REASON, "restart_count": _COUNT, "duration_s": _NUMBER}),
     "session_saved": Schema({}, {"messages": _COUNT, "duration_s": _NUMBER, "generation": _COUNT}),
     "save_failed": Schema({"code": _TEXT}),
+    "save_limit_near": Schema({"count": _COUNT, "limit": _COUNT}),
     "session_resumed": Schema({}, {"messages": _COUNT, "duration_s": _NUMBER}),
     "resume_failed": Schema({"id": _TEXT, "code": _TEXT}),
     "service_started": Schema({"name": _TEXT, "pid": _PID, "restart_count": _COUNT, "duration_s": _NUMBER}),
@@ -102,7 +103,7 @@ MARKS: dict[str, Schema] = {
 """Made for one subscriber: so many of its events it was too slow for; the history that it asked for begins at ``oldest``."""
 
 SCHEMAS: dict[str, Schema] = LIFECYCLE | INSIDE | MARKS
-OWN = frozenset({*INSIDE, "session_saved", "save_failed"})
+OWN = frozenset({*INSIDE, "session_saved", "save_failed", "save_limit_near"})
 """What a session's process may tell; all else is known to the daemon, and told by it alone."""
 
 

@@ -20,10 +20,13 @@ class JournalError(RequestError):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """``state``: of the last checkpoint (None: there was none); ``records`` have been appended since, oldest first."""
+    """``state``: of the last checkpoint (None: there was none); ``records`` have been appended since, oldest first. ``crowd``: of
+    a new one, how many are kept with it and how many may be, if that is nearly all.
+    """
 
     state: bytes | None = None
     records: list[Record] = []
+    crowd: tuple[int, int] | None = None
 
 
 class Journal(Protocol):

@@ -140,7 +140,7 @@ class SessionServer(GenServer):
         except DECODE_ERRORS:
             return Stop("unsupported_version")
         except RequestError as error:
-            return Stop(error.code)
+            return Stop({error.code: error.detail} if error.detail else error.code)
         self.id = str(record["id"])
         self.durability = record.get("durability", "message")
         self.talk = Talk(caps, state)
@@ -148,6 +148,8 @@ class SessionServer(GenServer):
         self.cache = Cache(caps.cache_entries, caps.cache_bytes)
         self._unsaved = len(kept.records)
         self._news: list[News] = []
+        if kept.crowd is not None:
+            self._news.append(("save_limit_near", {"count": kept.crowd[0], "limit": kept.crowd[1]}))
         self._waiting: list[tuple[requests.SendMessage, From]] = []
         # Own code answers one message before it hears of the next; what is not synced gains nothing.
         own = type(self).handle_message is not SessionServer.handle_message

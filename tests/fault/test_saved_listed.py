@@ -1,4 +1,4 @@
-"""What is saved of a session that is listed stays, whether a process has it now or not: acceptance 125, 137, 139, 141, 142, 143."""
+"""What is saved of a session that is listed stays, with or without a process: acceptance 110, 125, 137, 139, 141–143."""
 
 from __future__ import annotations
 
@@ -104,3 +104,22 @@ def test_acceptance_125_141_what_was_alive_long_ago_comes_back_before_it_is_too_
         told = events.next(WAIT_S)
     assert (told.type, told.session) == ("session_resumed", id)
     assert contents(client, id) == ["long ago"]
+
+
+def test_acceptance_110_the_session_that_makes_it_eighty_of_a_hundred_is_told_to_who_watches_all(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "run", configuration="[sessions]\nmax_saved = 5\n") as daemon:
+        client = daemon.client()
+        with client.manager.subscribe(types=["save_limit_near"]) as watched, client.manager.subscribe() as lifecycle:
+            ids = [str(client.manager.create(project_in(tmp_path, f"p{n}"))["id"]) for n in range(5)]
+            told = [watched.next(WAIT_S) for _ in range(2)]
+            seen = [event for event in lifecycle if event.type == "save_limit_near"]
+            with pytest.raises(RequestError) as refused:
+                client.manager.create(project_in(tmp_path, "p5"))
+            assert (refused.value.code, refused.value.detail) == ("session_limit_reached", "5/5 saved sessions")
+            client.manager.stop(ids[0])
+            client.manager.resume(ids[0])  # it is not a new one
+            assert [(event.session, event.data) for event in told] == [
+                (ids[3], {"count": 4, "limit": 5}), (ids[4], {"count": 5, "limit": 5})]  # fmt: skip
+            assert (seen, list(watched)) == (told, [])
+        logs = "".join(path.read_text() for path in (daemon.directory / "log").iterdir())
+        assert [f"nearly as many sessions are saved as may be: {count}/5" in logs for count in (3, 4, 5)] == [False, True, True]

@@ -215,7 +215,9 @@ def test_acceptance_139_140_only_older_ones_go_and_a_bad_one_stops_nothing(
     assert (ids(vault), head.exists()) == ([id_of(4)], True)
 
 
-def test_acceptance_112_139_143_what_is_listed_is_never_deleted_nor_makes_room(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_acceptance_112_139_143_what_is_listed_is_never_deleted_nor_makes_room(
+    state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     listed = {id_of(1): "/p/1"}
     vault = Vault(state, Limits(max_saved=2, auto_clean=True), listed=lambda: listed)
     OPENED.append(vault)
@@ -281,7 +283,7 @@ def test_F18_acceptance_103_what_a_dead_store_has_left_half_done_is_gone_with_th
 def test_F17_acceptance_110_at_the_limit_a_new_session_is_refused_and_an_old_one_is_not(state: str) -> None:
     vault = opened(state, max_saved=5)
     save(vault, 1, 2, 3)
-    assert [vault.grant(id_of(number)).is_warning for number in (4, 5)] == [True, True]
+    assert [vault.grant(id_of(number)).crowd for number in (4, 5)] == [(4, 5), (5, 5)]
     assert refusal(lambda: vault.grant(id_of(6))) == ("session_limit_reached", "5/5 saved sessions")
     save(vault, 1, 4, 5)
     assert sorted(ids(vault)) == sorted(id_of(number) for number in range(1, 6))
