@@ -180,8 +180,15 @@ class Ledger:
     # ---- poison -----------------------------------------------------------------------------------------------------
 
     def begin(self, number: int) -> None:
-        """Say that ``number`` is being handled from now on: if this process dies before it is performed, it is suspect."""
-        strikes = self._words[SUSPECT] & 0xFE if self._words[SUSPECT] >> _NUMBER_SHIFT == number else 0
+        """Say that ``number`` is being handled from now on: if this process dies before it is performed, it is suspect.
+
+        A successor that handles again what its predecessor got over says nothing of that, nor of what is skipped: the strikes
+        are those of the later event that killed.
+        """
+        suspect = self._words[SUSPECT]
+        if suspect >> _NUMBER_SHIFT > number:
+            return
+        strikes = suspect & 0xFE if suspect >> _NUMBER_SHIFT == number else 0
         self._words[SUSPECT] = number << _NUMBER_SHIFT | strikes | _HANDLING
 
     def strike(self) -> int | None:

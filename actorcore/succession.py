@@ -67,10 +67,14 @@ class Succession(msgspec.Struct):
     def silent_s(self, stamp_s: float, now_s: float) -> float | None:
         """For how long the node has made no turn, when that is too long; ``stamp_s`` is its last one by the ledger.
 
-        Time in which nobody looked here does not count: whatever froze the guardian may have frozen the node too.
+        Time in which nobody looked here does not count: whatever froze the guardian may have frozen the node too. Nor does what
+        has been told: who is killed for it is not gone at once.
         """
         if now_s - self.looked_s > HANG_S / 2:
             self.fair_since_s = now_s
         self.looked_s = now_s
         silent_s = now_s - max(stamp_s, self.took_over_s, self.fair_since_s)
-        return silent_s if silent_s > HANG_S else None
+        if silent_s <= HANG_S:
+            return None
+        self.fair_since_s = now_s
+        return silent_s

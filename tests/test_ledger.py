@@ -144,6 +144,26 @@ def test_an_event_that_killed_two_writers_is_skipped_and_the_next_is_not():
     assert (Ledger.open(place).strike(), ledger.poisoned()) == (3, None)
 
 
+def test_an_event_that_kills_behind_others_that_are_not_performed_is_skipped_too():
+    """Each writer handles all of them again: the harmless ones take no strike off the one that kills."""
+    place = memory()
+    ledger = Ledger.create(place)
+    for data in (b"good", b"poison", b"later", b"worse"):
+        ledger.append(data)
+    for number in (1, 2):
+        ledger.begin(number)
+    found = []
+    for killer in (2, 4, 4, 4):
+        ledger = Ledger.open(place)
+        struck, poison = ledger.strike(), ledger.poisoned()
+        found.append((struck, poison))
+        if poison is not None:
+            ledger.skip(poison)
+        for record in ledger.load().records[:killer]:
+            ledger.begin(record.number)
+    assert found == [(2, None), (2, 2), (4, None), (4, 4)]
+
+
 def test_a_writer_that_dies_between_events_or_before_it_begins_strikes_nobody():
     place = memory()
     ledger = Ledger.create(place)

@@ -28,6 +28,7 @@ from actorcore.signals import (
     RegisterMany,
     Release,
     Request,
+    SendExit,
     Spawn,
     Ticked,
     Unregister,
@@ -118,6 +119,31 @@ def test_acceptance_38_the_names_of_a_batch_go_with_each_holder() -> None:
     node.ask(c, RegisterMany([Register("a", a), Register("Bad")]))
     assert Retract("a") in node.kill(a)
     assert [node.value(c, Whereis(name)) for name in ("a", "b")] == [None, b]
+
+
+def test_who_is_dying_keeps_its_name_from_nobody_and_loses_it_before_it_is_another_s() -> None:
+    node = Driver()
+    dying, other, client = node.start(ProcessSpec("m:f", name="wanted")), node.start(), node.client()
+    node.ask(client, SendExit(dying, "kill"))
+    effects = node.ask(other, Register("wanted"))
+    assert [effect for effect in effects if isinstance(effect, (Publish, Retract))] == [
+        Retract("wanted"), Publish("wanted", other),
+    ]  # fmt: skip
+    assert Retract("wanted") not in node.kill(dying)
+    assert node.value(client, Whereis("wanted")) == other
+    node.ask(client, SendExit(other, "kill"))
+    successor = node.start(ProcessSpec("m:f", name="wanted"))
+    node.kill(other)
+    assert node.value(client, Whereis("wanted")) == successor
+
+
+def test_a_dying_holder_s_name_is_kept_for_whom_it_is_kept() -> None:
+    node = Driver()
+    dying, stranger = node.start(SPEC, reserve=True), node.start()
+    node.ask(stranger, SendExit(dying, "kill"))
+    assert node.error(stranger, Register("kept")) == ("already_registered", 0)
+    successor = node.start(SPEC, reserve=True)
+    assert node.value(stranger, Whereis("kept")) == successor
 
 
 # ---- names that are kept ----

@@ -98,3 +98,10 @@ def test_D2_time_in_which_the_guardian_was_frozen_too_does_not_count() -> None:
     assert succession.silent_s(103.0, 1000.0) is None, "a suspend, or the whole tree was stopped"
     assert watched(succession, 103.0, 1000.0 + HANG_S) is None
     assert watched(succession, 103.0, 1001.0 + HANG_S) == 1.0 + HANG_S
+
+
+def test_who_is_told_to_hang_is_told_so_once_however_often_one_looks_until_it_is_dead() -> None:
+    succession = Succession(looked_s=100.0)
+    assert watched(succession, 100.0, 101.0 + HANG_S) == 1.0 + HANG_S
+    assert [succession.silent_s(100.0, 101.0 + HANG_S + late_s / 1000) for late_s in range(1000)] == [None] * 1000
+    assert watched(succession, 100.0, 101.5 + 2 * HANG_S) == 0.5 + HANG_S, "killed, and there it is"

@@ -30,6 +30,8 @@ def spawn(turn: Turn, asker: Entry, number: int, body: Spawn) -> None:
         return turn.fail_start(starter, "invalid_spec", trouble)
     if body.monitor and state.monitors.has(asker.serial, body.monitor):
         return turn.fail_start(starter, "already_exists", "ref")
+    if spec.name is not None:
+        turn.free(spec.name)
     error = None if spec.name is None else _name_error(turn, spec.name, asker.serial)
     if error is not None:
         return turn.fail_start(starter, "start_failed", error)

@@ -62,6 +62,7 @@ def _add(turn: Turn, asker: Entry, body: Register) -> tuple[str, Term] | None:
         return error, name
     if holder is None:
         return failure(NOPROC)
+    turn.free(name)
     # A name that a supervisor keeps is for the child in whose spec it is, not for its siblings.
     is_its_own = holder.spec is not None and holder.spec.name == name
     parent = holder.parent if is_its_own else NOBODY

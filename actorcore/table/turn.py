@@ -78,6 +78,12 @@ class Turn:
         if name is not None:
             self.effects.append(Retract(name))
 
+    def free(self, name: str) -> None:
+        """Whose end is decided keeps its name from nobody: who wants it need not wait until the process is reaped."""
+        holder = self.state.names.holder_of(name)
+        if holder is not None and (entry := self.state.entries.get(holder)) is not None and entry.phase is Phase.DYING:
+            self.unpublish(holder)
+
     def show(self, changes: list[Change]) -> None:
         """What a resident shows has changed."""
         for change in changes:

@@ -12,7 +12,7 @@ import pytest
 from actorcore.errors import CallFailed, RequestError
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
-from actorcore.words import RESIDENT
+from actorcore.words import AUTO, RESIDENT
 from supervisors.clients.messages import DownMessage
 from supervisors.machines import MACHINES
 from tests.daemon_fixture import WAIT_S, WITNESS, Desk, send_signal
@@ -88,6 +88,26 @@ def test_acceptance_42_a_kill_of_the_supervisor_ends_who_does_not_trap_and_leave
     desk.client.exit(tree, "kill")
     assert [desk.client.wait_down(ref, WAIT_S).reason for ref in refs] == ["killed"] * 3
     assert [desk.client.whereis(name) for name in NAMES] == [None] * 3
+
+
+@pytest.mark.parametrize("template", [RESIDENT, AUTO])
+def test_a_killed_supervisor_is_back_with_its_named_children_and_costs_one_restart(desk: Desk, template: str) -> None:
+    """Those before are dying still when their successors are started, and no budget is spent on waiting for that."""
+    processes = [ProcessSpec(WITNESS, [desk.name], name=name) for name in NAMES]  # they die of their link
+    children = [{"id": one.name, "process": msgspec.to_builtins(one)} for one in processes]
+    inner = {"strategy": "one_for_all", "children": children}
+    process = ProcessSpec("supervisor", [inner], template=template, name="inner")
+    branch = {"id": "inner", "type": "supervisor", "process": msgspec.to_builtins(process)}
+    tree = desk.client.spawn_spec(ProcessSpec("supervisor", [{"children": [branch], "intensity": 5}], template=RESIDENT))
+    before = ups(desk, *NAMES)
+    for _ in range(5):
+        desk.client.exit("inner", "kill")
+        after = ups(desk, *NAMES)
+        assert {name for name in NAMES if after[name] != before[name]} == set(NAMES)
+        before = after
+        desk.client.call(tree, ["which_children"], WAIT_S)  # answered when it waits for nobody
+    desk.client.stop(tree, timeout_s=WAIT_S)
+    assert [desk.client.whereis(name) for name in (*NAMES, "inner")] == [None] * 4
 
 
 def test_children_come_and_go_under_a_dynamic_supervisor(desk: Desk) -> None:

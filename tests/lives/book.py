@@ -110,7 +110,7 @@ class Book(NameBook):
             asker.waits[number] = (None, ("not_permitted", "may_spawn"))
         elif body.monitor and body.monitor in asker.watching:
             asker.waits[number] = (None, ("already_exists", "ref"))
-        elif name is not None and (taken := self.names.get(name)) and (taken.holder or taken.owner != asker.serial):
+        elif name is not None and (taken := self._taken(name)) and (taken.holder or taken.owner != asker.serial):
             asker.waits[number] = (None, ("start_failed", {"already_registered": taken.holder}))
         else:
             self.spawning = (asker, number, body)

@@ -42,15 +42,23 @@ class NameBook:
 
     def _name(self, asker: Party, body: Register) -> tuple[str, Any] | None:
         """Name the holder, or say why not."""
-        holder, taken = self._living(body.who or asker.serial), self.names.get(body.name)
+        holder = self._living(body.who or asker.serial)
         if holder is None:
             return ("process_not_alive", "noproc")
+        taken = self._taken(body.name)
         # What a supervisor keeps is for the child in whose spec it is.
         parent = holder.parent if holder.spec is not None and holder.spec.name == body.name else 0
         if holder.name is not None or (taken is not None and (taken.holder or taken.owner != parent)):
             return ("already_registered", None if taken is None else taken.holder)
         self._hold(holder, body.name, asker.serial, 0, body.value)
         return None
+
+    def _taken(self, name: str) -> Held | None:
+        """Who has it, now that somebody wants it: the dying let go."""
+        taken = self.names.get(name)
+        if taken is not None and taken.holder in self.parties and self.parties[taken.holder].ordered is not None:
+            self._free_name(self.parties[taken.holder])
+        return self.names.get(name)
 
     def _hold(self, holder: Party, name: str, registrar: int, owner: int, value: bytes = b"") -> None:
         """``owner`` keeps the name, or whoever kept it before."""
@@ -87,12 +95,12 @@ class NameBook:
         owner = self.names.pop(holder.name).owner
         if owner in self.parties:
             self.names[holder.name] = Held(0, owner, owner)
-        if holder.name in self.published:
+        if self.published.get(holder.name) == holder.serial:
             self.retracts[holder.serial] = holder.name
         holder.name = None
 
     def _free_reserved_name(self, holder: Party) -> None:
-        if holder.name not in self.published:
+        if self.published.get(holder.name or "") != holder.serial:
             self._free_name(holder)
 
     def _lookup(self, asker: Party, number: int, body: Lookup) -> None:

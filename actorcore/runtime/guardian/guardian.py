@@ -6,7 +6,6 @@ the node has acted on it, its death. It is blocking, single-threaded, runs no us
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import select
@@ -94,7 +93,8 @@ class Guardian:
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
         for link in self._links():
-            poll.register(link.sock, select.POLLIN | (select.POLLOUT if link.waiting else 0))
+            if not link.is_gone:  # between its end and its death it would be readable all the time
+                poll.register(link.sock, select.POLLIN | (select.POLLOUT if link.waiting else 0))
         ready = dict(poll.poll(self._patience_s() * 1000))
         if self._signals in ready or self._is_behind:
             for number in syscalls.read_signals(self._signals):
@@ -307,9 +307,11 @@ class Guardian:
     # ---- what node and spare say ----------------------------------------------------------------------------------
 
     def _listen_to(self, link: Link) -> None:
-        with contextlib.suppress(sockets.PeerGone):
+        try:
             while link in self._links() and (heard := link.hear()) is not None:
                 self._on_word(link, *heard)
+        except sockets.PeerGone:
+            link.is_gone = True
 
     def _on_word(self, link: Link, word: words.ToGuardian, fds: list[int]) -> None:
         match word:

@@ -48,11 +48,13 @@ class Kept:
 
 @dataclass
 class Link:
-    """The guardian's end to a node or spare, with what could not be sent yet."""
+    """The guardian's end to a node or spare, with what could not be sent yet. ``is_gone``: the other end is closed, and its
+    death will be told by waitid."""
 
     os_pid: int
     sock: socket.socket
     ready: bool = False
+    is_gone: bool = False
     schema: int = 0
     templates: Sequence[Template] = ()
     waiting: deque[tuple[bytes, tuple[int, ...]]] = field(default_factory=deque)
