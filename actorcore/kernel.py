@@ -124,8 +124,8 @@ class Kernel:
             case ReloadEnded():
                 return self._on_reload_ended(event, now)
             case Crowded(is_so):
-                self._crowded = is_so
-                return [Report("crowded", NOBODY, is_so)]
+                before, self._crowded = self._crowded, is_so
+                return [Report("crowded", NOBODY, is_so)] if is_so != before else []  # a successor finds it out anew
             case LogDropped():
                 self._desk.log_dropped = event.count
                 return []

@@ -92,9 +92,8 @@ class Guardian:
     def _turn(self) -> None:
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
-        for link in self._links():
-            if not link.is_gone:  # between its end and its death it would be readable all the time
-                poll.register(link.sock, select.POLLIN | (select.POLLOUT if link.waiting else 0))
+        for link in (link for link in self._links() if not link.is_gone):  # which is readable all the time until it is reaped
+            poll.register(link.sock, select.POLLIN | (select.POLLOUT if link.waiting else 0))
         ready = dict(poll.poll(self._patience_s() * 1000))
         if self._signals in ready or self._is_behind:
             for number in syscalls.read_signals(self._signals):
@@ -140,8 +139,7 @@ class Guardian:
         self._zygotes.start_due(now)
         if self._node is None:
             return
-        silent_s = self._succession.silent_s(self._mappings.stamp_ns() / 1e9, now)
-        if silent_s is not None:
+        if (silent_s := self._succession.silent_s(self._mappings.stamp_ns() / 1e9, now)) is not None:
             say(f"node {self._node.os_pid} hangs: no turn for {silent_s:.1f} s; killed")
             children.kill(self._node.os_pid)
 
@@ -307,11 +305,8 @@ class Guardian:
     # ---- what node and spare say ----------------------------------------------------------------------------------
 
     def _listen_to(self, link: Link) -> None:
-        try:
-            while link in self._links() and (heard := link.hear()) is not None:
-                self._on_word(link, *heard)
-        except sockets.PeerGone:
-            link.is_gone = True
+        while link in self._links() and (heard := link.hear()) is not None:
+            self._on_word(link, *heard)
 
     def _on_word(self, link: Link, word: words.ToGuardian, fds: list[int]) -> None:
         match word:

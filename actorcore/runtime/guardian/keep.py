@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections import deque
@@ -48,8 +49,7 @@ class Kept:
 
 @dataclass
 class Link:
-    """The guardian's end to a node or spare, with what could not be sent yet. ``is_gone``: the other end is closed, and its
-    death will be told by waitid."""
+    """The guardian's end to a node or spare, with what could not be sent yet; ``is_gone``: nobody has the other one."""
 
     os_pid: int
     sock: socket.socket
@@ -74,20 +74,21 @@ class Link:
         """The next word with its descriptors, without them when we can have no more; None when there is none now.
 
         Only Hold and ForkAlone bring a descriptor. Who says what is no word is killed.
-
-        :raises PeerGone: it is dead.
         """
-        while (datagram := sockets.receive(self.sock, may_lose_fds=True)) is not None:
-            try:
-                word = to_guardian.decode(datagram.data)
-            except ProtocolError as error:
-                say(f"node {self.os_pid} said what is no word: {error}; killed")
-                children.kill(self.os_pid)
-                sockets.close_all(datagram.fds)
-                continue
-            if not isinstance(word, (Hold, ForkAlone)):
-                sockets.close_all(datagram.fds)
-            return word, datagram.fds
+        with contextlib.suppress(sockets.PeerGone):
+            while (datagram := sockets.receive(self.sock, may_lose_fds=True)) is not None:
+                try:
+                    word = to_guardian.decode(datagram.data)
+                except ProtocolError as error:
+                    say(f"node {self.os_pid} said what is no word: {error}; killed")
+                    children.kill(self.os_pid)
+                    sockets.close_all(datagram.fds)
+                    continue
+                if not isinstance(word, (Hold, ForkAlone)):
+                    sockets.close_all(datagram.fds)
+                return word, datagram.fds
+            return None
+        self.is_gone = True
         return None
 
 
