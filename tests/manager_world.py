@@ -33,6 +33,7 @@ from actorcore.signals import (
     TemplateTold,
     Ticked,
 )
+from actorcore.words import LEAN
 from supervisors.node_entry import kernel_of
 from supervisors.services.limiter import Limiter
 from supervisors.session.manager import Manager
@@ -77,8 +78,8 @@ class Party:
 class ManagerWorld:
     """See the module. ``starts``: which modules were begun; ``stuck``: who is killed and not dead yet."""
 
-    def __init__(self, settings: SessionSettings | None = None) -> None:
-        self.settings = settings
+    def __init__(self, settings: SessionSettings | None = None, resumes: bool = False) -> None:
+        self.settings, self.resumes = settings, resumes
         self.kernel = self._fresh()
         self.now = NOW_S
         self.specs: dict[int, Begin] = {}
@@ -89,12 +90,13 @@ class ManagerWorld:
         self.got: dict[int, list[Any]] = {}
         self.parties: dict[int, Party] = {}
         self._todo: deque[Event] = deque()
-        self.do(ClockSet(WALL_S - NOW_S))
         self.do(TemplateTold(SESSION))
+        self.do(TemplateTold(LEAN))
+        self.do(ClockSet(WALL_S - NOW_S))
         self.me = self.client()
 
     def _fresh(self) -> Kernel:
-        return kernel_of(7, {"sessions": Sessions(2000), "limiter": Limiter(), "manager": Manager(self.settings)})
+        return kernel_of(7, {"sessions": Sessions(2000), "limiter": Limiter(), "manager": Manager(self.settings, self.resumes)})
 
     # ---- events and their effects -----------------------------------------------------------------------------------
 

@@ -136,3 +136,20 @@ def test_the_clock_of_expiries_stays_small_however_often_a_key_is_put_again() ->
     for now in range(10_000):
         put(cache, "k", now, ttl_s=20_000.0, now=float(now))
     assert (len(cache._due) <= 21, cache.get("k", 19_999.0), cache.get("k", 29_999.0)) == (True, Look("hit", 9999), EXPIRED)
+
+
+def test_built_anew_the_clock_still_rings_for_the_earliest_first() -> None:
+    cache = Cache(3, 100)
+    for key, ttl_s in (("a", 30.0), ("b", 20.0), ("c", 10.0)):
+        put(cache, key, ttl_s=ttl_s)
+    for _ in range(4):
+        put(cache, "a", ttl_s=30.0)
+    put(cache, "a", ttl_s=30.0)
+    assert (sorted(cache._due), [found(cache, "abc", now) for now in (9.0, 10.0, 20.0, 30.0)]) == (
+        [(10.0, 3, "c"), (20.0, 2, "b"), (30.0, 8, "a")], ["abc", "ab", "a", ""])  # fmt: skip
+
+
+def test_one_value_may_fill_the_cache_and_what_has_expired_is_not_counted() -> None:
+    cache = Cache(3, 10)
+    put(cache, "a", size=10, ttl_s=1.0)
+    assert (cache.statistics(0.5), cache.statistics(1.0)) == (CacheStatistics(1, 10, 0, 0, 0, 0), CacheStatistics(0, 0, 0, 0, 0, 0))

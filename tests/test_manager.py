@@ -5,14 +5,17 @@ Every step is also done by a copy that was made of the snapshot before it (see M
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from actorcore.effects import Effect
-from actorcore.requests import SendExit
-from actorcore.signals import Booted, Event, Received
+from actorcore.requests import NOBODY, SendExit
+from actorcore.residents import Leave
+from actorcore.signals import Answer, Asking, Booted, Event, Exit, Reborn, Received
 from supervisors.node_entry import kernel_of
 from supervisors.session.admissions import ADMITTED_S
 from supervisors.session.events import trouble_with
+from supervisors.session.manager import Manager
 from supervisors.session.settings import SessionSettings
 from supervisors.session.words import (
     CountSessions,
@@ -37,7 +40,7 @@ from supervisors.session.words import (
     WakeSession,
 )
 from supervisors.tree.sessions import Sessions
-from tests.manager_world import WALL_S, ManagerWorld, draft, uuid
+from tests.manager_world import WALL_S, ManagerWorld, Party, draft, uuid
 
 
 def test_acceptance_1_a_created_session_has_its_id_path_times_and_a_live_process() -> None:
@@ -227,6 +230,8 @@ def test_acceptance_24_the_default_is_the_chosen_one_else_the_configured_one_els
     world.call(StopSession(uuid(3)))
     defaults.append(world.call(GetDefault())["id"])
     assert defaults == [uuid(number) for number in (1, 1, 3, 2, 3, 1)]
+    world.call(SetDefault(uuid(1)))
+    assert (world.call(SetDefault("")), world.call(GetDefault())["id"]) == (True, uuid(1))
     assert world.call(SetDefault(uuid(9))) == ("not_found", None)
 
 
@@ -546,3 +551,38 @@ def test_acceptance_127_a_resume_that_fails_is_told_once_by_who_was_admitted() -
         (uuid(2), True, {"id": uuid(2), "code": "session_limit_reached"}),
     ]
     assert [trouble_with(event["type"], event["data"]) for event in events] == [None] * 3
+
+
+def test_what_the_daemon_before_has_left_is_resumed_however_much_it_is_and_counted_against_nobody() -> None:
+    world = ManagerWorld(resumes=True)
+    (serial,) = world.alive
+    resumer = world.parties.setdefault(serial, Party(serial))
+    assert [world.call(ResumeSession(uuid(number)), resumer) for number in range(1, 31)] == [True] * 30
+    assert {world.call(CreateSession(draft(number), True), resumer)["status"] for number in range(1, 31)} == {"active"}
+    told = [world.call(ResumeSession(uuid(number))) for number in range(31, 52)]
+    assert told == [True] * 20 + [("rate_limit_exceeded", 60)]
+
+
+def test_who_waited_for_the_limiter_or_the_supervisor_is_answered_by_no_later_life_of_the_manager() -> None:
+    manager = Manager()
+    for number, request in ((1, ResumeSession(uuid(1))), (2, CreateSession(draft(2)))):
+        manager.handle(Asking(5, number, msgspec.Raw(msgspec.msgpack.encode(request))), 0.0)
+    manager.handle(Reborn(3), 0.0)
+    assert [manager.handle(Answer(number, True), 0.0) for number in (1, 2)] == [[], []]
+    assert manager.handle(Answer(2, None, ("max_children", None)), 0.0) == []
+
+
+# ---- the end of the daemon ------------------------------------------------------------------------------------------
+
+
+def test_when_the_daemon_ends_nothing_is_started_and_the_manager_leaves_after_the_last_session() -> None:
+    world = ManagerWorld()
+    world.call(CreateSession(draft(1)))
+    world.call(CreateSession(draft(2, module="m:stubborn")))
+    world.call(SuspendSession(uuid(1)))
+    manager = world.kernel._residents["manager"]
+    assert isinstance(manager, Manager)
+    assert manager.handle(Exit(NOBODY, "shutdown"), world.now) == []
+    told = [world.call(request) for request in (CreateSession(draft(3)), WakeSession(uuid(1)), RestartSession(uuid(2)))]
+    assert told == [("shutting_down", None)] * 3
+    assert Manager().handle(Exit(NOBODY, "shutdown"), 0.0) == [Leave("shutdown")]

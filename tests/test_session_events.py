@@ -106,6 +106,16 @@ def test_a_session_that_is_given_up_suspended_woken_or_restarted_says_so() -> No
     assert kinds(world.me.events()) == ["failed", "session_crashed", "gave_up", "session_gave_up"]
 
 
+def test_a_session_that_works_on_or_rests_on_says_so_once() -> None:
+    world = ManagerWorld()
+    serial = created(world, policy={"idle_timeout_s": 40.0})
+    watching(world, Subscribe(uuid(1)))
+    for handled in (1, 2, 2, 2, 3, 4):
+        world.handled[serial] = (0.0, handled)
+        world.pass_time(10.0)
+    assert kinds(world.me.events()) == ["idle", "active"]
+
+
 def test_a_session_that_ends_by_itself_is_terminated_without_a_crash() -> None:
     world = ManagerWorld()
     serial = created(world)
@@ -232,6 +242,24 @@ def test_a_late_subscriber_gets_what_the_history_has_and_is_told_where_it_begins
     assert [event["number"] for event in events[1:]] == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_where_a_history_begins_nothing_is_missing_and_before_it_the_gap_is_told_with_the_event_that_is_there() -> None:
+    subscriptions = filled(("context_updated", HISTORY_EVENTS + 5))
+    assert (subscriptions.first, [subscriptions.add(1, "s", [], after).gap for after in (4, 5, 6)]) == (6, [4, None, None])
+    bodies = [msgspec.msgpack.decode(body) for body in subscriptions.due(subscriptions.add(1, "s", [], 4))]
+    assert (bodies[0], bodies[1]["event"]["number"]) == (
+        {"subscription": 4, "event": {"number": 5, "seq": 0, "session": "s", "type": "events_gap", "at": 0.0,
+                                      "data": {"after": 4, "oldest": 6}}}, 6)  # fmt: skip
+
+
+def test_there_are_so_many_subscriptions_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisors.session.manager.MAX_SUBSCRIPTIONS", 2)
+    world = ManagerWorld()
+    told = [world.call(Subscribe()) for _ in range(3)]
+    assert told == [{"subscription": 1, "number": 0}, {"subscription": 2, "number": 0}, ("resource_exhausted", "2 subscriptions")]
+    assert world.call(Unsubscribe(1)) is True
+    assert world.call(Subscribe()) == {"subscription": 3, "number": 0}
+
+
 def test_acceptance_161_a_dead_subscriber_is_forgotten_and_publishing_goes_on() -> None:
     world = ManagerWorld()
     serial = created(world)
@@ -289,6 +317,7 @@ def test_acceptance_162_one_wrong_event_of_several_publishes_none() -> None:
      ("tool_call", {"tool_name": 1, "tool_id": "i", "parameters": []}, ("invalid_types", ["tool_name", "parameters"])),
      ("analysis_complete", {"files_analyzed": True, "issues_found": 0}, ("invalid_types", ["files_analyzed"])),
      ("llm_response", {"content": "x" * MAX_DATA_BYTES}, ("value_too_long", f"8204 bytes, at most {MAX_DATA_BYTES}")),
+     ("llm_response", {"content": "x", "extra": {1: 2}}, ("invalid_types", "a key that is no text")),
      ("llm_response", {"content": "x", "extra": [1]}, None), ("context_updated", {}, None)],
 )  # fmt: skip
 def test_acceptance_162_each_mistake_has_its_code(type_: str, data: dict[str, Any], refusal: object) -> None:

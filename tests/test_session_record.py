@@ -158,7 +158,12 @@ def test_acceptance_26_place_id_name_or_prefix(target: str, place: int | None) -
 
 
 def test_acceptance_26_zero_is_the_tenth_and_a_prefix_of_several_names_them() -> None:
-    assert (resolve("0", TEN), resolve("11", TEN)) == (uuid(0xB9), uuid(0xBA))
+    assert (resolve("0", TEN), resolve("11", TEN), resolve("0011", TEN), resolve("00011", TEN)) == (
+        uuid(0xB9), uuid(0xBA), uuid(0xBA), None)  # fmt: skip
     assert resolve("n17", TEN) == Ambiguous([f"n{number}" for number in range(0xB0, 0xB4)])
     assert resolve("ap", LISTED) == Ambiguous(["api", "apidocs"])
     assert resolve("we", LISTED) == Ambiguous(["web", "Web"])
+
+
+def test_acceptance_26_an_id_goes_before_the_name_of_an_older_one() -> None:
+    assert resolve(uuid(2), [Named(uuid(1), uuid(2)), Named(uuid(2), "x")]) == uuid(2)

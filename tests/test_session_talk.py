@@ -329,6 +329,15 @@ def test_acceptance_93_prompts_are_newest_first_without_blanks_and_repeats() -> 
     session.check()
 
 
+def test_as_many_todos_as_may_be_are_kept_and_cleared_reasoning_is_gone() -> None:
+    session = Session()
+    session.do(ask.SetTodos([{"content": "x"}] * 500))
+    session.do(ask.AddReasoning("because"))
+    assert session.do(ask.ClearReasoning()) is True
+    assert (len(session.ask(ask.GetTodos())), session.ask(ask.GetReasoning())["items"]) == (500, [])
+    session.check()
+
+
 def test_a_tool_call_has_its_result_and_time() -> None:
     session = Session()
     id = session.do(ask.BeginTool("grep", {"for": "x"}))
