@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from supervisors.session.cache import MAX_KEY_BYTES, Cache, CacheStatistics, Look, RequestError
+from supervisors.session.looks import look_up
+from supervisors.session.requests import CacheClear, CacheDelete, CacheGet, CachePut, CacheRequest, GetCacheStatistics
 
 MISS, EXPIRED = Look("not_found"), Look("expired")
 
@@ -152,4 +154,25 @@ def test_built_anew_the_clock_still_rings_for_the_earliest_first() -> None:
 def test_one_value_may_fill_the_cache_and_what_has_expired_is_not_counted() -> None:
     cache = Cache(3, 10)
     put(cache, "a", size=10, ttl_s=1.0)
-    assert (cache.statistics(0.5), cache.statistics(1.0)) == (CacheStatistics(1, 10, 0, 0, 0, 0), CacheStatistics(0, 0, 0, 0, 0, 0))
+    assert cache.statistics(0.5) == CacheStatistics(1, 10, 0, 0, 0, 0)
+    assert cache.statistics(1.0) == CacheStatistics(0, 0, 0, 0, 0, 0)
+
+
+def test_as_many_keys_as_have_room_are_known_to_have_expired_and_each_look_at_one_is_counted() -> None:
+    cache = Cache(2, 10)
+    for now, key in enumerate("abc"):
+        put(cache, key, ttl_s=1.0, now=float(now))
+    assert [cache.get(key, 9.0) for key in "abc"] == [MISS, EXPIRED, EXPIRED]
+    assert cache.statistics(9.0) == CacheStatistics(0, 0, 0, 1, 2, 0)
+
+
+def test_what_a_session_answers_to_who_uses_its_cache() -> None:
+    cache = Cache(3, 10)
+    steps: list[tuple[CacheRequest, object]] = [
+        (CachePut("a", "xyz"), True), (CacheGet("a"), ["hit", "xyz"]), (CacheGet("b"), ["not_found", None]),
+        (CacheDelete("a"), True), (CacheDelete("a"), False), (CachePut("b", 1), True), (CacheClear("b"), 1),
+    ]  # fmt: skip
+    assert [look_up(cache, request, 0.0) for request, _ in steps] == [answer for _, answer in steps]
+    look_up(cache, CachePut("key", "x" * 6), 0.0)  # the key, and the text with its head
+    assert look_up(cache, GetCacheStatistics(), 0.0) == {
+        "entries": 1, "size_bytes": 10, "hits": 1, "not_found": 1, "expired": 0, "evicted": 0}  # fmt: skip

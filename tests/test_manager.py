@@ -10,14 +10,16 @@ import pytest
 
 from actorcore.effects import Effect
 from actorcore.requests import NOBODY, SendExit
-from actorcore.residents import Leave
-from actorcore.signals import Answer, Asking, Booted, Event, Exit, Reborn, Received
+from actorcore.residents import AnswerTo, Leave, Order
+from actorcore.signals import Answer, Asking, Booted, Event, Exit, Reborn, Received, Refused
 from supervisors.node_entry import kernel_of
 from supervisors.session.admissions import ADMITTED_S
 from supervisors.session.events import trouble_with
 from supervisors.session.manager import Manager
 from supervisors.session.settings import SessionSettings
 from supervisors.session.words import (
+    MAX_PAGE_ROWS,
+    Attach,
     CountSessions,
     CreateSession,
     FailResume,
@@ -28,6 +30,7 @@ from supervisors.session.words import (
     ListIds,
     ListPids,
     ListSessions,
+    Publish,
     RenameSession,
     ResolveTarget,
     RestartSession,
@@ -214,6 +217,9 @@ def test_acceptance_23_the_list_is_by_creation_and_everything_else_agrees_with_i
     first = world.call(ListSessions(limit=3))
     rest = world.call(ListSessions(after=tuple(first["next"]), limit=3))
     assert (first["sessions"] + rest["sessions"], rest["next"]) == (rows, None)
+    told = [world.call(ListSessions(limit=limit)) for limit in (0, 1, MAX_PAGE_ROWS, MAX_PAGE_ROWS + 1)]
+    refusal = ("invalid_message", f"limit: must be 1 to {MAX_PAGE_ROWS}")
+    assert told == [refusal, {"sessions": rows[:1], "next": [5.0, 4]}, {"sessions": rows, "next": None}, refusal]
 
 
 def test_acceptance_24_the_default_is_the_chosen_one_else_the_configured_one_else_the_oldest() -> None:
@@ -570,6 +576,52 @@ def test_who_waited_for_the_limiter_or_the_supervisor_is_answered_by_no_later_li
     manager.handle(Reborn(3), 0.0)
     assert [manager.handle(Answer(number, True), 0.0) for number in (1, 2)] == [[], []]
     assert manager.handle(Answer(2, None, ("max_children", None)), 0.0) == []
+
+
+def test_acceptance_127_who_was_resumed_says_so_once_and_how_long_it_took() -> None:
+    world = ManagerWorld()
+    world.call(Subscribe(types=["session_resumed"]))
+    world.call(ResumeSession(uuid(1)))
+    world.ask(CreateSession(draft(1, module="m:slow"), True))
+    world.now += 2.5
+    world.do(Booted(max(world.alive)))
+    world.ask(RestartSession(uuid(1)))
+    world.do(Booted(max(world.alive)))
+    assert [(event["session"], event["data"]) for event in world.me.events()] == [(uuid(1), {"duration_s": 2.5})]
+
+
+def test_who_does_not_want_to_run_is_no_session() -> None:
+    world = ManagerWorld()
+    asked = world.ask(CreateSession(draft(1, module="m:slow")))
+    (serial,) = world.alive
+    world.do(Refused(serial, None))
+    world.kill(serial)
+    assert (world.answer(asked), world.call(ListIds())) == (("start_failed", "ignore"), [])
+
+
+def test_a_session_that_the_supervisor_refuses_without_a_process_is_gone_at_once() -> None:
+    manager = Manager()
+
+    def asked(number: int, request: object) -> list[Order]:
+        return manager.handle(Asking(5, number, msgspec.Raw(msgspec.msgpack.encode(request))), 0.0)
+
+    asked(1, CreateSession(draft(1)))
+    answers = [order for order in manager.handle(Answer(1, None, ("max_children", "1")), 0.0) if isinstance(order, AnswerTo)]
+    assert answers == [AnswerTo(5, 1, None, ("max_children", "1"))]
+    assert asked(2, ListIds()) == [AnswerTo(5, 2, [])]
+
+
+def test_the_process_that_remembers_a_group_is_sent_its_record_and_speaks_for_it() -> None:
+    world = ManagerWorld()
+    world.call(CreateSession(draft(1, group={"members": []})))
+    (state,) = world.alive
+    party = world.parties.setdefault(state, Party(state))
+    world.call(CreateSession(draft(2)))
+    told = [world.call(Attach(uuid(number)), party) for number in (1, 2, 9)]
+    assert told == [True, ("not_permitted", None), ("not_found", None)]
+    assert [one["record"]["id"] for one in party.mail] == [uuid(1)]
+    assert isinstance(world.call(Publish(uuid(1), [("context_updated", {})]), party), int)
+    assert world.call(Publish(uuid(1), [("context_updated", {})])) == ("not_permitted", None)
 
 
 # ---- the end of the daemon ------------------------------------------------------------------------------------------

@@ -251,6 +251,19 @@ def test_where_a_history_begins_nothing_is_missing_and_before_it_the_gap_is_told
                                       "data": {"after": 4, "oldest": 6}}}, 6)  # fmt: skip
 
 
+def test_a_history_that_is_exactly_full_has_lost_nothing_and_who_is_not_there_is_no_subscriber(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subscriptions = filled(("context_updated", 2))
+    monkeypatch.setattr("supervisors.session.subscriptions.HISTORY_BYTES", subscriptions.size_bytes * 3 // 2)
+    tell(subscriptions, ("context_updated", 1))
+    assert (subscriptions.first, subscriptions.number) == (1, 3)
+    tell(subscriptions, ("context_updated", 1))
+    assert (subscriptions.first, subscriptions.number) == (2, 4)
+    subscriptions.remove(9)
+    assert subscriptions.all() == []
+
+
 def test_there_are_so_many_subscriptions_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("supervisors.session.manager.MAX_SUBSCRIPTIONS", 2)
     world = ManagerWorld()
@@ -258,6 +271,18 @@ def test_there_are_so_many_subscriptions_and_no_more(monkeypatch: pytest.MonkeyP
     assert told == [{"subscription": 1, "number": 0}, {"subscription": 2, "number": 0}, ("resource_exhausted", "2 subscriptions")]
     assert world.call(Unsubscribe(1)) is True
     assert world.call(Subscribe()) == {"subscription": 3, "number": 0}
+
+
+def test_who_has_seen_some_is_sent_as_many_more_and_no_other_can_say_so_for_it() -> None:
+    world = ManagerWorld()
+    serial = created(world)
+    ref = watching(world, Subscribe(uuid(1)))
+    said(world, serial, 1, WINDOW + 5)
+    assert len(world.me.events()) == WINDOW
+    assert (world.call(Seen(ref, 3), world.client()), world.me.events()) == (False, [])
+    assert world.call(Seen(ref, 3)) is True
+    first = world.me.events()
+    assert (len(first), world.call(Seen(ref, 10_000)), len(world.me.events()), world.call(Seen(99, 1))) == (3, True, 2, False)
 
 
 def test_acceptance_161_a_dead_subscriber_is_forgotten_and_publishing_goes_on() -> None:

@@ -12,6 +12,7 @@ from actorcore.errors import CODES
 from supervisors.session.record import MAX_RECORD_BYTES, SessionRecord, child_spec, from_map, to_map
 from supervisors.session.state import HAPPENINGS, STATUSES, TRANSITIONS, next_status
 from supervisors.session.targets import Ambiguous, Named, resolve
+from supervisors.session.words import Slot, page
 from tests.manager_world import draft, uuid
 
 COMPLETE: dict[str, Any] = {**draft(1), "created_at": 5.0, "updated_at": 6.5}
@@ -163,6 +164,24 @@ def test_acceptance_26_zero_is_the_tenth_and_a_prefix_of_several_names_them() ->
     assert resolve("n17", TEN) == Ambiguous([f"n{number}" for number in range(0xB0, 0xB4)])
     assert resolve("ap", LISTED) == Ambiguous(["api", "apidocs"])
     assert resolve("we", LISTED) == Ambiguous(["web", "Web"])
+
+
+def test_a_page_of_sessions_ends_at_its_limit_or_size_and_names_the_place_behind_which_it_goes_on() -> None:
+    records = [the({**COMPLETE, "id": uuid(number), "metadata": {"m": "x" * 6000}}) for number in range(1, 6)]
+    slots = [Slot(number, record, status="active") for number, record in enumerate(records, 1)]
+    pages = [page(slots, limit) for limit in (2, 5)]
+    assert [(one["sessions"], one["next"]) for one in pages] == [  # of 6 KB the third passes 16 KiB
+        ([slot.row() for slot in slots[:2]], [5.0, 2]), ([slot.row() for slot in slots[:3]], [5.0, 3])]  # fmt: skip
+    assert page(slots[3:], 5) == {"sessions": [slot.row() for slot in slots[3:]], "next": None}
+
+
+def test_a_session_may_be_of_the_first_second_there_was() -> None:
+    assert isinstance(from_map({**draft(1), "created_at": 0.5, "updated_at": 0.5}), SessionRecord)
+    assert from_map({**draft(1), "created_at": 0.0, "updated_at": 0.5}) == ("invalid_timestamp", None)
+
+
+def test_a_session_may_rest_for_half_a_second_or_for_ever() -> None:
+    assert [the({**COMPLETE, "policy": {"idle_timeout_s": idle_s}}).policy.idle_timeout_s for idle_s in (0.0, 0.5)] == [0.0, 0.5]
 
 
 def test_acceptance_26_an_id_goes_before_the_name_of_an_older_one() -> None:

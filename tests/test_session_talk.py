@@ -413,6 +413,20 @@ def test_acceptance_95_removing_a_file_drops_what_is_known_of_it() -> None:
     session.check()
 
 
+def test_what_was_done_or_is_so_already_is_answered_with_true_and_what_was_not_there_with_false() -> None:
+    session = Session()
+    steps: list[tuple[Change, Term]] = [
+        (ask.AddFile("a"), True), (ask.AddFile("a"), True), (ask.IndexFile("b", {"x": 1}), True), (ask.RemoveFile("b"), True),
+        (ask.RemoveFile("b"), False), (ask.PutWorking("k", 1), True), (ask.DeleteWorking("k"), True),
+        (ask.DeleteWorking("k"), False), (ask.ClearMessages(), True), (ask.AddReasoning("x"), True), (ask.AddPrompt("x"), True),
+        (ask.AddPrompt("x"), True), (ask.SetPrompts(["x"]), True), (ask.TouchFile("a", "read"), True), (ask.AddUsage(), True),
+        (ask.BeginTool("t", id="t"), "t"), (ask.EndTool("t"), True), (ask.ChangeSession({}), True),
+        (ask.StartStreaming(id="s"), "s"),
+    ]  # fmt: skip
+    assert [session.do(request) for request, _ in steps] == [answer for _, answer in steps]
+    session.check()
+
+
 def test_acceptance_98_working_values_and_the_index_are_bounded_and_the_oldest_go() -> None:
     session = Session(Caps(working_items=3, file_index=2))
     for key in ("a", "b", "c", "a", "d"):

@@ -82,12 +82,8 @@ class Lifecycle:
         """Bring it to its end, from whatever status; who waits is in its ``stoppers``."""
         if slot.status == "terminating":
             return
-        has_process = slot.status != "suspended" or slot.ending
         self.advance(slot, "stop")
-        if has_process:
-            self._consult("stop", slot, supervisor.StopSession(slot.record.id))
-        else:
-            self._end(slot)
+        self._consult("stop", slot, supervisor.StopSession(slot.record.id))
 
     def suspend(self, slot: Slot) -> bool:
         """Let go of its process; False: that cannot be now."""
