@@ -141,14 +141,15 @@ def test_the_clock_of_expiries_stays_small_however_often_a_key_is_put_again() ->
 
 
 def test_built_anew_the_clock_still_rings_for_the_earliest_first() -> None:
-    cache = Cache(3, 100)
+    cache = Cache(4, 100)
+    put(cache, "d")
+    assert cache._due == []
     for key, ttl_s in (("a", 30.0), ("b", 20.0), ("c", 10.0)):
         put(cache, key, ttl_s=ttl_s)
-    for _ in range(4):
+    for _ in range(7):
         put(cache, "a", ttl_s=30.0)
-    put(cache, "a", ttl_s=30.0)
-    assert (sorted(cache._due), [found(cache, "abc", now) for now in (9.0, 10.0, 20.0, 30.0)]) == (
-        [(10.0, 3, "c"), (20.0, 2, "b"), (30.0, 8, "a")], ["abc", "ab", "a", ""])  # fmt: skip
+    assert (sorted(cache._due), [found(cache, "abcd", now) for now in (9.0, 10.0, 20.0, 30.0)]) == (
+        [(10.0, 4, "c"), (20.0, 3, "b"), (30.0, 11, "a")], ["abcd", "abd", "ad", "d"])  # fmt: skip
 
 
 def test_one_value_may_fill_the_cache_and_what_has_expired_is_not_counted() -> None:

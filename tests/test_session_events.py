@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from actorcore.requests import SendExit
+from actorcore.requests import Demonitor, Monitor, SendExit
+from actorcore.residents import AnswerTo, Do
+from actorcore.signals import Asking
 from supervisors.session.events import LIFECYCLE, MARKS, MAX_DATA_BYTES, SCHEMAS, Event, trouble_with
 from supervisors.session.manager import Manager
 from supervisors.session.subscriptions import HISTORY_BYTES, HISTORY_EVENTS, WINDOW, Subscription, Subscriptions
@@ -313,6 +315,30 @@ def test_a_subscription_goes_on_when_the_manager_was_killed() -> None:
     assert list(manager._life.memory.subscriptions.where.values()) == [uuid(1)]  # that of the living
     said(world, serial, 1)
     assert kinds(world.me.events()) == ["llm_stream_chunk"]
+
+
+def test_a_killed_manager_is_a_service_that_crashed_and_was_restarted() -> None:
+    world = ManagerWorld()
+    watching(world, Subscribe())
+    before = world.kernel.table.published()["system:manager"]
+    world.request(SendExit(before, "kill"))
+    after = world.kernel.table.published()["system:manager"]
+    assert [(event["session"], event["type"], event["data"]) for event in world.me.events()] == [
+        ("", "service_crashed", {"name": "manager", "pid": before, "reason": "killed", "restart_count": 0, "duration_s": 0.0}),
+        ("", "service_restarted", {"name": "manager", "old_pid": before, "new_pid": None, "restart_count": 1, "duration_s": 0.0}),
+    ]  # fmt: skip
+    assert after != before
+
+
+def test_who_unsubscribes_is_watched_no_longer() -> None:
+    manager = Manager()
+
+    def asked(number: int, request: object) -> object:
+        return manager.handle(Asking(5, number, msgspec.Raw(msgspec.msgpack.encode(request))), 0.0)
+
+    assert asked(1, Subscribe()) == [Do(1, Monitor(1, 5)), AnswerTo(5, 1, {"subscription": 1, "number": 0})]
+    assert asked(2, Unsubscribe(1)) == [Do(2, Demonitor(1)), AnswerTo(5, 2, True)]
+    assert asked(3, Unsubscribe(1)) == [AnswerTo(5, 3, False)]
 
 
 def test_only_the_process_of_a_session_speaks_for_it() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from supervisors.session.group import MAX_MEMBER_ID
 from supervisors.session.record import SERVER, SessionRecord, child_spec, from_map, to_map
 from tests.manager_world import draft
 
@@ -45,6 +46,12 @@ def test_what_is_no_group_is_refused_with_its_field(group: dict[str, Any], field
     assert msgspec.json.encode(detail).startswith(b'"group: ')
     with pytest.raises(AssertionError, match=field):
         raise AssertionError(detail)
+
+
+def test_a_member_s_id_has_room_in_the_name_of_its_process() -> None:
+    found = record(group={"members": [{**AGENT, "id": "a" * MAX_MEMBER_ID}]})
+    assert isinstance(found, SessionRecord)
+    assert record(group={"members": [{**AGENT, "id": "a" * (MAX_MEMBER_ID + 1)}]})[0] == "invalid_field"
 
 
 def test_a_group_that_restarts_too_often_is_no_normal_end() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from actorcore.errors import CODES
+from actorcore.frames import encoder
 from supervisors.session.record import MAX_RECORD_BYTES, SessionRecord, child_spec, from_map, to_map
 from supervisors.session.state import HAPPENINGS, STATUSES, TRANSITIONS, next_status
 from supervisors.session.targets import Ambiguous, Named, resolve
@@ -173,6 +174,13 @@ def test_a_page_of_sessions_ends_at_its_limit_or_size_and_names_the_place_behind
     assert [(one["sessions"], one["next"]) for one in pages] == [  # of 6 KB the third passes 16 KiB
         ([slot.row() for slot in slots[:2]], [5.0, 2]), ([slot.row() for slot in slots[:3]], [5.0, 3])]  # fmt: skip
     assert page(slots[3:], 5) == {"sessions": [slot.row() for slot in slots[3:]], "next": None}
+
+
+def test_a_record_has_so_many_bytes_and_not_one_more() -> None:
+    room = MAX_RECORD_BYTES - len(encoder.encode(the({**COMPLETE, "metadata": {"m": "x" * 1000}}))) + 1000
+    assert the({**COMPLETE, "metadata": {"m": "x" * room}}).metadata == {"m": "x" * room}
+    assert from_map({**COMPLETE, "metadata": {"m": "x" * (room + 1)}}) == (
+        "value_too_long", f"{MAX_RECORD_BYTES + 1} bytes, at most {MAX_RECORD_BYTES}")  # fmt: skip
 
 
 def test_a_session_may_be_of_the_first_second_there_was() -> None:

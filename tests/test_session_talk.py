@@ -329,6 +329,18 @@ def test_acceptance_93_prompts_are_newest_first_without_blanks_and_repeats() -> 
     session.check()
 
 
+def test_what_else_happens_meanwhile_does_not_end_what_is_streamed() -> None:
+    session = Session()
+    session.do(ask.StartStreaming(id="s"))
+    session.talk.chunk("one ")
+    session.do(ask.AddReasoning("because"))
+    said(session, "another")
+    session.talk.chunk("message")
+    session.do(ask.EndStreaming())
+    assert session.contents() == ["another", "one message"]
+    session.check()
+
+
 def test_as_many_todos_as_may_be_are_kept_and_cleared_reasoning_is_gone() -> None:
     session = Session()
     session.do(ask.SetTodos([{"content": "x"}] * 500))
@@ -341,14 +353,16 @@ def test_as_many_todos_as_may_be_are_kept_and_cleared_reasoning_is_gone() -> Non
 def test_a_tool_call_has_its_result_and_time() -> None:
     session = Session()
     id = session.do(ask.BeginTool("grep", {"for": "x"}))
+    session.do(ask.BeginTool("later"))
     assert session.refused(ask.BeginTool("grep", id=str(id))) == "already_exists"
     session.do(ask.EndTool(str(id), "error", {"exit": 1}))
     assert session.ask(ask.GetToolCalls())["items"] == [{
         "id": "id-1", "name": "grep", "parameters": {"for": "x"}, "at": 101.0, "status": "error", "result": {"exit": 1},
-        "ended_at": 103.0,
-    }]  # fmt: skip
+        "ended_at": 104.0,
+    }, {"id": "id-2", "name": "later", "parameters": {}, "at": 102.0, "status": "running", "result": None, "ended_at": None}]  # fmt: skip
     assert session.news == [
         ("tool_call", {"tool_name": "grep", "tool_id": "id-1", "parameters": {"for": "x"}, "truncated": False}),
+        ("tool_call", {"tool_name": "later", "tool_id": "id-2", "parameters": {}, "truncated": False}),
         ("tool_result", {"tool_id": "id-1", "tool_name": "grep", "status": "error"}),
     ]
     session.check()
