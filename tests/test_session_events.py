@@ -126,6 +126,23 @@ def test_a_session_that_ends_by_itself_is_terminated_without_a_crash() -> None:
     assert kinds(world.me.events()) == ["terminating", "terminated", "session_terminated"]
 
 
+def test_a_temporary_session_that_is_killed_has_failed_and_is_no_more() -> None:
+    world = ManagerWorld()
+    serial = created(world, policy={"restart": "temporary"})
+    watching(world, Subscribe(uuid(1)))
+    world.kill(serial)
+    assert kinds(world.me.events()) == ["failed", "session_crashed", "terminated", "session_terminated"]
+
+
+def test_a_session_that_crashes_as_it_is_stopped_is_stopped_and_no_crash() -> None:
+    world = ManagerWorld()
+    serial = created(world, module="m:stubborn")
+    watching(world, Subscribe(uuid(1)))
+    world.ask(StopSession(uuid(1)))
+    world.kill(serial, 11)
+    assert kinds(world.me.events()) == ["terminating", "terminated", "session_terminated"]
+
+
 def test_a_start_that_fails_is_told_to_its_end() -> None:
     world = ManagerWorld()
     watching(world, Subscribe())
@@ -209,6 +226,16 @@ def test_acceptance_160_who_does_not_look_is_sent_a_window_and_then_told_how_muc
             break
         rest += more
     assert rest == ["50", *range(WINDOW + 51, subscriptions.number + 1)]
+
+
+def test_what_was_dropped_is_told_with_the_number_of_the_last_of_it() -> None:
+    subscriptions = filled()
+    one = subscriptions.add(1, "s", [], None)
+    tell(subscriptions, ("context_updated", HISTORY_EVENTS + 3))
+    bodies = [msgspec.msgpack.decode(body) for body in subscriptions.due(one)]
+    assert (bodies[0], bodies[1]["event"]["number"]) == (
+        {"subscription": 1, "event": {"number": 3, "seq": 0, "session": "s", "type": "events_dropped", "at": 0.0,
+                                      "data": {"count": 3}}}, 4)  # fmt: skip
 
 
 def test_only_what_a_subscriber_would_have_been_told_counts_as_dropped() -> None:

@@ -16,7 +16,7 @@ from supervisors.session.caps import Caps, trouble_with
 from supervisors.session.looks import look
 from supervisors.session.memory import State, decode_state, encode_state
 from supervisors.session.news import MAX_CONTENT_BYTES, News, news_of
-from supervisors.session.records import Message, MessageAdded, Record, decode_record, encode_record
+from supervisors.session.records import FileAdded, Message, MessageAdded, Record, decode_record, encode_record
 from supervisors.session.requests import Change, Look
 from supervisors.session.server import SessionServer
 from supervisors.session.talk import Accepted, Moment, Talk
@@ -271,6 +271,11 @@ def test_what_is_streamed_has_a_limit_too_and_holds_no_memory_beyond_it() -> Non
     streaming = session.talk.streaming
     assert streaming is not None and streaming.chunks == []
     assert (session.refused(ask.EndStreaming()), session.talk.streaming) == ("message_too_long", None)
+    session.do(ask.StartStreaming())
+    session.talk.chunk("x" * 99)
+    session.talk.chunk("y")
+    session.do(ask.EndStreaming())
+    assert session.contents() == ["x" * 99 + "y"]
 
 
 def test_a_stream_whose_end_was_not_kept_can_be_ended_again() -> None:
@@ -359,7 +364,9 @@ def test_a_tool_call_has_its_result_and_time() -> None:
     assert session.ask(ask.GetToolCalls())["items"] == [{
         "id": "id-1", "name": "grep", "parameters": {"for": "x"}, "at": 101.0, "status": "error", "result": {"exit": 1},
         "ended_at": 104.0,
-    }, {"id": "id-2", "name": "later", "parameters": {}, "at": 102.0, "status": "running", "result": None, "ended_at": None}]  # fmt: skip
+    }, {
+        "id": "id-2", "name": "later", "parameters": {}, "at": 102.0, "status": "running", "result": None, "ended_at": None,
+    }]  # fmt: skip
     assert session.news == [
         ("tool_call", {"tool_name": "grep", "tool_id": "id-1", "parameters": {"for": "x"}, "truncated": False}),
         ("tool_call", {"tool_name": "later", "tool_id": "id-2", "parameters": {}, "truncated": False}),
@@ -415,6 +422,12 @@ def test_acceptance_95_a_file_is_there_once_the_51st_evicts_the_first_and_takes_
     session.check()
 
 
+def test_a_record_of_a_file_that_is_there_already_adds_none() -> None:
+    state = State()
+    state.apply([FileAdded("f", 1.0), FileAdded("f", 2.0)], CAPS)
+    assert state.context.files == ["f"]
+
+
 def test_acceptance_95_removing_a_file_drops_what_is_known_of_it() -> None:
     session = Session()
     session.do(ask.AddFile("a"))
@@ -430,6 +443,7 @@ def test_acceptance_95_removing_a_file_drops_what_is_known_of_it() -> None:
 def test_what_was_done_or_is_so_already_is_answered_with_true_and_what_was_not_there_with_false() -> None:
     session = Session()
     steps: list[tuple[Change, Term]] = [
+        (ask.SetTodos([]), True), (ask.ClearReasoning(), True), (ask.SetPrompts([]), True),
         (ask.AddFile("a"), True), (ask.AddFile("a"), True), (ask.IndexFile("b", {"x": 1}), True), (ask.RemoveFile("b"), True),
         (ask.RemoveFile("b"), False), (ask.PutWorking("k", 1), True), (ask.DeleteWorking("k"), True),
         (ask.DeleteWorking("k"), False), (ask.ClearMessages(), True), (ask.AddReasoning("x"), True), (ask.AddPrompt("x"), True),

@@ -285,7 +285,7 @@ class Lifecycle:
         if slot.is_woken and self.advance(slot, "suspend"):  # it sleeps again: it did when somebody wanted to wake it
             self._answer(slot.starters, error=("start_failed", slot.reason))
             return
-        if slot.status not in ("terminating", "failed"):  # it has ended by itself
+        if slot.status != "failed":  # it has ended by itself, or is being ended
             self.advance(slot, "stop")
         self._end(slot)
 
