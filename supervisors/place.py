@@ -45,6 +45,17 @@ def take_lock(directory: Path) -> int:
     return fd
 
 
+def guardian(directory: Path) -> int | None:
+    """A pidfd of the daemon of ``directory``, for a client that is connected to it; None when nothing tells its number.
+
+    The number is only as true as the connection: a dead daemon's may be a stranger's by now.
+    """
+    try:
+        return os.pidfd_open(int((directory / LOCK_NAME).read_text()))
+    except (OSError, ValueError, OverflowError):
+        return None
+
+
 def listen(directory: Path) -> socket.socket:
     """The listening socket, 0600 from its birth. Who calls holds the lock, so a socket of ours that is there is a dead one's.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from supervisors.session.ages import text, time_of_day
+from supervisors.session.ages import length, text, time_of_day
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,15 @@ from supervisors.session.ages import text, time_of_day
 )  # fmt: skip
 def test_ages_are_told_as_people_do(age_s: float, words: str) -> None:
     assert text(age_s) == words
+
+
+@pytest.mark.parametrize(
+    ("span_s", "words"),
+    [(0.0, "0 s"), (59.9, "59 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (3600, "1 h 0 min"), (86399, "23 h 59 min"),
+     (86400, "1 d 0 h"), (3 * 86400 + 7199, "3 d 1 h")],
+)  # fmt: skip
+def test_spans_are_told_in_two_units(span_s: float, words: str) -> None:
+    assert length(span_s) == words
 
 
 def test_a_time_is_that_of_the_day() -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -91,12 +92,13 @@ def test_help_names_every_command_and_needs_neither_client_nor_rich() -> None:
     code = f"import sys, supervisors.cli.commands as c; c.run(['--help']); print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    listed = done.stdout.split("Commands:")[1].split("Exit codes:")[0]
-    words = {line.split()[0] for line in listed.splitlines() if line.strip()}
+    listed = done.stdout.split("The daemon:")[1].split("Exit codes:")[0]
+    assert "..." not in listed
+    words = {line.split()[0] for line in listed.splitlines() if line.strip() and line.startswith(" ")}
     assert words == {
         "start", "status", "spawn", "ls", "call", "send", "monitor", "kill", "stop", "restart", "reload", "down", "demo",
         "doctor", "whereis", "up", "sys", "trace", "code-change", "create", "sessions", "info", "rename", "suspend", "wake", "rm",
-        "events", "say", "history", "save", "saved", "resume", "delete", "cleanup", "export", "import", "rotate",
+        "events", "say", "history", "save", "log", "saved", "resume", "delete", "cleanup", "export", "import", "rotate",
     }  # fmt: skip
 
 
@@ -123,7 +125,7 @@ def test_wrong_usage_is_exit_code_2_and_starts_nothing(cli: Output, words: list[
 @pytest.mark.parametrize("command", ["status", "reload", "down"])
 def test_status_reload_and_down_without_a_daemon_are_exit_code_3_and_start_none(cli: Output, command: str) -> None:
     assert cli.run(command) == 3
-    assert cli.err == "error: not_running: the daemon is not running\n"
+    assert cli.err == "error: not_running: the daemon is not running; `actorcore start` starts it\n"
     assert cli.directory.exists() is False
 
 
@@ -209,7 +211,7 @@ def test_a_target_is_a_name_a_session_id_or_a_pid(cli: Output, target: str) -> N
 def test_an_unknown_target_is_not_found(cli: Output) -> None:
     with node_of(cli, world):
         assert cli.run("kill", "nobody\x1b[2J") == 1
-    assert cli.err == "error: not_found: nobody\\x1b[2J\n"
+    assert cli.err == "error: not_found: nobody\\x1b[2J is no pid, name or session; see `actorcore ls`\n"
 
 
 def test_down_returns_when_the_daemon_is_gone(cli: Output) -> None:
@@ -257,6 +259,56 @@ def test_ctrl_c_is_exit_code_130_without_a_traceback(cli: Output) -> None:
         os.close(reader)
         os.close(writer)
     assert (process.returncode, err.strip()) == (130, "")
+
+
+LOST_IN_A_CALLBACK = """
+import signal, sys, weakref
+from supervisors.__main__ import main
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "supervisors.cli.commands":
+            weakref.finalize(set(), signal.raise_signal, signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+sys.argv = ["actorcore", "--help"]
+main()
+"""
+
+
+def test_ctrl_c_in_a_callback_in_the_middle_of_an_import_ends_the_command_too() -> None:
+    done = subprocess.run([sys.executable, "-c", LOST_IN_A_CALLBACK], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored() -> None:
+    code = "import signal; signal.signal(2, signal.SIG_IGN); import sys; from supervisors.__main__ import main; " \
+        "sys.argv = ['actorcore', 'doctor', '--json']; import supervisors.cli.doctor; signal.raise_signal(2); main()"  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr, json.loads(done.stdout)[0]["feature"]) == (0, "", "python")
+
+
+@pytest.mark.parametrize(("words", "err"), [
+    (["--version"], "error: write_failed: No space left on device\n"),
+    (["doctor"], "error: write_failed: No space left on device\n"),
+    (["doctor", "--json"], '{"error": {"code": "write_failed", "detail": "No space left on device", "meaning": '
+                           '"it could not be written; the log has the reason"}}\n'),
+])  # fmt: skip
+def test_output_that_cannot_be_written_is_an_error_in_one_line(words: list[str], err: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*ACTORCORE, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (1, err)
+
+
+def test_without_a_standard_output_a_command_does_what_it_does() -> None:
+    shell = f"exec {sys.executable} -m supervisors doctor >&-"
+    done = subprocess.run(shell, shell=True, stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_version_is_that_of_the_package(cli: Output) -> None:
+    assert cli.run("--version") == 0
+    assert cli.out == f"actorcore {metadata.version('actorcore')}\n"
 
 
 def test_a_turn_at_the_start_lock_that_comes_too_late_is_let_go_of(tmp_path: Path) -> None:

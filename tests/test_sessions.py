@@ -39,12 +39,28 @@ def test_a_start_is_answered_with_the_row_when_it_is_ready_acceptance_1(world: W
     asked = world.ask(StartSession(spec("a", "slow", name="anna")))
     assert asked not in world.answers
     assert world.row("a") == {
-        "id": "a", "name": "anna", "serial": 0, "state": "starting", "restarts": 0, "restart": "transient", "reason": None,
+        "id": "a", "name": "anna", "serial": 0, "state": "starting", "uptime_s": None, "restarts": 0, "restart": "transient",
+        "reason": None, "previous": 0,
     }  # fmt: skip
     world.boot("a")
     assert world.answers[asked].value == {
-        "id": "a", "name": "anna", "serial": 41, "state": "active", "restarts": 0, "restart": "transient", "reason": None,
+        "id": "a", "name": "anna", "serial": 41, "state": "active", "uptime_s": 0.0, "restarts": 0, "restart": "transient",
+        "reason": None, "previous": 0,
     }  # fmt: skip
+
+
+def test_a_row_tells_how_long_its_process_is_up_and_which_one_died_before(world: World) -> None:
+    first = world.start("a", intensity=1, backoff_initial_s=0.0, backoff_step_s=0.0, restart="permanent")
+    world.advance(7.0)
+    assert (world.row("a")["uptime_s"], world.row("a")["previous"]) == (7.0, 0)
+    world.die(first, "killed")
+    second = world.serial("a")
+    world.advance(0.5)
+    row = world.row("a")
+    assert (row["uptime_s"], row["previous"], row["reason"]) == (0.5, first, "killed")
+    world.die(second, {"exit": 3})
+    row = world.row("a")
+    assert (row["state"], row["uptime_s"], row["previous"], row["reason"]) == ("gave_up", None, second, {"exit": 3})
 
 
 def test_a_hanging_start_delays_no_other_acceptance_18(world: World) -> None:

@@ -36,7 +36,7 @@ def back_off_survives_a_stop(self: SessionLives, session: Session) -> None:
 
 def stop_answers_before_death(self: SessionLives, session: Session) -> None:
     _stop(self, session)
-    self._answer(session.stoppers, session.row())
+    self._answer(session.stoppers, session.row(self.now))
 
 
 def stop_forgets_the_second_asker(self: SessionLives, session: Session) -> None:

@@ -29,7 +29,8 @@ def test_a_stop_is_answered_when_the_process_is_dead_acceptance_71(world: World)
     assert (world.state("a"), world.sent, asked in world.answers) == ("stopping", [(serial, "shutdown")], False)
     world.die(serial, "shutdown")
     assert world.answers[asked].value == {
-        "id": "a", "name": "anna", "serial": 0, "state": "stopped", "restarts": 0, "restart": "transient", "reason": "shutdown",
+        "id": "a", "name": "anna", "serial": 0, "state": "stopped", "uptime_s": None, "restarts": 0, "restart": "transient",
+        "reason": "shutdown", "previous": serial,
     }  # fmt: skip
     assert (world.state("a"), world.alarms, world.kinds("a")) == (None, {}, ["session_started", "session_stopped"])
     assert world.error(StopSession("a")) == ("not_found", "a")

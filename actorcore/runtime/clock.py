@@ -7,6 +7,7 @@ among its children every 2 s, without children only once after its last message.
 
 from __future__ import annotations
 
+import functools
 import time
 
 NODE_STAMP_PERIOD_S = 1.0
@@ -20,6 +21,17 @@ wall_s = time.time
 """UTC, seconds since 1970: to be shown and kept, never to be measured with."""
 cpu_s = time.process_time
 """Seconds of CPU that this OS process has used."""
+
+
+def utc_text(at: float) -> str:
+    """``2026-11-22T01:34:06.123Z`` of a time in seconds since 1970, UTC (RFC 3339)."""
+    second = int(at)
+    return f"{_second_text(second)}.{int((at - second) * 1000):03}Z"
+
+
+@functools.lru_cache(maxsize=1)
+def _second_text(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def wall_offset_s() -> float:

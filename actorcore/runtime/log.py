@@ -67,8 +67,13 @@ class Log:
             self._write(batch, count)
 
     def _line(self, kind: str, serial: int, detail: Term, at_s: float, suppressed: int = 0) -> bytes:
-        """JSON escapes control characters, so a record is a line whatever it quotes."""
-        record = {"at_s": round(at_s, 6), "kind": kind, "serial": serial, "detail": detail, "dropped": self._untold}
+        """JSON escapes control characters, so a record is a line whatever it quotes. ``time`` is for people, ``at_s``, the
+        monotonic clock, for differences.
+        """
+        record = {
+            "time": clock.utc_text(at_s + clock.wall_offset_s()), "at_s": round(at_s, 6), "kind": kind, "serial": serial,
+            "detail": detail, "dropped": self._untold,
+        }  # fmt: skip
         if suppressed:
             record["suppressed"] = suppressed
         try:

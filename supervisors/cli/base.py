@@ -18,6 +18,35 @@ if TYPE_CHECKING:  # the client costs 40 ms that --help need not spend
 
 F = TypeVar("F", bound=Callable[..., None])
 
+SECTIONS = {
+    "daemon": "The daemon",
+    "processes": "Processes and supervised sessions",
+    "sessions": "Sessions that work in folders",
+    "saved": "What was saved of them",
+    "sys": "Looking inside",
+}
+"""Module of this package → how ``--help`` calls its commands."""
+
+
+class Commands(click.Group):
+    """The group; its help lists the commands in the sections of SECTIONS, in the order of their definition."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        limit = formatter.width - 6 - max(map(len, self.commands))
+        for module, heading in SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl([
+                    (name, made.get_short_help_str(limit))
+                    for name, made in self.commands.items() if _module(made) == module
+                ])  # fmt: skip
+
+
+def _module(made: click.Command) -> str:
+    return str(made.callback.__module__).rpartition(".")[2]
+
 
 def json_term(text: str) -> object:
     """An argument in JSON: ``42``, ``'"text"'``, ``'{"add": 1}'``."""
@@ -41,10 +70,12 @@ def signal_number(text: str) -> signal.Signals:
 
 
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=exit_codes.explained(tuple(exit_codes.MEANINGS)),
 )
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Runtime directory instead of the default one.")
+@click.version_option(package_name="actorcore", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context, directory: Path | None) -> None:
     """Processes with OTP's semantics under a local daemon, which starts by itself when it is needed.
@@ -103,6 +134,11 @@ def say(value: object, as_json: bool, text: str | list[str] | None = None) -> No
     from supervisors.cli import output
 
     output.say(value, as_json, text)
+
+
+def unwind_on_interrupt() -> None:
+    """Ctrl-C raises KeyboardInterrupt from now on: this command has something of its own to clear away."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def timeout(default_s: float | None) -> Callable[[F], F]:

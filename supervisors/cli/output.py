@@ -47,7 +47,7 @@ def say_rows(rows: list[dict[str, object]], columns: list[str], as_json: bool) -
         click.echo(to_json(rows))
         return
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():
         _say_rich(columns, cells)
         return
     widths = [max(len(line[at]) for line in [columns, *cells]) for at in range(len(columns))]
@@ -83,7 +83,7 @@ def explain(error: ActorError) -> tuple[str, str, int]:
         case RequestError():
             return error.code, error.detail, exit_codes.REFUSED
         case CallFailed(reason=reason) if reason == NOCONNECTION:
-            return "not_running", "the daemon is not running", exit_codes.NOT_RUNNING
+            return "not_running", "the daemon is not running; `actorcore start` starts it", exit_codes.NOT_RUNNING
         case CallFailed(reason=reason):
             return "process_not_alive", reason if isinstance(reason, str) else to_json(reason), exit_codes.REFUSED
         case CallTimeout() | ProtocolError():

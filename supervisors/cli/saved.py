@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from supervisors.cli.base import command, daemon, say, timeout
+from supervisors.cli.base import command, daemon, say, timeout, unwind_on_interrupt
 from supervisors.cli.sessions import short, shown
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @command
 @click.option("--all", "also_live", is_flag=True, help="Also those that live, or whose project another one works in.")
 def saved(also_live: bool, as_json: bool) -> None:
-    """List the saved sessions that can be resumed, newest first.
+    """List the saved sessions that can be resumed.
+
+    Newest first.
 
     Example: actorcore saved"""
     import msgspec
@@ -49,7 +51,9 @@ def saved(also_live: bool, as_json: bool) -> None:
 @click.argument("target")
 @timeout(30.0)
 def resume(target: str, timeout_s: float, as_json: bool) -> None:
-    """Resume saved session TARGET as it was: a number in the list of `actorcore saved`, a name, an id, or a prefix.
+    """Resume saved session TARGET as it was.
+
+    A number in the list of `actorcore saved`, a name, an id, or a prefix.
 
     Example: actorcore resume 1"""
     from actorcore.errors import RequestError
@@ -81,7 +85,9 @@ def delete(targets: tuple[str, ...], as_json: bool) -> None:
 @command
 @click.argument("days", type=int)
 def cleanup(days: int, as_json: bool) -> None:
-    """Delete what was saved more than DAYS ago, of sessions that do not live.
+    """Delete what was saved more than DAYS ago.
+
+    Sessions that live keep what they have saved.
 
     Example: actorcore cleanup 30"""
     with daemon() as client:
@@ -93,7 +99,9 @@ def cleanup(days: int, as_json: bool) -> None:
 @click.argument("target")
 @click.argument("file", type=click.Path(dir_okay=False))
 def export(target: str, file: str, as_json: bool) -> None:
-    """Write saved session TARGET, which must not live, to FILE (- is stdout): signed JSON, which `actorcore import` reads.
+    """Write saved session TARGET to FILE (- is stdout).
+
+    It must not live. FILE is signed JSON, which `actorcore import` reads.
 
     Example: actorcore export web web.json"""
     from supervisors.persistence import files
@@ -103,6 +111,7 @@ def export(target: str, file: str, as_json: bool) -> None:
     if file == "-":
         click.echo(data)
         return
+    unwind_on_interrupt()  # the file that is not whole yet
     try:
         files.replace_private(str(Path(file).absolute()), data, "export")
     except OSError as error:
@@ -114,7 +123,9 @@ def export(target: str, file: str, as_json: bool) -> None:
 @click.argument("file", type=click.File("rb"))
 @click.option("--unsigned", is_flag=True, help="Believe it, whoever signed it: from another machine, or not signed at all.")
 def import_command(file: BinaryIO, unsigned: bool, as_json: bool) -> None:
-    """Save what FILE says (- is stdin), as `actorcore export` wrote it; the id to resume.
+    """Save what `actorcore export` wrote to FILE (- is stdin).
+
+    Prints the id to resume.
 
     Example: actorcore import web.json"""
     with daemon() as client:
@@ -124,7 +135,9 @@ def import_command(file: BinaryIO, unsigned: bool, as_json: bool) -> None:
 
 @command
 def rotate(as_json: bool) -> None:
-    """Sign with a new secret from now on; what older ones have signed stays valid.
+    """Sign with a new secret from now on.
+
+    What older ones have signed stays valid.
 
     Example: actorcore rotate"""
     with daemon() as client:

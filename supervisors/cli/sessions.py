@@ -45,7 +45,7 @@ def _options_of_policy(function: F) -> F:
 def create(
     path: str, name: str | None, module: str, config: Term, metadata: Term, restart: str, idle_timeout_s: float, as_json: bool,
 ) -> None:  # fmt: skip
-    """Create a session that works in the folder PATH, by default this one.
+    """Create a session in the folder PATH, by default this one.
 
     \b
     Examples:
@@ -66,7 +66,9 @@ def create(
 
 @command
 def sessions(as_json: bool) -> None:
-    """List the sessions, oldest first; the default one is marked.
+    """List the sessions that work in folders.
+
+    Oldest first; the default one is marked.
 
     Example: actorcore sessions"""
     from actorcore.runtime import clock
@@ -119,7 +121,7 @@ def rename(target: str, name: str, as_json: bool) -> None:
 @click.argument("target")
 @timeout(30.0)
 def suspend(target: str, timeout_s: float, as_json: bool) -> None:
-    """End the process of session TARGET; the session stays in the list.
+    """End the process of session TARGET, and keep the session.
 
     Example: actorcore suspend web"""
     with daemon() as client:
@@ -141,9 +143,9 @@ def wake(target: str, timeout_s: float, as_json: bool) -> None:
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @timeout(30.0)
 def rm(targets: tuple[str, ...], timeout_s: float, as_json: bool) -> None:
-    """Stop sessions and take them off the list; each saves itself before.
+    """Stop sessions and take them off the list.
 
-    All TARGETs are looked up before the first one is stopped. Example: actorcore rm web 3
+    Each saves itself before. All TARGETs are looked up before the first one is stopped. Example: actorcore rm web 3
     """
     with daemon() as client:
         ids = dict.fromkeys(_target(client, target) for target in targets)
@@ -157,7 +159,7 @@ def rm(targets: tuple[str, ...], timeout_s: float, as_json: bool) -> None:
 @click.option("--type", "types", multiple=True, help="Of this type only; may be repeated.")
 @click.option("--after", type=int, help="After the event of that number; default: all that are remembered, with -f none.")
 def events(target: str | None, follow: bool, types: tuple[str, ...], after: int | None, as_json: bool) -> None:
-    """What happened in session TARGET, or the lifecycle of all sessions.
+    """What happened in session TARGET, or in the lives of all.
 
     \b
     Examples:

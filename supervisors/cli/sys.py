@@ -21,7 +21,7 @@ WORDS = ["get-state", "get-status", "suspend", "resume"]
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
 @timeout(5.0)
 def sys_command(word: str, target: str, arguments: tuple[str, ...], timeout_s: float, as_json: bool) -> None:
-    """Ask the behaviour of TARGET, whatever its own code: OTP's sys.
+    """Ask the behaviour of TARGET: OTP's sys.
 
     \b
     get-state, get-status    its state; how it runs
@@ -69,9 +69,11 @@ def _ask(client: Client, word: str, target: str, arguments: tuple[str, ...], tim
 @click.option("--count", type=click.IntRange(min=1), help="End after so many events.")
 @timeout(None)
 def trace(target: str, count: int | None, timeout_s: float | None, as_json: bool) -> None:
-    """Print each message that TARGET handles and each answer that it gives, until it ends or Ctrl-C.
+    """Print what TARGET handles and answers.
 
-    With --json one event per line. Example: actorcore trace counter --count 10
+    Until it ends or Ctrl-C. With --json one event per line.
+
+    Example: actorcore trace counter --count 10
     """
     from supervisors.cli.output import to_json
     from supervisors.clients.messages import DownMessage, InfoMessage
@@ -107,10 +109,10 @@ def _told(way: str, what: Sequence[object], to_json: Callable[[object], str]) ->
 @click.option("--old-version", type=json_term, default=None, metavar="JSON", help="Default: __version__ of the old module.")
 @timeout(5.0)
 def code_change(module: str, extra: object, old_version: object, timeout_s: float, as_json: bool) -> None:
-    """Put the code of MODULE that is on disk into all processes that were started from it.
+    """Load MODULE anew into the processes that run it.
 
-    They keep pid, mailbox and links; code_change of their class makes the new state of the old one. Where that raises a
-    process keeps its old code. Exit code 1 when one could not change.
+    All that were started from it get the code that is on disk. They keep pid, mailbox and links; code_change of their class
+    makes the new state of the old one. Where that raises a process keeps its old code. Exit code 1 when one could not change.
 
     Example: actorcore code-change mypackage.counter
     """

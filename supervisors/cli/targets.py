@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import select
+from pathlib import Path
+
 import msgspec
 
-from actorcore.errors import CallFailed, RequestError
+from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import NOCONNECTION, SHUTDOWN, Term
 from actorcore.pids import Pid
+from supervisors import place
 from supervisors.client import Client
 
 
@@ -36,7 +41,9 @@ def find(client: Client, target: str) -> Found:
     try:
         row = client.manager.resolve(target)
     except RequestError as error:
-        raise RequestError(error.code, target) if error.code == "not_found" else error from None
+        if error.code != "not_found":
+            raise
+        raise RequestError("not_found", f"{target} is no pid, name or session; see `actorcore ls`") from None
     serial = row["serial"]
     return Found(target, Pid(client.pid.instance, serial if isinstance(serial, int) else 0), str(row["id"]))
 
@@ -57,10 +64,13 @@ def session_id(found: Found) -> str:
 
 
 def with_pid(client: Client, row: dict[str, Term]) -> dict[str, object]:
-    """The row with the text of its Pid instead of its serial."""
-    serial = row.get("serial")
-    pid = str(Pid(client.pid.instance, serial)) if isinstance(serial, int) and serial else None
-    return {"pid": pid, **{key: value for key, value in row.items() if key != "serial"}}
+    """The row with the texts of Pids instead of serials."""
+    texts = {key: _text(client, row[serial]) for key, serial in (("pid", "serial"), ("previous", "previous")) if serial in row}
+    return texts | {key: value for key, value in row.items() if key not in ("serial", *texts)}
+
+
+def _text(client: Client, serial: Term) -> str | None:
+    return str(Pid(client.pid.instance, serial)) if isinstance(serial, int) and serial else None
 
 
 def process_row(client: Client, row: dict[str, Term]) -> dict[str, object]:
@@ -69,6 +79,42 @@ def process_row(client: Client, row: dict[str, Term]) -> dict[str, object]:
     if row.get("stopped") and state != "unresponsive":
         state = "stopped"
     return {**with_pid(client, row), "state": state}
+
+
+def writer(client: Client, target: str, previous: bool) -> Pid:
+    """The process whose log is meant by ``target``: its own, or with ``previous`` that of the session's process before.
+
+    :raises RequestError: ``not_found``, there is none.
+    """
+    found = find(client, target)
+    if previous:
+        serial = client.session(session_id(found))["previous"]
+        if not isinstance(serial, int) or not serial:
+            raise RequestError("not_found", f"{target} has had no process before this one")
+        return Pid(client.pid.instance, serial)
+    if not found.pid.serial:
+        raise RequestError("not_found", f"{target} has no process now; --previous shows what the one before wrote")
+    return found.pid
+
+
+def handle(client: Client, pid: Pid) -> int | None:
+    """A pidfd of the process; None when it is dead, or lives inside the node."""
+    os_pid = _os_pid(client, pid)
+    if not os_pid:
+        return None
+    try:
+        opened = os.pidfd_open(os_pid)
+    except ProcessLookupError:
+        return None
+    if _os_pid(client, pid) == os_pid:  # it lived after the number was looked up: so the number was still its own
+        return opened
+    os.close(opened)
+    return None
+
+
+def _os_pid(client: Client, pid: Pid) -> int:
+    numbers = (row["os_pid"] for row in client.processes() if row["serial"] == pid.serial)
+    return next((number for number in numbers if isinstance(number, int)), 0)
 
 
 def stop(client: Client, found: Found, timeout_s: float) -> dict[str, object]:
@@ -99,8 +145,12 @@ def restart(client: Client, found: Found, timeout_s: float) -> dict[str, object]
     return with_pid(client, client.restart_session(id, timeout_s))
 
 
-def take_down(client: Client, timeout_s: float) -> None:
-    """Ask for the end and wait for it: the daemon has ended when nobody listens any more."""
+def take_down(client: Client, directory: Path, timeout_s: float) -> None:
+    """Ask for the end and wait for it: nobody listens any more, and the guardian, who is the last, is dead.
+
+    :raises CallTimeout: it goes on ending.
+    """
+    guardian = place.guardian(directory)
     try:
         client.node("down", timeout_s)
         while True:
@@ -108,3 +158,15 @@ def take_down(client: Client, timeout_s: float) -> None:
     except CallFailed as error:
         if error.reason != NOCONNECTION:
             raise
+    if guardian is not None and not _has_ended(guardian, timeout_s):
+        raise CallTimeout("the guardian has not ended in time")
+
+
+def _has_ended(handle: int, timeout_s: float) -> bool:
+    """Whether the process of this pidfd, which is closed, is dead within that time."""
+    try:
+        end = select.poll()
+        end.register(handle, select.POLLIN)
+        return bool(end.poll(timeout_s * 1000))
+    finally:
+        os.close(handle)

@@ -67,6 +67,6 @@ class Services(Sessions):
             if (refusal := self._start(asker, spec)) is not None:
                 self._lives.orders.append(AnswerTo(*asker, error=refusal))
         elif found.state in ("active", "unresponsive"):
-            self._answer(asker, found.row())
+            self._answer(asker, found.row(self._lives.now))
         else:  # the first to come, or the next one after a death
             found.starters.append(asker)

@@ -18,6 +18,18 @@ def text(age_s: float) -> str:
     return "yesterday" if days == 1 else f"{days} days ago"
 
 
+def length(span_s: float) -> str:
+    """How long, in its largest unit and the next one: ``0 s``, ``59 s``, ``1 min 5 s``, ``2 h 0 min``, ``3 d 4 h``."""
+    seconds = int(span_s)
+    if seconds < _MINUTE_S:
+        return f"{seconds} s"
+    if seconds < _HOUR_S:
+        return f"{seconds // _MINUTE_S} min {seconds % _MINUTE_S} s"
+    if seconds < _DAY_S:
+        return f"{seconds // _HOUR_S} h {seconds % _HOUR_S // _MINUTE_S} min"
+    return f"{seconds // _DAY_S} d {seconds % _DAY_S // _HOUR_S} h"
+
+
 def time_of_day(at: float) -> str:
     """``HH:MM:SSZ`` of a time in seconds since 1970 UTC."""
     second = int(at) % _DAY_S

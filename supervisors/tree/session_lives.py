@@ -157,7 +157,7 @@ class SessionLives:
         else:
             self._tell("session_started", session, session.serial)
         session.was_ready = True
-        self._answer(session.starters, session.row())
+        self._answer(session.starters, session.row(self.now))
 
     def _on_not_started(self, session: Session, fact: Started) -> None:
         reason = NORMAL if fact.error is None else fact.error
@@ -246,7 +246,7 @@ class SessionLives:
             self._tell("session_stopped", session, session.last_serial, reason=session.reason)
         else:
             self._tell_watcher("session_stopped", session, session.last_serial, {"reason": session.reason})
-        self._answer(session.stoppers[:1], session.row())
+        self._answer(session.stoppers[:1], session.row(self.now))
         self._answer(session.stoppers[1:], error=("not_found", session.spec.id))
         self._answer(session.starters, error=("start_failed" if self.closing is None else "shutting_down", SHUTDOWN))
         if self.closing is not None and not self.sessions:

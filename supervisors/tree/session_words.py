@@ -179,11 +179,14 @@ class Session(msgspec.Struct):
     watcher: int = 0
     is_service: bool = False
 
-    def row(self) -> dict[str, Term]:
-        """What is told about it."""
+    def row(self, now: float) -> dict[str, Term]:
+        """What is told about it at ``now``. ``uptime_s``: since its process is ready; None without one. ``reason``: why the
+        process before died; ``previous``: which one that was, 0 for none.
+        """
         return {
             "id": self.spec.id, "name": self.spec.process.name, "serial": self.serial, "state": self.state,
-            "restarts": self.restarts, "restart": self.spec.restart, "reason": self.reason,
+            "uptime_s": now - self.ready_at if self.serial and self.ready_at is not None else None,
+            "restarts": self.restarts, "restart": self.spec.restart, "reason": self.reason, "previous": self.last_serial,
         }  # fmt: skip
 
 
@@ -208,14 +211,14 @@ class Memory(msgspec.Struct):
     leaving: bool = False
 
 
-def page(sessions: list[Session], limit: int) -> dict[str, Term]:
+def page(sessions: list[Session], limit: int, now: float) -> dict[str, Term]:
     """The answer to ListSessions: the first of ``sessions`` as far as ``limit`` and size allow."""
     rows: list[Term] = []
     size_bytes = 0
     for session in sessions:
         if len(rows) == limit or size_bytes > PAGE_BYTES:
             return {"sessions": rows, "next": sessions[len(rows) - 1].number}
-        rows.append(session.row())
+        rows.append(session.row(now))
         size_bytes += len(encoder.encode(rows[-1]))
     return {"sessions": rows, "next": None}
 

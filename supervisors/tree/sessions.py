@@ -161,11 +161,11 @@ class Sessions:
             case RemoveSession():
                 return self._remove(asker, session)
             case GetSession():
-                self._answer(asker, session.row())
+                self._answer(asker, session.row(self._lives.now))
                 return None
             case WatchSession():
                 session.watcher = asker[0]
-                self._answer(asker, session.row())
+                self._answer(asker, session.row(self._lives.now))
                 return None
             case _:
                 assert_never(request)
@@ -176,7 +176,7 @@ class Sessions:
             return ("not_found", spec.id)
         process = msgspec.structs.replace(spec.process, name=session.spec.process.name)
         session.spec = msgspec.structs.replace(spec, process=process)
-        self._answer(asker, session.row())
+        self._answer(asker, session.row(self._lives.now))
         return None
 
     def _start(self, asker: Asker, spec: ChildSpec, watcher: int = 0) -> Refusal | None:
@@ -216,7 +216,7 @@ class Sessions:
         if not 1 <= request.limit <= MAX_PAGE_ROWS:
             return ("invalid_message", f"limit: must be 1 to {MAX_PAGE_ROWS}")
         later = [session for session in self._lives.sessions.values() if session.number > request.after]
-        self._answer(asker, page(later, request.limit))
+        self._answer(asker, page(later, request.limit, self._lives.now))
         return None
 
     def _counts(self) -> dict[str, Term]:

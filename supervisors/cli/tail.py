@@ -1,0 +1,73 @@
+"""The lines of a file that grows, as ``tail -f`` tells them: inotify(7) says when to read on, a pidfd when to stop."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_IN_MODIFY = 0x2
+_EVENT_BYTES = 4096
+
+
+class Tail:
+    """An open file and what of it has been read; a line that is not whole yet waits for its end."""
+
+    def __init__(self, path: Path) -> None:
+        """:raises OSError: it cannot be read."""
+        self._file = open(path, "rb", buffering=0)
+        self._rest = b""
+
+    def __enter__(self) -> Tail:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+    def lines(self, is_last: bool = False) -> list[str]:
+        """The lines that have come since the call before; with ``is_last`` also one without its end."""
+        if os.fstat(self._file.fileno()).st_size < self._file.tell():  # it was cut: what is left begins with a line that says so
+            self._file.seek(0)
+            self._rest = b""
+        *whole, self._rest = (self._rest + self._file.read()).split(b"\n")
+        if is_last and self._rest:
+            whole.append(self._rest)
+            self._rest = b""
+        return [line.decode(errors="backslashreplace") for line in whole]
+
+
+def follow(path: Path, writer: int | None) -> Iterator[list[str]]:
+    """What is in the file, then what comes, until the process of the pidfd ``writer`` is dead; None: for ever.
+
+    :raises OSError: the file cannot be read or watched.
+    """
+    watch = _checked(_libc.inotify_init1(os.O_CLOEXEC))
+    try:
+        _checked(_libc.inotify_add_watch(watch, os.fsencode(path), _IN_MODIFY))
+        waits = select.poll()
+        for fd in (watch, writer):
+            if fd is not None:
+                waits.register(fd, select.POLLIN)
+        with Tail(path) as tail:
+            yield tail.lines()
+            while True:
+                ready = dict(waits.poll())
+                if watch in ready:
+                    os.read(watch, _EVENT_BYTES)
+                is_last = writer in ready
+                yield tail.lines(is_last)
+                if is_last:
+                    return
+    finally:
+        os.close(watch)
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
