@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -39,8 +40,8 @@ def say_log(
 
 
 def _all(path: Path) -> Iterator[list[str]]:
-    with Tail(path) as tail:
-        yield tail.lines(is_last=True)
+    with io.FileIO(path) as file:
+        yield Tail(file).lines(is_last=True)
 
 
 def of_process(pid: Pid) -> Shown:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import select
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _IN_MODIFY = 0x2
@@ -17,23 +17,17 @@ _EVENT_BYTES = 4096
 class Tail:
     """An open file and what of it has been read; a line that is not whole yet waits for its end."""
 
-    def __init__(self, path: Path) -> None:
-        """:raises OSError: it cannot be read."""
-        self._file = open(path, "rb", buffering=0)
+    def __init__(self, file: io.FileIO) -> None:
+        """The caller closes ``file``."""
+        self._file = file
         self._rest = b""
-
-    def __enter__(self) -> Tail:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
 
     def lines(self, is_last: bool = False) -> list[str]:
         """The lines that have come since the call before; with ``is_last`` also one without its end."""
         if os.fstat(self._file.fileno()).st_size < self._file.tell():  # it was cut: what is left begins with a line that says so
             self._file.seek(0)
             self._rest = b""
-        *whole, self._rest = (self._rest + self._file.read()).split(b"\n")
+        *whole, self._rest = (self._rest + self._file.readall()).split(b"\n")
         if is_last and self._rest:
             whole.append(self._rest)
             self._rest = b""
@@ -52,7 +46,8 @@ def follow(path: Path, writer: int | None) -> Iterator[list[str]]:
         for fd in (watch, writer):
             if fd is not None:
                 waits.register(fd, select.POLLIN)
-        with Tail(path) as tail:
+        with io.FileIO(path) as file:
+            tail = Tail(file)
             yield tail.lines()
             while True:
                 ready = dict(waits.poll())
