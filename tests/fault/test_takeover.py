@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import random
 import signal
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from actorcore.signals import ProcessSpec
+from supervisors.async_client import AsyncClient
 from supervisors.client import Client
 from supervisors.tree.child_spec import ChildSpec
 from tests.conftest import Size, Tell
@@ -92,6 +95,26 @@ def test_R5_R8_kills_of_the_node_among_kills_of_sessions_lose_and_double_nothing
         assert descriptors_beyond(desk) == before
     tell(f"R5: {node_kills:,} kills of the node with {session_kills:,} of sessions: 0 statuses lost, 0 DOWN lost or doubled, "
          f"0 of {len(answers):,} calls lost")  # fmt: skip
+
+
+def test_A15_a_request_of_which_every_node_is_killed_is_refused_after_two_and_those_with_it_are_answered(tmp_path: Path) -> None:
+    """It stands behind another that has not been performed, which each node handles again before it."""
+
+    async def together() -> list[object]:
+        async with await AsyncClient.connect(daemon.directory, WAIT_S) as client:
+            await client.call("system:poison", "warm")
+            asks = [client.call("system:poison", word, WAIT_S) for word in ("first", "die", "last")]
+            return await asyncio.gather(*asks, return_exceptions=True)
+
+    with Daemon(tmp_path / "run", module="tests.fault.poisoned") as daemon:
+        daemon.bystanders()
+        with desk_of(daemon) as desk:
+            generation = desk.client.node("status")["generation"]
+            first, refused, last = asyncio.run(together())
+            assert (first, str(refused), last) == ("first", "internal_error: this request was skipped", "last")
+            assert desk.client.node("status", WAIT_S)["generation"] == generation + 2  # type: ignore[operator]
+        kinds = [json.loads(line)["kind"] for line in daemon.log.read_text().splitlines() if line.startswith("{")]
+        assert [kinds.count(kind) for kind in ("node_died_in_event", "event_skipped")] == [2, 1]
 
 
 def test_A22_a_stopped_node_is_killed_by_the_guardian_and_work_goes_on(own: Daemon) -> None:
