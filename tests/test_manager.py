@@ -304,6 +304,36 @@ def test_acceptance_50_a_session_over_its_budget_is_kept_and_a_restart_gives_it_
     assert world.call(RestartSession(uuid(1)))["status"] == "active"
 
 
+def in_status(world: ManagerWorld, status: str) -> None:
+    """Session 1 is in this status."""
+    module = {"initializing": "m:slow", "terminating": "m:stubborn"}.get(status, "m:ok")
+    asked = world.ask(CreateSession(draft(1, module=module, policy={"intensity": 0, "idle_timeout_s": 40.0})))
+    match status:
+        case "idle":
+            world.pass_time(10.0)
+        case "suspended":
+            world.call(SuspendSession(uuid(1)))
+        case "terminating":
+            world.ask(StopSession(uuid(1)))
+        case "gave_up":
+            world.kill(world.answer(asked)["serial"])
+
+
+@pytest.mark.parametrize(("status", "refused"), [
+    ("initializing", [SuspendSession, WakeSession, RestartSession]), ("active", [WakeSession]), ("idle", [WakeSession]),
+    ("suspended", [SuspendSession, RestartSession]), ("terminating", [SuspendSession, WakeSession, RestartSession]),
+    ("gave_up", [SuspendSession, WakeSession]),
+])  # fmt: skip
+def test_acceptance_83_84_what_cannot_be_in_a_status_is_refused_and_changes_nothing(status: str, refused: list) -> None:
+    world = ManagerWorld()
+    in_status(world, status)
+    before = world.call(GetSession(uuid(1)))
+    number = world.call(Subscribe(uuid(1)))["number"]
+    assert before["status"] == status
+    assert [world.call(word(uuid(1))) for word in refused] == [("invalid_transition", status)] * len(refused)
+    assert (world.call(GetSession(uuid(1))), world.call(Subscribe(uuid(1)))["number"]) == (before, number)
+
+
 def test_a_restart_is_another_process_and_no_crash() -> None:
     world = ManagerWorld()
     before = world.call(CreateSession(draft(1)))

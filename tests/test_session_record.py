@@ -122,6 +122,25 @@ def test_acceptance_83_the_ordinary_path_is_legal() -> None:
     assert [next_status(status, happening) for status, happening, _ in PATH] == [after for _, _, after in PATH]  # type: ignore[arg-type]
 
 
+LEGAL = {  # as the issue and acceptance 83 have it: what may follow, whatever happens
+    "initializing": {"active", "failed", "terminating"},
+    "active": {"idle", "suspended", "unresponsive", "restarting", "failed", "terminating"},
+    "idle": {"active", "suspended", "unresponsive", "restarting", "failed", "terminating"},
+    "suspended": {"restarting", "terminating"},
+    "unresponsive": {"active", "suspended", "restarting", "failed", "terminating"},
+    "restarting": {"active", "suspended", "failed", "terminating"},
+    "terminating": {"terminating", "terminated"},
+    "terminated": set(),
+    "failed": {"restarting", "gave_up", "terminating", "terminated"},
+    "gave_up": {"restarting", "terminating"},
+}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_acceptance_83_84_from_each_state_only_these_follow(status) -> None:
+    assert {next_status(status, happening) for happening in HAPPENINGS} - {None} == LEGAL[status]
+
+
 @pytest.mark.parametrize("status", STATUSES)
 def test_acceptance_83_84_each_state_allows_what_the_table_says_and_nothing_else(status) -> None:
     allowed = {happening: next_status(status, happening) for happening in HAPPENINGS}

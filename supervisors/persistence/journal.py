@@ -16,6 +16,7 @@ from supervisors.persistence.asking import ask_store
 from supervisors.persistence.database import Database
 from supervisors.persistence.proof import Content, Untrue
 from supervisors.persistence.signing import Keys
+from supervisors.persistence.snapshot import Snapshot
 from supervisors.persistence.store_words import STORE, Grant, OpenSession, SessionSaved
 from supervisors.session.journal import JournalError, Kept
 from supervisors.session.records import Record, SessionChanged, decode_record, encode_record
@@ -83,6 +84,21 @@ def session_of(content: Content, records: Sequence[Record]) -> dict[str, Term]:
     """The session's own record as it was last."""
     changed = [record.session for record in records if isinstance(record, SessionChanged)]
     return changed[-1] if changed else content.snapshot.session
+
+
+def session_in(snapshot: Snapshot) -> dict[str, Term]:
+    """The session's own record in a snapshot from elsewhere.
+
+    :raises RequestError: ``invalid_field``, it is that of another session, or of none.
+    """
+    try:
+        changed = [one.session for one in map(decode_record, snapshot.records) if isinstance(one, SessionChanged)]
+    except DECODE_ERRORS:
+        raise RequestError("invalid_field", "records") from None
+    session = changed[-1] if changed else snapshot.session
+    if session.get("id") != snapshot.id:
+        raise RequestError("invalid_field", "session")
+    return session
 
 
 @contextmanager

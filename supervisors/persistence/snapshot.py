@@ -20,6 +20,8 @@ from supervisors.persistence.signing import Keys, is_same, sign_snapshot
 FORMAT = "actorcore-session"
 VERSION = 1
 MAX_BYTES = 10 << 20
+NUMBERS = range(1 << 62)
+"""Of generations and records: what SQLite and the head of a database can say, with room to count on."""
 SESSION_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 """A UUID of version 4 in its canonical text; names of folders are made of nothing else."""
 
@@ -180,5 +182,8 @@ def _converted(fields: Fields) -> Snapshot:
         snapshot = msgspec.convert(fields, Snapshot, strict=True)
     except msgspec.ValidationError as error:
         raise InvalidSnapshot("invalid_field", str(error).partition("$.")[2].rstrip("`") or "?") from None
+    for name in ("generation", "number"):
+        if getattr(snapshot, name) not in NUMBERS:
+            raise InvalidSnapshot("invalid_field", name)
     check_id(snapshot.id)
     return snapshot

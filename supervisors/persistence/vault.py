@@ -28,7 +28,7 @@ from supervisors.persistence.database import Database
 from supervisors.persistence.database_files import HEAD_NAME, LOG, Locked, told
 from supervisors.persistence.files import FileTrouble
 from supervisors.persistence.index import Index
-from supervisors.persistence.journal import records_of, session_of
+from supervisors.persistence.journal import records_of, session_in, session_of
 from supervisors.persistence.proof import HEAD_BYTES, Content, Head
 from supervisors.persistence.retention import Cleanup, Limits
 from supervisors.persistence.saved import Saved, SavedSession, line_of, newest_first, resumable
@@ -228,11 +228,12 @@ class Vault:
         id = snapshots.id_of(data)
         keys = self.ring().keys_of(id)
         snapshot = snapshots.decode_unsigned(data) if unsigned else snapshots.decode(data, id, keys)
+        session = session_in(snapshot)
         if os.path.exists(self._folder(id)):
             raise RequestError("already_exists", "a saved session has this id")
         self._admit()
         Database(self._folder(id), id, keys).install(snapshot)
-        self._index.lines[id] = line_of(id, snapshot.session, snapshot.generation, snapshot.saved_at, False)
+        self._index.lines[id] = line_of(id, session, snapshot.generation, snapshot.saved_at, False)
         self._write_index()
         return id
 

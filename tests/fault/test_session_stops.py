@@ -166,6 +166,21 @@ def test_acceptance_81_a_daemon_that_is_told_to_end_has_saved_every_session(tmp_
             assert contents(after, id) == [f"word {number}"]
 
 
+def test_acceptance_81_sessions_are_asked_to_end_in_reverse_start_order(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "run", module="tests.fault.noting")
+    daemon.environment["NOTES"] = str(tmp_path / "notes")
+    with daemon:
+        client = daemon.client()
+        serials = []
+        for number in range(20):
+            folder = tmp_path / f"p{number}"
+            folder.mkdir()
+            serials.append(client.manager.create(folder, durability="none")["serial"])
+        assert daemon.stop(signal.SIGTERM) == 0
+    asked = [int(line) for line in (tmp_path / "notes").read_text().split()]
+    assert [serial for serial in asked if serial in serials] == serials[::-1]
+
+
 def test_a_session_that_is_killed_while_it_saves_is_back_with_all_it_had_acknowledged(quiet, folders) -> None:
     desk = quiet
     row = desk.client.manager.create(folders[0])

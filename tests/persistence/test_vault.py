@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -320,6 +321,22 @@ def test_acceptance_128_130_what_another_machine_has_signed_comes_in_only_when_t
         assert refusal(lambda: theirs.import_(text))[0] == "signature_verification_failed"
         assert theirs.import_(text, unsigned=True) == id_of(1)
         assert theirs.get(id_of(1))[1].snapshot.content == b"state 1"
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("generation", -1), ("generation", 1 << 62), ("generation", 1 << 70), ("number", -1), ("number", 1 << 62),
+    ("session", {}), ("session", {"id": id_of(2), "name": "n1"}), ("records", ["AAAA"]), ("content", "?"), ("saved_at", None),
+])  # fmt: skip
+def test_F7_acceptance_135_an_import_that_nobody_could_resume_is_refused_and_leaves_nothing(
+    vault: Vault, state: str, field: str, value: object
+) -> None:
+    save(vault, 1)
+    text = vault.export(id_of(1))
+    vault.delete(id_of(1))
+    bad = json.dumps({**json.loads(text), field: value}).encode()
+    assert refusal(lambda: vault.import_(bad, unsigned=True)) == ("invalid_field", field)
+    assert os.listdir(f"{state}/sessions") == []
+    assert vault.import_(text) == id_of(1)
 
 
 def test_F5_a_folder_that_was_put_back_is_refused(vault: Vault, state: str) -> None:

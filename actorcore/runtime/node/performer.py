@@ -77,7 +77,7 @@ class Performer:
         self.handles: dict[int, Handle] = {}
         self.logs = ProcessLogs("", ())
         self.forks = ForkOrders(self.tell_guardian)
-        self._unsent: set[int] = set()
+        self._unsent: dict[int, None] = {}
         self._newborn: set[int] = set()
         self._reports: list[tuple[float, Report]] = []
         self._forgotten: list[int] = []
@@ -125,10 +125,12 @@ class Performer:
     def flush(self) -> None:
         """Send what waits, one datagram for many frames of one receiver."""
         while self._unsent:
-            serial = self._unsent.pop()
-            handle = self.handles.get(serial)
-            if handle is not None and not self._send_outbox(handle):
-                self._jam(serial, handle)
+            # In the order in which they were decided: a shutdown asks those first that were started last.
+            waiting, self._unsent = self._unsent, {}
+            for serial in waiting:
+                handle = self.handles.get(serial)
+                if handle is not None and not self._send_outbox(handle):
+                    self._jam(serial, handle)
         self._listener.flush()
         # Behind the frames, which somebody waits for.
         for serial in self._forgotten:
@@ -180,7 +182,7 @@ class Performer:
             self._listener.deliver(to, Downlink(seq, body))
             return
         handle.outbox.append(Downlink(seq, body))
-        self._unsent.add(to)
+        self._unsent[to] = None
         if isinstance(body, Begin):  # alone in its datagram: birth reads exactly one
             self._send_outbox(handle)
 
@@ -233,7 +235,7 @@ class Performer:
             except sockets.PeerGone:
                 return False
         handle.outbox.append(frame)
-        self._unsent.add(to)
+        self._unsent[to] = None
         return False
 
     # ---- life and death -------------------------------------------------------------------------------------------
