@@ -131,3 +131,14 @@ def test_acceptance_142_to_delete_twice_by_the_id_is_fine_also_what_cannot_be_re
     for target in ("../keys", "/etc", ""):
         assert line.run("delete", target) == 1
         assert line.err == "error: not_found: there is nothing of that name or id\n"
+
+
+def test_acceptance_143_clear_tells_what_it_deleted(line: Output) -> None:
+    assert line.run("resume", "web") == 0
+    assert line.run("delete") == 2
+    assert line.run("delete", "api", "--all") == 2
+    assert said(line, "delete", "--all") == {"deleted": 1, "skipped": 1, "failed": 0, "errors": {}}
+    assert line.run("delete", "--all") == 0
+    assert line.out.splitlines() == ["deleted: 0", "skipped: 1", "failed: 0"]
+    assert line.run("rm", "web") == 0
+    assert [one["name"] for one in said(line, "saved")] == ["web"]

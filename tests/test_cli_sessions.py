@@ -98,6 +98,25 @@ def test_a_session_is_renamed_suspended_woken_restarted_and_stopped(line: Output
     assert [row["name"] for row in said(line, "sessions")] == ["api", "apidocs"]
 
 
+def test_acceptance_24_94_the_default_is_chosen_and_keys_are_merged_or_refused_all_at_once(line: Output) -> None:
+    assert line.run("default") == 0
+    assert line.out.split()[0] == "web"
+    assert said(line, "default", "api")["name"] == "api"
+    assert [row["name"] for row in said(line, "sessions")] == ["web", "api", "apidocs"]
+    assert line.run("sessions") == 0
+    assert [one.split()[0] for one in line.out.splitlines()[1:]] == ["1", "2*", "3"]
+    assert said(line, "update", "api", "--config", '{"temperature": 0, "top": 0.0}', "--metadata", '{"a": ""}')["config"] == {
+        "temperature": 0, "top": 0.0}  # fmt: skip
+    assert line.run("update", "api", "--config", '{"temperature": 3, "max_tokens": 0, "top": 1}') == 1
+    assert line.err == 'error: invalid_config: ["invalid_temperature","invalid_max_tokens"]\n'
+    row = said(line, "update", "api", "--config", '{"top": null}')
+    assert (row["config"], row["metadata"]) == ({"temperature": 0}, {"a": ""})
+    assert line.run("update", "nobody", "--config", "{}") == 1
+    assert line.err == "error: not_found: there is nothing of that name or id\n"
+    assert line.run("update", "api", "--config", "[]") == 1
+    assert line.err.startswith("error: invalid_spec: ")
+
+
 def test_acceptance_145_what_cannot_be_is_one_line_without_a_path_or_an_id(line: Output, tmp_path: Path) -> None:
     told = {}
     for path in (tmp_path / "web", tmp_path / "none", "/etc", tmp_path / "web" / ".." / ".." / "x"):

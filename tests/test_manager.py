@@ -29,6 +29,7 @@ from supervisors.session.words import (
     ResumeSession,
     SetDefault,
     StopSession,
+    Subscribe,
     SuspendSession,
     UpdateSession,
     WakeSession,

@@ -16,6 +16,7 @@ from supervisors.cli.base import command, daemon, say, timeout, unwind_on_interr
 from supervisors.cli.sessions import short, shown
 
 if TYPE_CHECKING:
+    from supervisors.clients.manager_steps import Row
     from supervisors.persistence.saved import SavedSession
 
 
@@ -70,13 +71,19 @@ def resume(target: str, timeout_s: float, as_json: bool) -> None:
 
 
 @command
-@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
-def delete(targets: tuple[str, ...], as_json: bool) -> None:
+@click.argument("targets", nargs=-1, metavar="[TARGET...]")
+@click.option("--all", "everything", is_flag=True, help="Whatever was saved, also what cannot be read.")
+def delete(targets: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """Delete what was saved of sessions that do not live.
 
     All TARGETs are looked up before the first one is deleted. Example: actorcore delete 1 web
     """
+    if bool(targets) == everything:
+        raise click.UsageError("TARGETs, or --all")
     with daemon() as client:
+        if everything:
+            _say_cleanup(client.saved.clear(), as_json)
+            return
         ids = dict.fromkeys(_target(client.saved.list(), target) for target in targets)
         deleted = {id: client.saved.delete(id) for id in ids}
         say({"deleted": deleted}, as_json, "deleted")
@@ -91,8 +98,7 @@ def cleanup(days: int, as_json: bool) -> None:
 
     Example: actorcore cleanup 30"""
     with daemon() as client:
-        row = client.saved.clean_up(days)
-        say(row, as_json, [f"{key}: {row.get(key)!s}" for key in ("deleted", "skipped", "failed")])
+        _say_cleanup(client.saved.clean_up(days), as_json)
 
 
 @command
@@ -143,6 +149,10 @@ def rotate(as_json: bool) -> None:
     with daemon() as client:
         row = client.saved.rotate()
         say(row, as_json, f"key {row['key']!s}")
+
+
+def _say_cleanup(row: Row, as_json: bool) -> None:
+    say(row, as_json, [f"{key}: {row.get(key)!s}" for key in ("deleted", "skipped", "failed")])
 
 
 def _target(saved: Iterable[SavedSession], target: str) -> str:

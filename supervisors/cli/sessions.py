@@ -119,6 +119,39 @@ def rename(target: str, name: str, as_json: bool) -> None:
 
 @command
 @click.argument("target")
+@click.option("--config", type=json_term, default="{}", metavar="JSON", help="temperature, model, …; null takes a key out.")
+@click.option("--metadata", type=json_term, default="{}", metavar="JSON", help="As with --config.")
+def update(target: str, config: Term, metadata: Term, as_json: bool) -> None:
+    """Merge these keys into what session TARGET was created with. All that is wrong is told at once, and changes nothing.
+
+    Example: actorcore update web --config '{"temperature": 0}'"""
+    import msgspec
+
+    given = msgspec.convert([config, metadata], list[dict[str, object]])
+    with daemon() as client:
+        row = client.manager.update(_target(client, target), *given)  # type: ignore[arg-type]
+        say(shown(client, row), as_json, str(row["name"]))
+
+
+@command
+@click.argument("target", required=False)
+def default_command(target: str | None, as_json: bool) -> None:
+    """Say which session is the default one, or make TARGET it: the one that is meant where none is named.
+
+    \b
+    Examples:
+      actorcore default
+      actorcore default web
+    """
+    with daemon() as client:
+        if target is not None:
+            client.manager.set_default(_target(client, target))
+        row = client.manager.default()
+        say(shown(client, row), as_json, f"{row['name']!s}  {row['id']!s}")
+
+
+@command
+@click.argument("target")
 @timeout(30.0)
 def suspend(target: str, timeout_s: float, as_json: bool) -> None:
     """End the process of session TARGET, and keep the session.
