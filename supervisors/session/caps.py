@@ -10,7 +10,8 @@ class Caps(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
     ``message_bytes`` bounds one text that is sent, one todo, one working value, what is known about one file;
     ``streamed_bytes`` one message that is streamed; ``tool_bytes`` the parameters and the result of one tool call;
-    ``conversation_bytes`` all messages together, ``list_bytes`` each of the other lists.
+    ``conversation_bytes`` all messages together, ``list_bytes`` each of the other lists. After ``checkpoint_records`` changes
+    there is a checkpoint, so with ``durability = "checkpoint"`` no death costs more than that (acceptance 115).
     """
 
     messages: int = 1000
@@ -31,6 +32,7 @@ class Caps(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     list_bytes: int = 1 << 20
     cache_entries: int = 1000
     cache_bytes: int = 4 << 20
+    checkpoint_records: int = 1000
 
 
 def trouble_with(caps: Caps) -> str | None:

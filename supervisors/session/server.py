@@ -40,8 +40,6 @@ from supervisors.session.records import Message, MessageAdded, Record, SessionCh
 from supervisors.session.talk import Accepted, Moment, Talk
 
 MANAGER = "system:manager"
-CHECKPOINT_RECORDS = 1000
-"""So many records after a checkpoint the next one is made."""
 MESSAGES_AT_ONCE = 64
 """Messages that wait together are kept by one write and one sync, and then acknowledged."""
 NEWS_AT_ONCE = 64
@@ -297,7 +295,7 @@ class SessionServer(GenServer):
         self._unsaved += len(records)
         if self._is_watched:
             self._news += [news for record in records if (news := news_of(record, self.state)) is not None]
-        if self._unsaved >= CHECKPOINT_RECORDS:
+        if self._unsaved >= self.talk.caps.checkpoint_records:
             with contextlib.suppress(JournalError):  # told to the watchers; the records are kept as they are
                 self._checkpoint()
 

@@ -135,6 +135,22 @@ def test_acceptance_115_with_checkpoints_only_what_came_after_the_last_one_is_lo
         assert desk.client.call(STORE, GetSaved(id))["session"] == record  # type: ignore[index,call-overload]
 
 
+def test_acceptance_115_how_many_changes_a_death_may_cost_is_configured(daemon: Daemon, tmp_path: Path) -> None:
+    record = record_of(project_in(tmp_path), durability="checkpoint", limits={"checkpoint_records": 4})
+    with desk_of(daemon) as desk:
+        id = start(desk.client, record, SERVER)  # its own record is the first change
+        for number in range(1, 9):
+            desk.client.call(id, SendMessage("user", str(number)))
+        ref = desk.client.monitor(id)
+        desk.client.kill(id, signal.SIGKILL)
+        assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
+        while desk.row(id)["state"] != "active":
+            pass
+        items = desk.client.call(id, GetMessages())["items"]  # type: ignore[index,call-overload]
+        assert [message["content"] for message in items] == [str(number) for number in range(1, 8)]  # type: ignore[index,union-attr,call-overload]
+        desk.client.stop_session(id)
+
+
 def test_acceptance_118_ten_cycles_of_stop_and_start_change_nothing(daemon: Daemon, tmp_path: Path) -> None:
     record = record_of(project_in(tmp_path))
     with desk_of(daemon) as desk:
