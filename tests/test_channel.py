@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import tracemalloc
 from collections.abc import Iterator
 
@@ -14,10 +16,11 @@ from actorcore.frames import MAX_DATAGRAM_BYTES, Call, Cast, Info, Message, Repl
 from actorcore.runtime import sockets
 from actorcore.runtime.actor import channel as channel_module
 from actorcore.runtime.actor.buffers import Buffers
-from actorcore.runtime.actor.channel import MAX_QUEUE_MESSAGES, PART_BYTES, WHOLE_BYTES, Channel
+from actorcore.runtime.actor.channel import LEAST_PART_BYTES, MAX_QUEUE_MESSAGES, PART_BYTES, WHOLE_BYTES, Channel
 from tests.test_sockets import killed_after_sending, open_fds
 
 Pair = tuple[Channel, Channel]
+PART = sockets.ANY_DATAGRAM_BYTES
 
 
 @pytest.fixture
@@ -110,12 +113,12 @@ def test_a_size_that_no_large_message_has_is_a_breach_of_protocol(ends: Pair, si
 
 
 @pytest.mark.parametrize(("size", "parts"), [
-    (PART_BYTES + 100, [PART_BYTES - 1]),
-    (PART_BYTES + 100, [PART_BYTES + 1]),
-    (PART_BYTES + 100, [PART_BYTES, 99]),
-    (PART_BYTES + 100, [PART_BYTES, 101]),
-    (PART_BYTES - 100, [PART_BYTES]),
-    (PART_BYTES + 100, [PART_BYTES, 100]),  # of the right sizes, but no message
+    (PART + 100, [LEAST_PART_BYTES - 1]),
+    (PART_BYTES + 100, [PART, PART, LEAST_PART_BYTES - 1]),
+    (PART + 100, [PART, 99]),
+    (PART + 100, [PART, 101]),
+    (PART - 100, [PART]),
+    (PART + 100, [PART, 100]),  # of the right sizes, but no message
 ])  # fmt: skip
 def test_wrong_parts_are_a_breach_of_protocol(ends: Pair, size: int, parts: list[int]) -> None:
     a, b = ends
@@ -127,6 +130,68 @@ def test_wrong_parts_are_a_breach_of_protocol(ends: Pair, size: int, parts: list
         read_all(b)
 
 
+def test_too_long_a_part_is_a_breach_of_protocol(ends: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "PART_BYTES", 100_000)
+    a, b = ends
+    assert a.sock is not None
+    sockets.send(a.sock, frames.encoder.encode(300_000))
+    sockets.send(a.sock, bytes(100_000))
+    assert read_all(b) == []
+    sockets.send(a.sock, bytes(100_001))
+    with pytest.raises(ProtocolError):
+        read_all(b)
+
+
+def parts_of(end: Channel, message: Message, other: Channel) -> list[int]:
+    """The lengths of the datagrams in which ``message`` leaves, but for the first one, which announces it."""
+    assert other.sock is not None
+    sizes: list[int] = []
+    while not end.is_flushed():
+        end.flush()
+        while sockets.is_readable(other.sock):
+            sizes.append(len(other.sock.recv(PART_BYTES + 1)))
+    assert sum(sizes[1:]) == len(frames.encoder.encode(message))
+    return sizes[1:]
+
+
+def test_parts_are_as_long_as_the_socket_allows_and_shorter_before_there_is_one(ends: Pair) -> None:
+    a, b = ends
+    assert a.sock is not None
+    big = info(b"b" * (4 << 20))
+    a.post(big)
+    longest = sockets.max_datagram_bytes(a.sock)
+    assert set(parts_of(a, big, b)[:-1]) == {min(PART_BYTES, longest)}
+    with pytest.raises(OSError, match="Message too long"):
+        sockets.send(a.sock, bytes(longest + 1))
+    waiting = Channel(2, Buffers())
+    waiting.post(big)
+    waiting.sock = a.sock
+    assert set(parts_of(waiting, big, b)[:-1]) == {PART}
+
+
+def test_where_the_kernel_has_no_memory_for_a_part_shorter_ones_go(ends: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = ends
+    real, limit = sockets.send, 60_000
+
+    def send(sock: socket.socket, data: bytes | bytearray | memoryview) -> bool:
+        if len(data) > limit:
+            raise OSError(errno.ENOBUFS, "No buffer space available")
+        return real(sock, data)
+
+    monkeypatch.setattr(sockets, "send", send)
+    big = info(bytes(range(256)) * 4000)
+    a.post(info(1))
+    a.post(big)
+    a.post(info(2))
+    assert a.flush()
+    assert [message for batch in read_all(b) for message in batch] == [info(1), big, info(2)]
+    assert (a.sent, b.received) == (3, 3)
+    limit = 10_000
+    a.post(big)
+    with pytest.raises(OSError, match="No buffer space"):
+        a.flush()
+
+
 def test_an_announcement_takes_little_memory_and_parts_no_more_than_twice_theirs(ends: Pair) -> None:
     a, b = ends
     assert a.sock is not None
@@ -136,9 +201,9 @@ def test_an_announcement_takes_little_memory_and_parts_no_more_than_twice_theirs
         assert read_all(b) == []
         assert tracemalloc.get_traced_memory()[0] < (2 << 20) + 100_000
         for _ in range(20):
-            sockets.send(a.sock, bytes(PART_BYTES))
+            sockets.send(a.sock, bytes(PART))
             assert read_all(b) == []
-        assert tracemalloc.get_traced_memory()[0] < 2 * 20 * PART_BYTES + 100_000
+        assert tracemalloc.get_traced_memory()[0] < 2 * 20 * PART + 100_000
     finally:
         tracemalloc.stop()
 
@@ -147,8 +212,8 @@ def test_half_a_message_is_dropped_with_its_dead_sender(ends: Pair) -> None:
     a, b = ends
     assert a.sock is not None
     sockets.send(a.sock, frames.encoder.encode([info(1)]))
-    sockets.send(a.sock, frames.encoder.encode(PART_BYTES + 100))
-    sockets.send(a.sock, bytes(PART_BYTES))
+    sockets.send(a.sock, frames.encoder.encode(PART + 100))
+    sockets.send(a.sock, bytes(PART))
     a.close()
     assert b.read() == [info(1)]
     with pytest.raises(sockets.PeerGone):

@@ -20,6 +20,8 @@ from actorcore.frames import MAX_DATAGRAM_BYTES
 
 SEND_BUFFER_BYTES = 4 << 20
 """Asked of the kernel for every socket; an unread 64-byte message is charged 768 B of it (LIMITS.md §4)."""
+ANY_DATAGRAM_BYTES = 208_000
+"""Every socket takes such a datagram, also where nobody could enlarge its send buffer (LIMITS.md §4)."""
 MOMENT_S = 0.004
 """The answer to a call mostly comes within it."""
 MAX_FDS = 16
@@ -30,6 +32,7 @@ _FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
 _PEEK = int(socket.MSG_PEEK)
 _LOST = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _SO_SNDBUFFORCE = 32
+_SNDBUF_RESERVE = 32  # net/unix/af_unix.c, unix_dgram_sendmsg
 SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 ONE_MORE_BYTES = MAX_DATAGRAM_BYTES + 1
 DONTWAIT = int(socket.MSG_DONTWAIT)
@@ -64,6 +67,11 @@ def enlarge(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, SEND_BUFFER_BYTES)
     except PermissionError:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+
+def max_datagram_bytes(sock: socket.socket | None) -> int:
+    """The longest datagram that ``sock`` takes, or one that is still to come."""
+    return ANY_DATAGRAM_BYTES if sock is None else sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - _SNDBUF_RESERVE
 
 
 def be_patient(sock: socket.socket) -> None:

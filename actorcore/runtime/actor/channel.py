@@ -2,12 +2,13 @@
 
 A message is encoded once, when posted, behind those that wait with it; a batch leaves as one datagram, which has the
 bytes of the encoded list. A message above :data:`WHOLE_BYTES` is announced by a datagram that is its size, and follows
-in datagrams of nothing but its bytes, each of :data:`PART_BYTES` but the last: the kernel copies them from where they
-were encoded to where they will be decoded. A channel without a socket yet is one in introduction: it queues.
+in datagrams of nothing but its bytes, as long as the socket allows: the kernel copies them from where they were encoded
+to where they will be decoded. A channel without a socket yet is one in introduction: it queues.
 """
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections import deque
 
@@ -20,8 +21,10 @@ from actorcore.runtime.sockets import DEAD, DONTWAIT, SEND_FLAGS, PeerGone
 
 WHOLE_BYTES = 48 << 10
 """A longer message travels in parts."""
-PART_BYTES = 208_000
-"""Just below the largest datagram of a socket whose send buffer nobody could enlarge (LIMITS.md §4)."""
+PART_BYTES = (1 << 20) + (64 << 10)
+"""The longest part. Long ones cost half as much as short ones, and here the kernel needs a MiB of memory in one piece."""
+LEAST_PART_BYTES = WHOLE_BYTES // 2
+"""No part is shorter but the last one of its message."""
 MAX_MESSAGE_BYTES = 64 << 20
 """One message: more is refused by the sender and is a breach of protocol to the receiver."""
 AHEAD_BYTES = 2 << 20
@@ -144,6 +147,13 @@ class Channel:
             except PeerGone:
                 self.drop_queue()
                 return True
+            except OSError as error:
+                if error.errno != errno.ENOBUFS or len(data) < 2 * LEAST_PART_BYTES:
+                    raise
+                half = len(data) // 2  # the kernel has no such piece of memory, but may have smaller ones
+                queue[0] = data[half:], messages
+                queue.appendleft((data[:half], 0))
+                continue
             queue.popleft()
             self._messages -= messages
             self._bytes -= len(data)
@@ -185,8 +195,9 @@ class Channel:
             raise RequestError("value_too_long", f"a message of {size} bytes")
         self._buffers.encoded = self._buffers.take(0)
         self._enqueue(_encode(size), 0)
-        for start in range(0, size, PART_BYTES):
-            self._enqueue(message[start : start + PART_BYTES], int(start + PART_BYTES >= size))
+        part = min(PART_BYTES, sockets.max_datagram_bytes(self.sock))
+        for start in range(0, size, part):
+            self._enqueue(message[start : start + part], int(start + part >= size))
 
     # ---- receiving --------------------------------------------------------------------------------------------------
 
@@ -240,8 +251,8 @@ class Channel:
             size = sockets.receive_into(sock, memoryview(large)[self._filled : self._filled + wanted])
             if size is None:
                 return None
-            if size != wanted:
-                raise ProtocolError(f"a part of {size} bytes, not {wanted}")
+            if size > wanted or size < min(wanted, LEAST_PART_BYTES):
+                raise ProtocolError(f"a part of {size} bytes, {left} are left")
             self._filled += size
         self._large = None
         message = frames.decode_message(memoryview(large)[: self._size])

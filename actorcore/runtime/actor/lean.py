@@ -220,11 +220,11 @@ def loop(process: Process, machine: Machine) -> None:
                 todo = machine.take(item)
             except DECODE_ERRORS as error:
                 refuse_message(process, item, error)
+            del item  # it may be large
         else:
             status.busy(monotonic_ns(), len(items))
         if todo is not None:
-            function, arguments, frm = todo
-            may_pend = machine.conclude(function(*arguments), frm)
+            may_pend = machine.conclude(todo[0](*todo[1]), todo[2])
         status.handled += 1
 
 
