@@ -12,7 +12,10 @@ import pytest
 from actorcore.runtime.actor.process import Process
 from actorcore.runtime.actor.tasks import Tasks
 from supervisors.client import Client
+from supervisors.clients.manager import ManagerClient
+from supervisors.clients.saved import SavedClient
 from supervisors.machines import MACHINES
+from supervisors.session import requests
 from tests.daemon_fixture import Daemon
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -50,7 +53,8 @@ def test_every_page_is_listed_and_every_link_leads_somewhere() -> None:
 def test_what_the_pages_name_is_there() -> None:
     named = {word for text in PAGES.values() for word in re.findall(r"`(client|process|Tasks)\.(\w+)", text)}
     owners = {"client": Client, "process": Process, "Tasks": Tasks}
-    assert [word for word in named if not hasattr(owners[word[0]], word[1]) and word != ("process", "begin")] == []
+    made = {("process", "begin"), ("client", "manager"), ("client", "saved")}  # by their constructors
+    assert [word for word in named - made if not hasattr(owners[word[0]], word[1])] == []
     assert len(named) > 15
     machines = set(re.findall(r"machine `(\w+)`", PAGES["coming_from.md"]))
     assert machines - set(MACHINES) == set()
@@ -63,3 +67,17 @@ def test_a_page_that_is_wrong_is_found() -> None:
     page = doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "planted", "planted", 0)
     said: list[str] = []
     assert doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(page, out=said.append).failed == 1
+
+
+def test_what_the_page_for_users_of_earlier_systems_names_is_there_and_tested() -> None:
+    page = PAGES["coming_from_sessions.md"]
+    owners = {"manager": ManagerClient, "saved": SavedClient}
+    named = re.findall(r"client\.(manager|saved)\.(\w+)", page)
+    assert [word for word in named if not hasattr(owners[word[0]], word[1])] == []
+    here = re.sub(r"`[^`]*`", " ", "\n".join(line.split("|")[2] for line in page.splitlines() if line.count("|") > 2))
+    words = {word for word in re.findall(r"\b[A-Z][a-z]+[A-Z]\w*", here) if word != "CamelCase"}
+    assert [word for word in words if not hasattr(requests, word)] == []
+    tests = " ".join(re.findall(r"def (test_\w+)", "".join(file.read_text() for file in DOCS.parent.glob("tests/**/*.py"))))
+    borne = {int(number) for numbers in re.findall(r"acceptance((?:_\d+)+)", tests) for number in numbers.split("_")[1:]}
+    shown = {int(number) for cells in re.findall(r"\| ([\d, ]+) \|$", page, re.MULTILINE) for number in cells.split(",")}
+    assert (shown - borne, len(shown) > 60, len(named) > 30, len(words) > 30) == (set(), True, True, True)
