@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from actorcore.runtime.node.pools import BATCH, PATIENCE_S, PAUSE_S, REST_S, Pools
 from actorcore.signals import Refill
 
@@ -46,12 +48,14 @@ def test_after_a_failed_fork_nothing_is_ordered_for_a_while() -> None:
     assert pools.refills({}, 2.0 + REST_S) == [Refill("lean", BATCH)]
 
 
-def test_half_a_pool_is_refilled_without_a_pause() -> None:
-    pools = Pools({"lean": 8})
-    pools.disturb(1.0)
-    assert pools.refills({"lean": 5}, 1.0) == []
-    assert pools.refills({"lean": 4}, 1.0) == [Refill("lean", 8)]
-    assert pools.refills({"lean": 8}, 1.0) == []
+@pytest.mark.parametrize(("pool", "low"), [(1, 0), (2, 1), (3, 1), (4, 2), (8, 2), (200, 2)])
+def test_the_last_of_a_pool_are_refilled_without_a_pause_a_burst_before_them_is_not_disturbed(pool: int, low: int) -> None:
+    pools = Pools({"lean": pool})
+    for left in range(pool - 1, low, -1):
+        pools.disturb(1.0)
+        assert pools.refills({"lean": left}, 1.0) == []
+    assert pools.refills({"lean": low}, 1.0) == [Refill("lean", min(pool, low + BATCH))]
+    assert pools.refills({"lean": pool}, 1.0) == []
 
 
 def test_an_order_that_came_to_nothing_is_not_repeated_at_once() -> None:

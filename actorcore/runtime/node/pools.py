@@ -1,5 +1,6 @@
 """Pools: when the blanks that were used up are forked again: in a pause, for a fork costs the spawn beside it more than
-it saves; a few at once as soon as half of a pool is gone, so that a load without pauses seldom finds it empty.
+it saves; a few at once as soon as few are left, so that a load without pauses seldom finds none, and a burst that is
+not larger than the pool nearly none beside it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ PATIENCE_S = 0.1
 """A pool that lacks blanks waits no longer than this for a pause."""
 REST_S = 1.0
 """Without blanks, after a fork has failed: the pools must not take from the spawns what little there is."""
+LOW = 2
+"""So few are left, or half of a small pool: no pause is waited for. They last while a few are forked."""
 BATCH = 4
 """Forks ordered at once: a spawn that comes now waits behind no more of them."""
 
@@ -52,7 +55,7 @@ class Pools:
         if any(blanks.get(name, 0) < count for name, count in self._expected.items()):
             self.rest(now)
         lacking = [(name, count) for name, count in self._wanted.items() if blanks.get(name, 0) < count]
-        self._is_low = any(blanks.get(name, 0) <= count // 2 for name, count in lacking)
+        self._is_low = any(blanks.get(name, 0) <= min(LOW, count // 2) for name, count in lacking)
         if not lacking:
             self._lacking_since = None
             return []
