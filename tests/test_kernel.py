@@ -6,9 +6,22 @@ from collections.abc import Callable
 
 import msgspec
 
-from actorcore.effects import Deliver, Kill, Operate
+from actorcore.effects import Deliver, Kill, Operate, Report
 from actorcore.kernel import Kernel
-from actorcore.requests import Ask, Introduce, Link, Monitor, Register, RegisterMany, Request, SendExit, Spawn, TrapExit
+from actorcore.requests import (
+    NOBODY,
+    Ask,
+    Introduce,
+    Link,
+    Monitor,
+    Register,
+    RegisterMany,
+    Request,
+    SendExit,
+    Spawn,
+    TrapExit,
+    Whereis,
+)
 from actorcore.signals import (
     Answer,
     Asked,
@@ -22,6 +35,8 @@ from actorcore.signals import (
     NotConnected,
     PeerDown,
     ShutdownAsked,
+    TemplateTold,
+    Ticked,
 )
 from actorcore.words import ProcessSpec
 from supervisors.tree.child_spec import ChildSpec
@@ -126,3 +141,21 @@ def test_B16_code_that_lacks_what_runs_here_cannot_go_on_from_it() -> None:
     assert frames.kernel.not_restored_by(machines) is None
     lacking = frames.kernel.not_restored_by(["system:node", "registry"])
     assert lacking == "the new code has no machine system:sessions, and there is one running"
+
+
+def test_who_asked_for_what_kills_nodes_is_told_once_and_nothing_else_comes_of_it() -> None:
+    it = Frames()
+    asked = Asked(it.me, it.numbers + 1, Whereis("x"))
+    answer = Answer(asked.number, None, ("internal_error", "this request was skipped"))
+    assert it.kernel.skip(asked, 0.0) == [Deliver(it.me, 2, answer)]
+    assert [it.kernel.skip(again, 0.0) for again in (asked, Asked(99, 1, Whereis("x")))] == [[], []]
+    assert it.kernel.handle(asked, 0.0) == []
+    assert it.kernel.skip(Ticked(), 0.0) == [Report("event_skipped", NOBODY, "Ticked")]
+
+
+def test_each_template_is_served_or_has_its_trouble_and_the_dead_show_nothing() -> None:
+    it = Frames()
+    for told in (TemplateTold("lean"), TemplateTold("mine", "no module")):
+        it.do(told)
+    assert it.kernel.table.statistics().templates == {"lean": "served", "mine": "no module"}
+    assert it.kernel.table.show(99, "key", b"value") == []

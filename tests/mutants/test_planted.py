@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Tell
-from tests.mutants.operators import known_survivors, of_module
+from tests.conftest import Size, Tell
+from tests.mutants.operators import known_survivors, mutants, of_module
 from tests.mutants.patching import ROOT
 from tests.mutants.planted import planted
 
@@ -64,9 +64,14 @@ def test_R13_every_wrong_rule_is_noticed(tell: Tell) -> None:
 
 @pytest.mark.torture
 @pytest.mark.timeout(7200)
-def test_R13_nine_of_ten_changed_operators_are_noticed(tell: Tell) -> None:
-    *rows, counts = report_of("operators").splitlines()
-    tell("\n".join([f"R13: {counts}", *rows]))
+def test_R13_nine_of_ten_changed_operators_are_noticed(tell: Tell, size: Size) -> None:
+    """Of each pure module so many (0: all), by the pure tests; known survivors count as not noticed, a test that hangs as one
+    that notices. It fails below 90 % of all.
+    """
+    each = size("R13_OPERATORS", 4, 15, 0)
+    *rows, counts = report_of("operators", "--sample", str(each)).splitlines()
+    assert f" operator mutants of {len({mutant.module for mutant in mutants()})} modules tried, " in counts
+    tell("\n".join([f"R13: {counts} ({each or 'all'} of each)", *rows]))
 
 
 def test_R13_a_changed_operator_is_noticed_by_the_tests_that_run_it() -> None:

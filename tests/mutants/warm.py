@@ -36,7 +36,7 @@ SUITE = [
     *(f"tests/test_{name}.py" for name in (
         "ages async_process backlog blanks cache debug ending errors exit_order exit_reason faults frames gen_server "
         "gen_statem groups guardian_words hangs hostile_requests kernel kernel_residents ledger links lives_simulation "
-        "mailbox manager manager_random manager_resuming migrations monitors names naming node_facts peers pools "
+        "mailbox manager manager_random manager_resuming migrations monitors names naming node_desk node_facts peers pools "
         "process_names process_spec process_table process_table_simulation project_path rate_limit recovery registry "
         "registry_layout registry_readers renewal resident_sys restart_intensity server_rules services session_bounds "
         "session_events session_group session_news session_record session_talk sessions sessions_random sessions_requests "
