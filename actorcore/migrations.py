@@ -69,16 +69,13 @@ def oldest() -> int:
 
 
 def _from_1(old: Old) -> Old:
-    """Schema 2: node_desk also remembers who waits for a reload; the table has no number of its own any more."""
+    """Schema 2: node_desk also remembers who waits for a reload."""
     schema, table, residents, alarms, ending = old
-    assert isinstance(table, bytes)
     assert isinstance(residents, dict)
     serial, desk = residents["node"]
     took_over = msgspec.Raw(desk)
     node = (serial, msgspec.msgpack.encode([took_over, 0, []]))
-    fields = msgspec.msgpack.decode(table, type=dict[str, msgspec.Raw])
-    del fields["schema"]
-    return [schema, msgspec.msgpack.encode(fields), {**residents, "node": node}, alarms, ending]
+    return [schema, table, {**residents, "node": node}, alarms, ending]
 
 
 MIGRATIONS: dict[int, Callable[[Old], Old]] = {1: _from_1}

@@ -6,9 +6,19 @@ import msgspec
 import pytest
 
 from actorcore.effects import Effect, Forget
+from actorcore.frames import encoder
 from actorcore.process_table import ProcessTable
-from actorcore.signals import Asked, Lookup, Monitor, Received, Register
-from actorcore.table.backlog import MAX_OWED_BYTES, MAX_OWED_TOGETHER_BYTES
+from actorcore.signals import Answer, Asked, Delivery, Down, Lookup, Monitor, Received, Register
+from actorcore.table.backlog import (
+    MAX_BACKLOG,
+    MAX_OWED_BYTES,
+    MAX_OWED_TOGETHER_BYTES,
+    MAX_UNACKNOWLEDGED,
+    overdrawn,
+    weight,
+)
+from actorcore.table.entry import Entry, Kind, Phase
+from actorcore.table.state import State
 from tests.table_driver import Driver
 
 VALUE = b"x" * 2000
@@ -69,3 +79,31 @@ def test_a_snapshot_of_code_that_weighed_nothing_is_weighed(node: Driver) -> Non
     plain = msgspec.msgpack.decode(node.table.snapshot(), ext_hook=msgspec.msgpack.Ext)
     assert plain.pop("owed") == sum(entry.pop("owed", 0) for entry in plain["entries"].values())
     assert ProcessTable.restore(msgspec.msgpack.encode(plain)).snapshot() == node.table.snapshot()
+
+
+def test_what_says_little_weighs_little_and_all_else_what_it_has_to_say() -> None:
+    little: list[Delivery] = [Answer(1, None), Answer(1, 1 << 40), Answer(1, True)]
+    more: list[Delivery] = [Answer(1, "text"), Answer(1, None, ("noproc", None)), Answer(1, [1]), Down([1], 2, "killed")]
+    assert [weight(body) for body in little] == [64, 64, 64]
+    assert [weight(body) for body in more] == [64 + len(encoder.encode(body)) for body in more]
+
+
+def test_C21_who_must_end_is_who_is_owed_too_much_itself_or_else_who_is_owed_most() -> None:
+    kinds = (Kind.CLIENT, Kind.PROCESS, Kind.CLIENT)
+    client, process, other = (Entry(serial, kind, Phase.RUNNING) for serial, kind in enumerate(kinds, 1))
+    state = State(7, 1, entries={entry.serial: entry for entry in (client, process, other)})
+    for entry, most in ((client, MAX_UNACKNOWLEDGED), (process, MAX_BACKLOG)):
+        entry.backlog = [(1, Answer(1))] * most
+        assert overdrawn(state, entry) is None
+        entry.backlog.append((1, Answer(1)))
+        assert overdrawn(state, entry) is entry
+        entry.backlog.clear()
+        entry.owed = MAX_OWED_BYTES
+        assert overdrawn(state, entry) is None
+        entry.owed += 1
+        assert overdrawn(state, entry) is entry
+        entry.owed = 0
+    other.owed, state.owed = 5, MAX_OWED_TOGETHER_BYTES
+    assert overdrawn(state, client) is None
+    state.owed += 1
+    assert overdrawn(state, client) is other

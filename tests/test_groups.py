@@ -82,6 +82,15 @@ def test_who_is_dead_leaves_as_often_as_it_had_joined_and_watches_no_more() -> N
     assert world.value("members", "g") == [B]
 
 
+def test_who_has_left_a_group_does_not_leave_it_once_more_when_it_dies() -> None:
+    groups = Groups()
+    asked = [["join", "g", [B]], ["join", "h", [B]], ["monitor_scope"], ["leave", "g", [B]]]
+    bodies: list[Asking | Begin | Down] = [Begin(2, INSTANCE, 0, ProcessSpec("groups"), PARENT)]
+    bodies += [Asking(C, number, msgspec.Raw(msgspec.msgpack.encode(words))) for number, words in enumerate(asked, 1)]
+    orders = [groups.handle(body, 0.0) for body in [*bodies, Down([1], B, "killed")]]
+    assert [told(some) for some in orders] == [[], [], [], [], *[[(C, [2, "leave", group, [Pid(INSTANCE, B)]])] for group in "gh"]]
+
+
 def test_a_ref_is_its_watchers_own() -> None:
     world = World()
     ref, _ = world.value("monitor", "g")  # type: ignore[misc]

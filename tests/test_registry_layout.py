@@ -83,6 +83,23 @@ def test_the_table_is_a_dict_that_outlives_its_writers(
         assert reader.lookup_many(NAMES) == [RegistryReader(memory).lookup_uncached(name) for name in NAMES]
 
 
+@pytest.mark.parametrize("slots", [0, 4, 7, 12])
+def test_a_registry_has_a_power_of_two_of_slots_from_8(slots: int) -> None:
+    with pytest.raises(ValueError, match=f"^{slots} slots: not a power of two from 8$"):
+        registry_bytes(slots)
+
+
+def test_who_is_closed_lets_go_of_the_memory() -> None:
+    data = bytearray(registry_bytes(8))
+    with memoryview(data) as memory:
+        format_registry(memory, 7, 8)
+        reader = RegistryReader(memory)
+        reader.close()
+    data.clear()  # nobody holds it any more, or it could not be
+    with pytest.raises(ValueError, match="released"):
+        reader.lookup("n")
+
+
 def test_a_chain_is_not_cut_when_a_name_in_its_middle_goes() -> None:
     memory, names = empty(), colliding(5, 16)
     writer, reader = RegistryWriter(memory), RegistryReader(memory)

@@ -8,7 +8,7 @@ import pytest
 from actorcore.exit_reason import Reason
 from actorcore.residents import AnswerTo, Do
 from actorcore.signals import Answer, Asking, Spawn
-from supervisors.tree.session_words import PAGE_BYTES, CountSessions, ListSessions, StartSession, StopSession
+from supervisors.tree.session_words import PAGE_BYTES, CountSessions, GetSession, ListSessions, ReplaceSpec, StartSession, StopSession
 from supervisors.tree.sessions import Sessions
 from tests.sessions_world import World, spec
 
@@ -93,3 +93,12 @@ def test_a_spawn_that_the_kernel_refuses_fails_the_start(told: tuple[str, str], 
     body = msgspec.Raw(msgspec.msgpack.encode(StartSession(spec("a"))))
     assert resident.handle(Asking(1, 7, body), 0.0) == [Do(1, Spawn(spec("a").process, link=True, reserve=True))]
     assert resident.handle(Answer(1, error=told), 0.0) == [AnswerTo(1, 7, error=("start_failed", reason))]
+
+
+def test_a_spec_is_replaced_for_the_next_process_and_the_name_stays(world: World) -> None:
+    serial = world.start("a", name="anna")
+    row = world.value(ReplaceSpec(spec("a", "slow", name="other", restart="temporary")))
+    assert row == {"id": "a", "name": "anna", "serial": serial, "state": "active", "restarts": 0, "restart": "temporary",
+                   "reason": None}  # fmt: skip
+    assert world.value(GetSession("a")) == row
+    assert world.error(ReplaceSpec(spec("b"))) == ("not_found", "b")

@@ -105,3 +105,8 @@ def test_who_is_told_to_hang_is_told_so_once_however_often_one_looks_until_it_is
     assert watched(succession, 100.0, 101.0 + HANG_S) == 1.0 + HANG_S
     assert [succession.silent_s(100.0, 101.0 + HANG_S + late_s / 1000) for late_s in range(1000)] == [None] * 1000
     assert watched(succession, 100.0, 101.5 + 2 * HANG_S) == 0.5 + HANG_S, "killed, and there it is"
+
+
+def test_D2_a_guardian_that_looks_twice_in_the_limit_was_not_frozen() -> None:
+    succession = Succession(looked_s=100.0)
+    assert [succession.silent_s(100.0, 100.0 + looks * HANG_S / 2) for looks in (1, 2, 3)] == [None, None, 1.5 * HANG_S]

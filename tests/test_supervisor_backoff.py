@@ -295,3 +295,13 @@ def test_a_number_of_partitions_that_cannot_be_is_refused(count: int) -> None:
         partitions(count)
 
 
+def test_a_dynamic_child_that_does_not_want_to_be_restarted_is_forgotten_and_nobody_is_told() -> None:
+    it = DynamicSupervisor()
+    it.handle(Begin(2, 7, 0, ProcessSpec("dynamic_supervisor"), 1), 0.0)
+    child = {"id": "c", "process": {"start": "m:f"}, "restart": "permanent"}
+    it.handle(Asking(5, 1, msgspec.Raw(msgspec.msgpack.encode(["start_child", child]))), 0.0)
+    assert it.handle(Started(1, 101), 0.0) == [AnswerTo(5, 1, 101)]
+    (spawn,) = [order for order in it.handle(Exit(101, "killed"), 0.0) if isinstance(order, Do)]
+    assert it.handle(Started(spawn.number, 0, ignored=True), 0.0) == []
+    counted = it.handle(Asking(5, 2, msgspec.Raw(msgspec.msgpack.encode(["count_children"]))), 0.0)
+    assert counted == [AnswerTo(5, 2, {"specs": 0, "active": 0, "supervisors": 0, "workers": 0})]

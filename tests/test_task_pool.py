@@ -101,6 +101,19 @@ def test_what_waits_has_bounds_in_bytes() -> None:
     assert world.errors() == ["busy"]
 
 
+def test_who_has_had_his_turn_waits_no_more_in_bytes_either() -> None:
+    pool = TaskPool(PoolSpec(size=1))
+    pool.handle(Begin(2, 7, 0, ProcessSpec("task_pool"), PARENT), 0.0)
+    process = {"start": "m:f", "args": ["x" * 50_000]}
+    body = msgspec.Raw(msgspec.msgpack.encode(["start_child", {"id": "task", "process": process, "restart": "temporary"}]))
+    told: list[Order] = []
+    for turn in range(3 + MAX_WAITING_BYTES // 50_000):
+        told += pool.handle(Asking(50, turn + 1, body), 0.0)
+        (spawn,) = [order for order in told[-2:] if isinstance(order, Do)]
+        told += [*pool.handle(Started(spawn.number, 100 + turn), 0.0), *pool.handle(Exit(100 + turn, "normal"), 0.0)]
+    assert [order.error for order in told if isinstance(order, AnswerTo) and order.error is not None] == []
+
+
 def test_acceptance_177_another_size_holds_from_the_next_task_on() -> None:
     world = World(size=1)
     for name in "abcd":

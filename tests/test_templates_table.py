@@ -48,6 +48,11 @@ def run(node: Driver, start: str, better: str) -> None:
     node.do(Exited(serial, 1, 0))
 
 
+def test_a_template_that_is_served_disturbs_nobody_who_waits_for_it(node: Driver) -> None:
+    node.fork(ProcessSpec("m:f", template="data"))
+    assert node.do(TemplateTold("data")) == []
+
+
 def test_a_named_template_is_the_one_that_is_used(node: Driver) -> None:
     assert [forks(node, ProcessSpec("m:f", template=name)) for name in ("lean", "asyncio", "data")] == ["lean", "asyncio", "data"]
 
