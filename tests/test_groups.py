@@ -88,7 +88,8 @@ def test_who_has_left_a_group_does_not_leave_it_once_more_when_it_dies() -> None
     bodies: list[Asking | Begin | Down] = [Begin(2, INSTANCE, 0, ProcessSpec("groups"), PARENT)]
     bodies += [Asking(C, number, msgspec.Raw(msgspec.msgpack.encode(words))) for number, words in enumerate(asked, 1)]
     orders = [groups.handle(body, 0.0) for body in [*bodies, Down([1], B, "killed")]]
-    assert [told(some) for some in orders] == [[], [], [], [], *[[(C, [2, "leave", group, [Pid(INSTANCE, B)]])] for group in "gh"]]
+    left = [[(C, [2, "leave", group, [Pid(INSTANCE, B)]])] for group in "gh"]
+    assert [told(some) for some in orders] == [[], [], [], [], *left]
 
 
 def test_a_ref_is_its_watchers_own() -> None:

@@ -8,7 +8,15 @@ import pytest
 from actorcore.exit_reason import Reason
 from actorcore.residents import AnswerTo, Do
 from actorcore.signals import Answer, Asking, Spawn
-from supervisors.tree.session_words import PAGE_BYTES, CountSessions, GetSession, ListSessions, ReplaceSpec, StartSession, StopSession
+from supervisors.tree.session_words import (
+    PAGE_BYTES,
+    CountSessions,
+    GetSession,
+    ListSessions,
+    ReplaceSpec,
+    StartSession,
+    StopSession,
+)
 from supervisors.tree.sessions import Sessions
 from tests.sessions_world import World, spec
 
