@@ -86,6 +86,20 @@ def test_the_cache_is_bounded_and_forgets_nothing_that_is_asked_again(monkeypatc
         assert len(reader._cache) <= 4
 
 
+def test_what_a_dead_writer_has_left_is_no_name_and_a_full_table_has_no_end_but_that_of_a_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    writer = RegistryWriter(memory := empty(8))
+    writer.publish("x", 1)
+    writer._words[COMMITTED] -= 1
+    assert RegistryReader(memory).entries() == {}
+    monkeypatch.setattr("actorcore.registry_writer.max_entries", lambda slots: slots)
+    names = {f"n{at}": at + 1 for at in range(8)}
+    RegistryWriter(full := empty(8)).apply(names.items())
+    reader = RegistryReader(full)
+    assert (reader.entries(), reader.lookup("x"), reader.lookup_value("x")) == (names, None, None)
+
+
 # ---- values ----
 
 

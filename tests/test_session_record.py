@@ -192,6 +192,10 @@ def test_a_page_of_sessions_ends_at_its_limit_or_size_and_names_the_place_behind
     pages = [page(slots, limit) for limit in (2, 5)]
     assert [(one["sessions"], one["next"]) for one in pages] == [  # of 6 KB the third passes 16 KiB
         ([slot.row() for slot in slots[:2]], [5.0, 2]), ([slot.row() for slot in slots[:3]], [5.0, 3])]  # fmt: skip
+    for slot in slots:
+        slot.reason = {"error": "x" * (8192 - len(encoder.encode(slot.row())) - 9)}
+    assert {len(encoder.encode(slot.row())) for slot in slots} == {8192}
+    assert page(slots, 5)["next"] == [5.0, 3]  # two are 16 KiB, and the third is what passes them
     assert page(slots[3:], 5) == {"sessions": [slot.row() for slot in slots[3:]], "next": None}
 
 

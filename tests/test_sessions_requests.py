@@ -6,16 +6,21 @@ import msgspec
 import pytest
 
 from actorcore.exit_reason import Reason
+from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, Do
 from actorcore.signals import Answer, Asking, Spawn
 from supervisors.tree.session_words import (
+    MAX_REASON_BYTES,
     PAGE_BYTES,
     CountSessions,
     GetSession,
     ListSessions,
     ReplaceSpec,
+    Session,
     StartSession,
     StopSession,
+    page,
+    short_reason,
 )
 from supervisors.tree.sessions import Sessions
 from tests.sessions_world import World, spec
@@ -106,7 +111,27 @@ def test_a_spawn_that_the_kernel_refuses_fails_the_start(told: tuple[str, str], 
 def test_a_spec_is_replaced_for_the_next_process_and_the_name_stays(world: World) -> None:
     serial = world.start("a", name="anna")
     row = world.value(ReplaceSpec(spec("a", "slow", name="other", restart="temporary")))
-    assert row == {"id": "a", "name": "anna", "serial": serial, "state": "active", "restarts": 0, "restart": "temporary",
-                   "reason": None}  # fmt: skip
+    assert row == {"id": "a", "name": "anna", "serial": serial, "state": "active", "uptime_s": 0.0, "restarts": 0,
+                   "restart": "temporary", "reason": None, "previous": 0}  # fmt: skip
     assert world.value(GetSession("a")) == row
     assert world.error(ReplaceSpec(spec("b"))) == ("not_found", "b")
+
+
+def test_a_page_that_is_exactly_full_has_room_for_one_more_row() -> None:
+    sessions = [Session(number, spec(f"s{number}"), reason={"error": ""}) for number in range(10, 22)]
+    for one in sessions:
+        one.reason = {"error": "x" * (4096 - len(encoder.encode(one.row(5.0))) - 2)}  # a longer head of the text
+    assert {len(encoder.encode(one.row(5.0))) for one in sessions} == {4096}
+    found = page(sessions, 500, 5.0)
+    assert (found["sessions"], found["next"]) == ([one.row(5.0) for one in sessions[: PAGE_BYTES // 4096 + 1]], 18)
+    assert page(sessions[:2], 1, 5.0) == {"sessions": [sessions[0].row(5.0)], "next": 10}
+    assert page(sessions[:2], 2, 5.0) == {"sessions": [one.row(5.0) for one in sessions[:2]], "next": None}
+
+
+def test_a_reason_is_kept_whole_as_long_as_it_may_be_and_else_its_kind_is() -> None:
+    text = "x" * (MAX_REASON_BYTES // 4)
+    assert (short_reason(text), short_reason(f"{text}y")) == (text, f"{text}… truncated")
+    longest: Reason = {"error": "x" * (MAX_REASON_BYTES - len(encoder.encode({"error": ""})) - 2)}
+    assert (len(encoder.encode(longest)), short_reason(longest)) == (MAX_REASON_BYTES, longest)
+    assert short_reason({"error": f"{longest['error']}y", "more": 1}) == {"error": "truncated"}
+    assert short_reason({"k" * 65: text * 4}) == {"k" * 64 + "… truncated": "truncated"}

@@ -142,7 +142,7 @@ def test_what_is_no_plain_data_is_shown_as_the_name_of_its_type() -> None:
     assert shown((strange,)) == ["<object>"]
     assert [shown(strange), shown("text"), shown({1: strange}), shown(None)] == ["<object>", "text", {1: "<object>"}, None]
     huge = 1 << 70
-    assert [shown({"a": 1, "b": huge}), shown([1, huge]), shown((1, huge))] == [{"a": 1, "b": "<int>"}, [1, "<int>"], [1, "<int>"]]
+    assert (shown({"a": 1, "b": huge}), shown([1, huge]), shown((1, huge))) == ({"a": 1, "b": "<int>"}, *[[1, "<int>"]] * 2)
     assert term_decoder.decode(b"\xc7\x10\x01" + pack_pid(PID)) == PID
 
 
