@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import signal
@@ -188,6 +189,15 @@ def idle(process: Process, *ballast: object) -> None:
     """Live until killed, whatever it was given."""
     while True:
         process.receive()
+
+
+def ends_at_the_gate(process: Process, gate: str) -> None:
+    """Be told by whom to be heard, wait until nobody has the file ``gate`` for itself, say three words, and end."""
+    message = process.receive()
+    with open(gate) as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    for word in range(3):
+        process.send(message.body, word)  # type: ignore[arg-type, union-attr]
 
 
 def daemonised() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from actorcore.errors import CallFailed
+from actorcore.pids import Pid
+from supervisors.clients.messages import DownMessage, InfoMessage
 from tests.daemon_fixture import WAIT_S, Desk, await_deaths, descendants, send_signal, watched
 
 DEADLY = ("SEGV", "BUS", "ABRT", "FPE", "ILL", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "XFSZ")
@@ -201,7 +204,7 @@ def test_A18_kill_of_a_client_in_mid_request_ends_only_what_it_was_linked_to(des
     desk.client.exit(free, "kill")
 
 
-def test_A23_two_hundred_children_end_in_one_instant(desk: Desk) -> None:
+def test_A23_two_hundred_children_are_killed_in_one_instant(desk: Desk) -> None:
     pids = [desk.client.spawn("tests.fault.actors:idle", wait_init=True) for _ in range(200)]
     refs = {desk.client.monitor(pid): pid for pid in pids}
     serials = {pid.serial for pid in pids}
@@ -212,6 +215,27 @@ def test_A23_two_hundred_children_end_in_one_instant(desk: Desk) -> None:
     downs = [desk.client.receive(WAIT_S) for _ in refs]
     assert {(down.ref, down.pid) for down in downs} == set(refs.items())
     assert [down.reason for down in downs] == [{"signal": "SIGUSR1"}] * 200
+
+
+@pytest.mark.sized
+def test_A23_five_hundred_children_end_in_one_instant_and_each_is_heard_to_its_last_word(desk: Desk, tmp_path: Path) -> None:
+    """500 DOWNs, and none before the last message of its process; no zombie is left (the desk looks for them)."""
+    with open(tmp_path / "gate", "wb") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        pids = [desk.client.spawn("tests.fault.actors:ends_at_the_gate", gate.name, wait_init=False) for _ in range(500)]
+        refs = {desk.client.monitor(pid): pid for pid in pids}
+        for pid in pids:
+            desk.client.send(pid, desk.name)
+        fcntl.flock(gate, fcntl.LOCK_UN)  # all who are there go on together
+    heard: dict[Pid | None, list[object]] = {pid: [] for pid in pids}
+    for _ in range(4 * len(pids)):
+        match desk.client.receive(WAIT_S):
+            case InfoMessage(frm, body):
+                heard[frm].append(body)
+            case DownMessage(ref, pid, reason):
+                assert refs.pop(ref) == pid
+                heard[pid].append(reason)
+    assert (refs, [said for said in heard.values() if said != [0, 1, 2, "normal"]]) == ({}, [])
 
 
 def test_A24_a_signal_for_a_process_that_was_reaped_reaches_nobody(desk: Desk) -> None:
