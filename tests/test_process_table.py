@@ -400,6 +400,18 @@ def test_who_registered_another_may_unregister_it() -> None:
     assert node.value(a, Whereis("b")) is None
 
 
+def test_of_the_dying_a_monitor_fires_at_once_or_with_the_reason_when_nothing_is_left() -> None:
+    node = Driver()
+    watcher, dying = node.start(), node.start()
+    node.ask(watcher, SendExit(dying, "kill"))
+    assert bodies(node.ask(watcher, Monitor(1, dying)), watcher) == [Answer(2, True), Down([1], dying, "noproc")]
+    assert bodies(node.ask(watcher, Monitor(2, dying, until_reaped=True)), watcher) == [Answer(3, True)]
+    assert bodies(node.kill(dying), watcher) == [Down([2], dying, "killed")]
+    assert bodies(node.ask(watcher, Monitor(3, dying, until_reaped=True)), watcher) == [
+        Answer(4, True), Down([3], dying, "noproc"),
+    ]  # fmt: skip
+
+
 # ---- clients --------------------------------------------------------------------------------------------------------
 
 

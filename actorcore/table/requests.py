@@ -35,7 +35,7 @@ from actorcore.signals import (
     Whereis,
 )
 from actorcore.table import births, channels, deaths, naming
-from actorcore.table.entry import Entry, Introduction, Kind
+from actorcore.table.entry import Entry, Introduction, Kind, Phase
 from actorcore.table.turn import Turn
 
 MAX_ASKS = 4096
@@ -106,11 +106,13 @@ def _monitor(turn: Turn, asker: Entry, number: int, body: Monitor) -> None:
     to = (turn.state.names.whereis(body.name) or NOBODY) if body.name else body.to
     if turn.state.monitors.has(asker.serial, body.ref):
         return turn.refuse(asker.serial, number, "already_exists", "ref")
-    target = turn.state.alive(to)
-    if target is not None:
-        turn.state.monitors.add(asker.serial, body.ref, target.serial)
+    target = turn.state.entries.get(to)
+    is_dying = target is not None and target.phase is Phase.DYING and not target.is_blank()
+    waits = turn.state.alive(to) is not None or (body.until_reaped and is_dying)
+    if waits:
+        turn.state.monitors.add(asker.serial, body.ref, to)
     turn.answer(asker.serial, number, True)
-    if target is None:
+    if not waits:
         turn.deliver(asker, Down([body.ref], to, NOPROC))
     return None
 

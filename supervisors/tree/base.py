@@ -251,12 +251,13 @@ class BaseSupervisor:
                 self.orders.append(Refuse(reason) if refused else Leave(reason))
 
     def _stop_child(self, life: Life, forget: bool) -> None:
-        """OTP's shutdown of a child: by monitor, so that one that has unlinked itself does not escape (supervisor.erl)."""
+        """OTP's shutdown of a child: by monitor, so that one that has unlinked itself does not escape (supervisor.erl). One that
+        somebody has killed meanwhile is waited for too: what is below it ends only with it."""
         life.restarting = False
         if not life.serial:
             self._drop(life, forget)
             return
-        ref = self._do(Monitor(self._last_number + 1, life.serial))
+        ref = self._do(Monitor(self._last_number + 1, life.serial, until_reaped=True))
         grace = life.spec.grace()
         self._do(SendExit(life.serial, KILL if grace == "brutal_kill" else SHUTDOWN))
         # Behind the signal: who is killed between the two leaves no child that nobody ends.

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from actorcore.errors import CallFailed, RequestError
+from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.words import AUTO, RESIDENT
 from supervisors.clients.messages import DownMessage
 from supervisors.machines import MACHINES
-from tests.daemon_fixture import WAIT_S, WITNESS, Desk, send_signal
+from tests.daemon_fixture import WAIT_S, WITNESS, Daemon, Desk, desk_of, send_signal
 
 NAMES = ("one", "two", "three")
 
@@ -108,6 +108,27 @@ def test_a_killed_supervisor_is_back_with_its_named_children_and_costs_one_resta
         desk.client.call(tree, ["which_children"], WAIT_S)  # answered when it waits for nobody
     desk.client.stop(tree, timeout_s=WAIT_S)
     assert [desk.client.whereis(name) for name in (*NAMES, "inner")] == [None] * 4
+
+
+def test_a_supervisor_that_is_stopped_waits_for_a_child_that_was_killed_and_is_not_gone_yet(own: Daemon) -> None:
+    """The guardian, which would reap it, stands still: so far the child is killed, and what it is linked to lives."""
+    with desk_of(own) as desk:
+        only = {"id": "one", "process": msgspec.to_builtins(ProcessSpec(WITNESS, [desk.name], name="one"))}
+        tree = desk.client.spawn_spec(ProcessSpec("supervisor", [{"children": [only]}], template=RESIDENT))
+        ups(desk, "one")
+        ref = desk.client.monitor(tree)
+        send_signal(own.guardian_pid, signal.SIGSTOP)
+        try:
+            desk.client.exit("one", "kill")
+            desk.client.exit(tree, "shutdown")
+            for _ in range(20):  # all that can be decided now is
+                desk.client.node("status")
+            with pytest.raises(CallTimeout):
+                desk.client.receive(0)
+        finally:
+            send_signal(own.guardian_pid, signal.SIGCONT)
+        assert desk.client.wait_down(ref, WAIT_S).reason == "shutdown"
+        assert [row for row in desk.client.processes() if row["name"] == "one"] == []
 
 
 def test_children_come_and_go_under_a_dynamic_supervisor(desk: Desk) -> None:

@@ -173,6 +173,8 @@ class Book(NameBook):
         asker.waits[number] = (True, None)
         to = self.published.get(body.name, 0) if body.name else body.to
         target = self._living(to)
+        if body.until_reaped and (dying := self.parties.get(to)) and dying.ordered is not None and dying.spec is not None:
+            target = dying
         if target is None:
             asker.downs[body.ref] = (to, "noproc")
         else:
