@@ -143,6 +143,54 @@ def test_with_json_what_went_wrong_is_json_too(line: Output, words: list[str], e
 # ---- commands -----------------------------------------------------------------------------------------------------
 
 
+def test_a_monitor_whose_time_is_over_says_that_its_target_lives(line: Output) -> None:
+    assert (line.run("monitor", "ada", "--timeout", "0.01"), line.err) == (1, "error: timeout: ada is still alive\n")
+
+
+def test_a_long_list_has_the_cpu_time_and_the_memory_of_os_processes(line: Output) -> None:
+    assert line.run("ls", "-l", "--json") == 0
+    rows = {row["name"]: row for row in json.loads(line.out)}
+    ada, node = rows["ada"], rows["system:node"]
+    assert (0 <= ada["cpu_s"] < WAIT_S, 1e6 < ada["memory_bytes"] < 1e8) == (True, True)
+    assert (node["cpu_s"], node["memory_bytes"]) == (None, None)
+    assert line.run("ls", "-l") == 0
+    head, *table = line.out.splitlines()
+    assert head.split() == ["PID", "NAME", "KIND", "STATE", "OS_PID", "CPU", "MEMORY", "START"]
+    (shown,) = [text.split() for text in table if text.split()[1] == "ada"]
+    assert (shown[4], shown[6], shown[8:]) == (str(ada["os_pid"]), "s", ["MB", WITNESS])
+    (shown,) = [text.split() for text in table if text.split()[1] == "system:node"]
+    assert shown[4:] == ["-", "-", "-"]
+    assert (line.run("ls", "-l", "--sessions"), line.err.splitlines()[-1]) == (
+        2, "Error: --long is of processes: without --sessions",
+    )  # fmt: skip
+
+
+def completed(directory: Path, *words: str) -> list[str]:
+    """What the shell offers for the last of ``words``."""
+    typed = ["actorcore", "--dir", str(directory), *words]
+    asked = {"_ACTORCORE_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(typed), "COMP_CWORD": str(len(typed) - 1)}
+    program = "from supervisors.cli.commands import run; run([])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=ENVIRONMENT | asked, capture_output=True, text=True, check=True, cwd=ROOT
+    )  # fmt: skip
+    assert done.stderr == ""
+    return [text.partition(",")[2] for text in done.stdout.splitlines()]
+
+
+def test_the_shell_completes_commands_names_and_ids_and_starts_no_daemon(line: Output, tmp_path: Path) -> None:
+    assert line.run("create", str(tmp_path), "--name", "adalbert") == 0
+    try:
+        assert completed(line.directory, "ad") == [""]  # which bash takes for: nothing
+        assert completed(line.directory, "re") == ["reload", "restart", "rename", "resume"]
+        assert completed(line.directory, "call", "ad") == ["ada"]
+        assert completed(line.directory, "history", "ad") == ["adalbert"]
+        assert completed(line.directory, "export", "ad") == ["adalbert"]
+        assert completed(tmp_path / "none", "call", "ad") == [""]
+        assert (tmp_path / "none").exists() is False
+    finally:
+        assert line.run("rm", "adalbert") == 0
+
+
 def test_call_prints_the_answer_and_counts_on(line: Output) -> None:
     assert [(line.run("call", "ada", '["add", 2]'), line.out) for _ in range(2)] == [(0, "2\n"), (0, "4\n")]
 

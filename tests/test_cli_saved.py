@@ -46,7 +46,7 @@ def test_acceptance_117_137_142_saved_sessions_are_listed_resumed_and_deleted_by
     assert line.err.startswith("error: running")
     assert said(line, "delete", "2") == {"deleted": {saved[0]["id"]: True}}
     assert line.run("resume", "api") == 1
-    assert line.err == "error: not_found: there is nothing of that name or id\n"
+    assert line.err == "error: not_found: api is no saved session; see `actorcore saved --all`\n"
     assert line.run("rm", "web") == 0
 
 
@@ -109,7 +109,7 @@ def test_acceptance_120_127_136_what_cannot_be_resumed_is_refused_with_its_reaso
         assert line.run("resume", target) == 1
         assert line.err == "error: project_already_open: another session works in this folder\n"
     assert line.run("resume", "2") == 1  # not a number of the list that was shown
-    assert line.err == "error: not_found: there is nothing of that name or id\n"
+    assert line.err == "error: not_found: 2 is no saved session; see `actorcore saved --all`\n"
     live = said(line, "info", "new")["id"]
     assert line.run("resume", live) == 1
     assert line.err.startswith("error: session_exists: ")
@@ -130,7 +130,7 @@ def test_acceptance_142_to_delete_twice_by_the_id_is_fine_also_what_cannot_be_re
     assert said(line, "delete", id) == {"deleted": {id: False}}
     for target in ("../keys", "/etc", ""):
         assert line.run("delete", target) == 1
-        assert line.err == "error: not_found: there is nothing of that name or id\n"
+        assert line.err == f"error: not_found: {target} is no saved session; see `actorcore saved --all`\n"
 
 
 def test_acceptance_143_clear_tells_what_it_deleted(line: Output) -> None:

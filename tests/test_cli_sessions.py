@@ -72,7 +72,7 @@ def test_acceptance_26_targets_are_numbers_names_and_prefixes(line: Output) -> N
     assert line.err == 'error: ambiguous_target: ["api","apidocs"]\n'
     for target in ("", " ", "nobody"):
         assert line.run("info", target) == 1
-        assert line.err == "error: not_found: there is nothing of that name or id\n"
+        assert line.err == f"error: not_found: {target} is no session that works in a folder; see `actorcore sessions`\n"
 
 
 def test_sessions_is_a_table_with_the_default_marked(line: Output) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 
 from supervisors.cli.base import command, daemon, directory, find, json_term, running_daemon, say, signal_number, timeout
+from supervisors.cli.completion import TARGET
 
 RESTARTS = ["permanent", "transient", "temporary", "none"]
 PROCESS_COLUMNS = ["pid", "name", "kind", "state", "os_pid", "start"]
+LONG_COLUMNS = [*PROCESS_COLUMNS[:-1], "cpu", "memory", "start"]
 SESSION_COLUMNS = ["id", "name", "pid", "state", "uptime", "restarts", "restart", "reason"]
 SECONDS = click.FloatRange(min=0, min_open=True)
 FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True)
@@ -93,21 +95,35 @@ def up(file: Path, only_check: bool, as_json: bool) -> None:
 @command
 @click.option("--sessions", "only_sessions", is_flag=True, help="Sessions with their restarts instead of processes.")
 @click.option("-a", "--all", "blanks", is_flag=True, help="Also the warm processes that wait for their turn.")
-def ls(only_sessions: bool, blanks: bool, as_json: bool) -> None:
+@click.option("-l", "--long", "is_long", is_flag=True, help="With the CPU time and the memory of each process.")
+def ls(only_sessions: bool, blanks: bool, is_long: bool, as_json: bool) -> None:
     """List processes, or supervised sessions.
 
-    Example: actorcore ls --sessions
+    \b
+    Examples:
+      actorcore ls --sessions
+      watch actorcore ls -l
     """
-    from supervisors.cli import output, targets
+    from supervisors.cli import output, targets, usage
 
+    if only_sessions and is_long:
+        raise click.UsageError("--long is of processes: without --sessions")
     with daemon() as client:
         if only_sessions:
             rows = [targets.with_pid(client, row) for row in client.sessions()]
             rows = rows if as_json else [{**row, "uptime": _length(row.get("uptime_s"))} for row in rows]
         else:
             rows = [targets.process_row(client, row) for row in client.processes()]
-    shown = rows if blanks or only_sessions else [row for row in rows if row["kind"] != "process" or row.get("start")]
-    output.say_rows(shown, SESSION_COLUMNS if only_sessions else PROCESS_COLUMNS, as_json)
+            rows = [row for row in rows if blanks or row["kind"] != "process" or row.get("start")]
+    if only_sessions:
+        output.say_rows(rows, SESSION_COLUMNS, as_json)
+        return
+    if is_long:
+        used = [usage.usage(row["os_pid"]) for row in rows]
+        rows = [row | (use if as_json else usage.as_columns(use)) for row, use in zip(rows, used, strict=True)]
+    if not as_json:
+        rows = [{**row, "os_pid": row["os_pid"] or None} for row in rows]
+    output.say_rows(rows, LONG_COLUMNS if is_long else PROCESS_COLUMNS, as_json)
 
 
 def _length(span_s: object) -> str | None:
@@ -117,7 +133,7 @@ def _length(span_s: object) -> str | None:
 
 
 @command
-@click.argument("target", required=False)
+@click.argument("target", required=False, type=TARGET)
 @click.option("-n", "count", type=click.IntRange(min=0), help="Only the last N lines.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until the process is dead, or Ctrl-C.")
 @click.option("-p", "--previous", is_flag=True, help="Of the process that the session had before: why did it die?")
@@ -167,7 +183,7 @@ def whereis(name: str, as_json: bool) -> None:
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=TARGET)
 @click.argument("request", type=json_term, metavar="JSON")
 @timeout(5.0)
 def call(target: str, request: object, timeout_s: float, as_json: bool) -> None:
@@ -179,7 +195,7 @@ def call(target: str, request: object, timeout_s: float, as_json: bool) -> None:
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=TARGET)
 @click.argument("message", type=json_term, metavar="JSON")
 def send(target: str, message: object, as_json: bool) -> None:
     """Send TARGET a message, without an answer.
@@ -191,20 +207,25 @@ def send(target: str, message: object, as_json: bool) -> None:
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=TARGET)
 @timeout(None)
 def monitor(target: str, timeout_s: float | None, as_json: bool) -> None:
     """Wait until TARGET is dead and print why.
 
     Example: actorcore monitor counter"""
+    from actorcore.errors import CallTimeout
+
     with daemon() as client:
         pid = find(client, target).pid
-        down = client.wait_down(client.monitor(pid), timeout_s)
+        try:
+            down = client.wait_down(client.monitor(pid), timeout_s)
+        except CallTimeout:
+            raise CallTimeout(f"{target} is still alive") from None
         say({"pid": str(pid), "reason": down.reason}, as_json, down.reason if isinstance(down.reason, str) else None)
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=TARGET)
 @click.option(
     "-s",
     "--signal",
@@ -228,7 +249,7 @@ def kill(target: str, sent: signal.Signals | None, as_json: bool) -> None:
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=TARGET)
 @timeout(30.0)
 def stop(target: str, timeout_s: float, as_json: bool) -> None:
     """Stop TARGET in order.
@@ -243,7 +264,7 @@ def stop(target: str, timeout_s: float, as_json: bool) -> None:
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=TARGET)
 @timeout(30.0)
 def restart(target: str, timeout_s: float, as_json: bool) -> None:
     """Restart session TARGET under the same id.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from supervisors.cli.base import command, daemon, say, timeout, unwind_on_interrupt
+from supervisors.cli.completion import SAVED
 from supervisors.cli.sessions import short, shown
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def saved(also_live: bool, as_json: bool) -> None:
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=SAVED)
 @timeout(30.0)
 def resume(target: str, timeout_s: float, as_json: bool) -> None:
     """Resume saved session TARGET as it was.
@@ -71,7 +72,7 @@ def resume(target: str, timeout_s: float, as_json: bool) -> None:
 
 
 @command
-@click.argument("targets", nargs=-1, metavar="[TARGET...]")
+@click.argument("targets", nargs=-1, metavar="[TARGET...]", type=SAVED)
 @click.option("--all", "everything", is_flag=True, help="Whatever was saved, also what cannot be read.")
 def delete(targets: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """Delete what was saved of sessions that do not live.
@@ -102,7 +103,7 @@ def cleanup(days: int, as_json: bool) -> None:
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=SAVED)
 @click.argument("file", type=click.Path(dir_okay=False))
 def export(target: str, file: str, as_json: bool) -> None:
     """Write saved session TARGET to FILE (- is stdout).
@@ -167,5 +168,5 @@ def _target(saved: Iterable[SavedSession], target: str) -> str:
     if isinstance(found, Ambiguous):
         raise RequestError("ambiguous_target", ", ".join(found.names))
     if found is None:
-        raise RequestError("not_found")
+        raise RequestError("not_found", f"{target} is no saved session; see `actorcore saved --all`")
     return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from supervisors.cli.base import command, daemon, json_term, say, timeout
+from supervisors.cli.completion import FOLDER_SESSION
 
 if TYPE_CHECKING:
     from actorcore.exit_reason import Term
@@ -23,9 +24,37 @@ MAX_SHOWN_PATH = 40
 F = TypeVar("F", bound=Callable[..., None])
 
 
+def _row(client: Client, target: str) -> dict[str, Term]:
+    """The row of whom the person means.
+
+    :raises RequestError: ``not_found``, ``ambiguous_target``.
+    """
+    from actorcore.errors import RequestError
+
+    try:
+        return client.manager.resolve(target)
+    except RequestError as error:
+        if error.code != "not_found":
+            raise
+        raise RequestError("not_found", f"{target} is no session that works in a folder; see `actorcore sessions`") from None
+
+
 def _target(client: Client, target: str) -> str:
-    """The id of whom the person means."""
-    return str(client.manager.resolve(target)["id"])
+    """The id of whom the person means; raises as :func:`_row`."""
+    return str(_row(client, target)["id"])
+
+
+def _awake(client: Client, target: str) -> str:
+    """The id of whom the person means, who has a process that can be asked.
+
+    :raises RequestError: ``process_not_alive``, it sleeps; and as :func:`_row`.
+    """
+    from actorcore.errors import RequestError
+
+    row = _row(client, target)
+    if row["status"] == "suspended":
+        raise RequestError("process_not_alive", f"{target} is suspended; `actorcore wake {target}` starts its process")
+    return str(row["id"])
 
 
 def _options_of_policy(function: F) -> F:
@@ -93,7 +122,7 @@ def sessions(as_json: bool) -> None:
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=FOLDER_SESSION)
 def info(target: str, as_json: bool) -> None:
     """Everything that is known of session TARGET.
 
@@ -101,12 +130,12 @@ def info(target: str, as_json: bool) -> None:
     from supervisors.cli.output import to_json
 
     with daemon() as client:
-        row = shown(client, client.manager.resolve(target))
+        row = shown(client, _row(client, target))
         say(row, as_json, [f"{key}: {value if isinstance(value, (str, int)) else to_json(value)}" for key, value in row.items()])
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=FOLDER_SESSION)
 @click.argument("name")
 def rename(target: str, name: str, as_json: bool) -> None:
     """Give session TARGET another NAME.
@@ -118,11 +147,13 @@ def rename(target: str, name: str, as_json: bool) -> None:
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=FOLDER_SESSION)
 @click.option("--config", type=json_term, default="{}", metavar="JSON", help="temperature, model, …; null takes a key out.")
 @click.option("--metadata", type=json_term, default="{}", metavar="JSON", help="As with --config.")
 def update(target: str, config: Term, metadata: Term, as_json: bool) -> None:
-    """Merge these keys into what session TARGET was created with. All that is wrong is told at once, and changes nothing.
+    """Merge keys into config and metadata of session TARGET.
+
+    All that is wrong is told at once, and changes nothing.
 
     Example: actorcore update web --config '{"temperature": 0}'"""
     import msgspec
@@ -134,9 +165,11 @@ def update(target: str, config: Term, metadata: Term, as_json: bool) -> None:
 
 
 @command
-@click.argument("target", required=False)
+@click.argument("target", required=False, type=FOLDER_SESSION)
 def default_command(target: str | None, as_json: bool) -> None:
-    """Say which session is the default one, or make TARGET it: the one that is meant where none is named.
+    """Say which session is the default one, or make TARGET it.
+
+    It is the one that is meant where none is named.
 
     \b
     Examples:
@@ -151,7 +184,7 @@ def default_command(target: str | None, as_json: bool) -> None:
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=FOLDER_SESSION)
 @timeout(30.0)
 def suspend(target: str, timeout_s: float, as_json: bool) -> None:
     """End the process of session TARGET, and keep the session.
@@ -162,7 +195,7 @@ def suspend(target: str, timeout_s: float, as_json: bool) -> None:
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=FOLDER_SESSION)
 @timeout(30.0)
 def wake(target: str, timeout_s: float, as_json: bool) -> None:
     """Start a process for the suspended session TARGET.
@@ -173,7 +206,7 @@ def wake(target: str, timeout_s: float, as_json: bool) -> None:
 
 
 @command
-@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...", type=FOLDER_SESSION)
 @timeout(30.0)
 def rm(targets: tuple[str, ...], timeout_s: float, as_json: bool) -> None:
     """Stop sessions and take them off the list.
@@ -187,7 +220,7 @@ def rm(targets: tuple[str, ...], timeout_s: float, as_json: bool) -> None:
 
 
 @command
-@click.argument("target", required=False)
+@click.argument("target", required=False, type=FOLDER_SESSION)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option("--type", "types", multiple=True, help="Of this type only; may be repeated.")
 @click.option("--after", type=int, help="After the event of that number; default: all that are remembered, with -f none.")
@@ -215,7 +248,7 @@ def events(target: str | None, follow: bool, types: tuple[str, ...], after: int 
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=FOLDER_SESSION)
 @click.argument("text")
 def say_command(target: str, text: str, as_json: bool) -> None:
     """Say TEXT to session TARGET, as its user.
@@ -224,11 +257,11 @@ def say_command(target: str, text: str, as_json: bool) -> None:
     from supervisors.session.requests import SendMessage
 
     with daemon() as client:
-        say(client.call(_target(client, target), SendMessage("user", text)), as_json, "said")
+        say(client.call(_awake(client, target), SendMessage("user", text)), as_json, "said")
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=FOLDER_SESSION)
 @click.option("-n", "count", type=click.IntRange(min=1), default=20, show_default=True, help="The last N messages.")
 def history(target: str, count: int, as_json: bool) -> None:
     """The conversation of session TARGET, oldest first.
@@ -238,7 +271,7 @@ def history(target: str, count: int, as_json: bool) -> None:
 
     rows: list[dict[str, Term]] = []
     with daemon() as client:
-        id = _target(client, target)
+        id = _awake(client, target)
         page = client.call(id, GetMessages(0, 1))
         offset = max(0, int(str(page["total"])) - count) if isinstance(page, dict) else 0
         while isinstance(page, dict) and (page["has_more"] or not rows):
@@ -252,7 +285,7 @@ def history(target: str, count: int, as_json: bool) -> None:
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=FOLDER_SESSION)
 def save(target: str, as_json: bool) -> None:
     """Save session TARGET now, and say where.
 
@@ -260,7 +293,7 @@ def save(target: str, as_json: bool) -> None:
     from supervisors.session.requests import Save
 
     with daemon() as client:
-        id = _target(client, target)
+        id = _awake(client, target)
         saved, path = client.call(id, Save()), client.saved.locate(id)
         say({"saved": saved, "path": path}, as_json, f"saved {path}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from supervisors.cli.base import command, daemon, find, json_term, say, timeout
+from supervisors.cli.completion import TARGET
 
 if TYPE_CHECKING:
     from supervisors.client import Client
@@ -17,7 +18,7 @@ WORDS = ["get-state", "get-status", "suspend", "resume"]
 
 @command
 @click.argument("word", type=click.Choice([*WORDS, "statistics", "log", "replace-state"]))
-@click.argument("target")
+@click.argument("target", type=TARGET)
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
 @timeout(5.0)
 def sys_command(word: str, target: str, arguments: tuple[str, ...], timeout_s: float, as_json: bool) -> None:
@@ -65,7 +66,7 @@ def _ask(client: Client, word: str, target: str, arguments: tuple[str, ...], tim
 
 
 @command
-@click.argument("target")
+@click.argument("target", type=TARGET)
 @click.option("--count", type=click.IntRange(min=1), help="End after so many events.")
 @timeout(None)
 def trace(target: str, count: int | None, timeout_s: float | None, as_json: bool) -> None:
