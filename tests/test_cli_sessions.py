@@ -112,7 +112,7 @@ def test_acceptance_24_94_the_default_is_chosen_and_keys_are_merged_or_refused_a
     row = said(line, "update", "api", "--config", '{"top": null}')
     assert (row["config"], row["metadata"]) == ({"temperature": 0}, {"a": ""})
     assert line.run("update", "nobody", "--config", "{}") == 1
-    assert line.err == "error: not_found: there is nothing of that name or id\n"
+    assert line.err == "error: not_found: nobody is no session that works in a folder; see `actorcore sessions`\n"
     assert line.run("update", "api", "--config", "[]") == 1
     assert line.err.startswith("error: invalid_spec: ")
 
