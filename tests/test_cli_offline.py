@@ -98,7 +98,8 @@ def test_help_names_every_command_and_needs_neither_client_nor_rich() -> None:
     assert words == {
         "start", "status", "spawn", "ls", "call", "send", "monitor", "kill", "stop", "restart", "reload", "down", "demo",
         "doctor", "whereis", "up", "sys", "trace", "code-change", "create", "sessions", "info", "rename", "suspend", "wake", "rm",
-        "events", "say", "history", "save", "log", "update", "default", "saved", "resume", "delete", "cleanup", "export", "import", "rotate",
+        "events", "say", "history", "save", "log", "update", "default",
+        "saved", "resume", "delete", "cleanup", "export", "import", "rotate",
     }  # fmt: skip
 
 
