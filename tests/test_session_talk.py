@@ -394,6 +394,34 @@ def test_what_cannot_be_is_refused_with_its_code(request_: Change | Look, code: 
     assert session.refused(request_) == code
 
 
+HALF = "a\ud83d"  # half a surrogate pair: what a model says in JSON may be that
+
+
+@pytest.mark.parametrize("request_", [
+    ask.SendMessage("user", HALF), ask.SendMessage("user", "x", id=HALF), ask.SendMessage("user", "x", usage={HALF: 1}),
+    ask.SetTodos([{"content": HALF}]), ask.SetTodos([{"content": "x", "active_form": HALF}]), ask.AddReasoning(HALF),
+    ask.BeginTool(HALF), ask.BeginTool("x", {"a": [HALF]}), ask.BeginTool("x", {"a": 1 << 64}), ask.EndTool("t", "ok", HALF),
+    ask.EndTool("t", "ok", -(1 << 64)), ask.AddPrompt(HALF), ask.SetPrompts([HALF]), ask.TouchFile(HALF, "read"),
+    ask.AddFile(HALF), ask.IndexFile(HALF, {}), ask.IndexFile("a", {"x": HALF}), ask.PutWorking(HALF, 1),
+    ask.PutWorking("k", HALF), ask.StartStreaming(id=HALF), ask.ChangeSession({"name": HALF}),
+])  # fmt: skip
+def test_acceptance_87_what_cannot_be_kept_is_refused_and_kills_no_session(request_: Change) -> None:
+    session = Session()
+    session.do(ask.BeginTool("t", id="t"))
+    assert session.refused(request_) == "invalid_message"
+
+
+def test_acceptance_92_a_piece_that_is_no_text_is_refused_and_the_message_goes_on() -> None:
+    session = Session()
+    session.do(ask.StartStreaming())
+    session.talk.chunk("on")
+    with pytest.raises(RequestError, match="invalid_message"):
+        session.talk.chunk(HALF)
+    session.talk.chunk("e")
+    session.do(ask.EndStreaming())
+    assert session.contents() == ["one"]
+
+
 def test_usage_is_the_sum_and_the_last_touch_of_a_file_is_known() -> None:
     session = Session()
     session.do(ask.AddUsage(10, 5, 0.5))

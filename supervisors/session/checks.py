@@ -32,27 +32,35 @@ def ended_status(status: str) -> ToolStatus:
     return cast(ToolStatus, status)
 
 
+def utf8_bytes(text: str) -> int:
+    """How many ``text`` has. ``invalid_message``: it is none (half a surrogate pair, as JSON may bring in), nor can be kept."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise RequestError("invalid_message", "no text: a lone surrogate") from None
+
+
 def text_of(text: str, max_bytes: int) -> str:
-    """``empty_message``, ``message_too_long``."""
+    """``empty_message``, ``message_too_long``, ``invalid_message``."""
     if not text:
         raise RequestError("empty_message")
-    if len(text.encode()) > max_bytes:
+    if utf8_bytes(text) > max_bytes:
         raise RequestError("message_too_long", f"at most {max_bytes} bytes")
     return text
 
 
 def name_of(name: str, field: str) -> str:
-    """``invalid_key``."""
-    if not 0 < len(name.encode()) <= MAX_NAME_BYTES:
+    """``invalid_key``, ``invalid_message``."""
+    if not 0 < utf8_bytes(name) <= MAX_NAME_BYTES:
         raise RequestError("invalid_key", f"{field}: 1 to {MAX_NAME_BYTES} bytes")
     return name
 
 
 def path_of(path: str) -> str:
-    """Its form only: ``invalid_field``, ``path_too_long``."""
+    """Its form only: ``invalid_field``, ``path_too_long``, ``invalid_message``."""
     if not path or "\0" in path:
         raise RequestError("invalid_field", "path: empty, or with NUL")
-    if len(path.encode()) > MAX_PATH_BYTES:
+    if utf8_bytes(path) > MAX_PATH_BYTES:
         raise RequestError("path_too_long", f"at most {MAX_PATH_BYTES} bytes")
     return path
 
@@ -79,13 +87,16 @@ def bounds(offset: int, limit: int | None) -> tuple[int, int | None]:
 
 
 def size_bytes_of(value: object) -> int:
-    """The bytes of ``value`` as msgpack. ``invalid_message``: no plain data, or a Pid, which would mean nothing later."""
+    """The bytes of ``value`` as msgpack. ``invalid_message``: no plain data, a text that is none, a number of more than 64 bits,
+    or a Pid, which would mean nothing later."""
     if (trouble := terms.trouble_with(value)) is not None:
         raise RequestError("invalid_message", trouble)
     try:
         return size_of(value)
     except TypeError:
         raise RequestError("invalid_message", "no plain data: a Pid") from None
+    except (UnicodeEncodeError, OverflowError):
+        raise RequestError("invalid_message", "no plain data: a lone surrogate, or a number of more than 64 bits") from None
 
 
 def plain(value: object, max_bytes: int) -> Term:

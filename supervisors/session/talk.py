@@ -15,7 +15,7 @@ from actorcore.errors import RequestError
 from actorcore.exit_reason import Term
 from supervisors.session import requests
 from supervisors.session.caps import Caps
-from supervisors.session.checks import ended_status, facts_of, name_of, path_of, plain, role_of, text_of, todo_of
+from supervisors.session.checks import ended_status, facts_of, name_of, path_of, plain, role_of, text_of, todo_of, utf8_bytes
 from supervisors.session.memory import State
 from supervisors.session.records import (
     FileAdded,
@@ -88,11 +88,11 @@ class Talk:
                 self.streaming = None
 
     def chunk(self, text: str) -> None:
-        """A piece of what is streamed."""
+        """A piece of what is streamed. ``invalid_message``: it is no text."""
         streaming = self.streaming
         if streaming is None:
             return
-        streaming.size_bytes += len(text.encode())
+        streaming.size_bytes += utf8_bytes(text)
         if streaming.size_bytes <= self.caps.streamed_bytes:
             streaming.chunks.append(text)
         else:
