@@ -17,7 +17,7 @@ from supervisors.persistence.database import Database
 from supervisors.persistence.proof import Content, Untrue
 from supervisors.persistence.signing import Keys
 from supervisors.persistence.snapshot import Snapshot
-from supervisors.persistence.store_words import STORE, Grant, OpenSession, SessionSaved
+from supervisors.persistence.store_words import STORE, Grant, OpenSession, saved_note
 from supervisors.session.journal import JournalError, Kept
 from supervisors.session.records import Record, SessionChanged, decode_record, encode_record
 
@@ -130,7 +130,7 @@ def open_journal(process: ProcessFace, id: str) -> DurableJournal:
 
     def tell(generation: int, session: dict[str, Term]) -> None:
         try:
-            process.cast(STORE, SessionSaved(id, generation, session))
+            process.cast(STORE, saved_note(id, Keys(latest[0].keys), generation, session))
         except ActorError as error:
             complain(f"the store is not told of a save: {error}")
 

@@ -102,6 +102,11 @@ def sign_head(key: bytes, fields: bytes) -> bytes:
     return _mac(key, b"head", fields)
 
 
+def sign_note(key: bytes, note: bytes) -> bytes:
+    """Of what a session tells the store of its newest save."""
+    return _mac(key, b"note", note)
+
+
 def sign_index(secret: bytes, data: bytes) -> bytes:
     """Of the store's list of what was saved."""
     return _mac(secret, b"index", data)

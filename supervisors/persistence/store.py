@@ -81,7 +81,7 @@ class Store(GenServer):
     def handle_cast(self, request: object) -> Result:
         assert isinstance(request, SessionSaved)
         try:
-            self._vault.note(request.id, request.generation, request.session)
+            self._vault.note(request)
         except RequestError as error:
             complain(f"a save cannot be noted: {error}")
         return NoReply(self._patience_s())

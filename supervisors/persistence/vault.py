@@ -34,7 +34,7 @@ from supervisors.persistence.retention import Cleanup, Limits
 from supervisors.persistence.saved import Saved, SavedSession, line_of, newest_first, resumable
 from supervisors.persistence.signing import Keys, Ring
 from supervisors.persistence.snapshot import SESSION_ID, Snapshot
-from supervisors.persistence.store_words import Grant
+from supervisors.persistence.store_words import Grant, SessionSaved, note_in
 
 LOCK_NAME = "store.lock"
 DEFAULT_LIMITS = Limits()
@@ -158,11 +158,18 @@ class Vault:
                     forgotten += not head and not self._is_live(id) and self._remove(id)
         return forgotten
 
-    def note(self, id: str, generation: int, session: dict[str, Term]) -> None:
-        """Snapshot ``generation`` of session ``id`` is durable: no older one is believed any more."""
+    def note(self, saved: SessionSaved) -> None:
+        """A snapshot is durable: no older one of the session is believed any more.
+
+        :raises RequestError: ``not_permitted``, that was not said by its process.
+        """
+        id = snapshots.check_id(saved.id)
+        note = note_in(saved, self.ring().keys_of(id))
+        if note is None:
+            raise RequestError("not_permitted", "only the session's own process")
         known = self._index.lines.get(id)
-        if known is None or generation >= known.generation:
-            self._index.lines[id] = line_of(id, session, generation, wall_s(), True)
+        if known is None or note.generation >= known.generation:
+            self._index.lines[id] = line_of(id, note.session, note.generation, wall_s(), True)
             self._write_index()
 
     # ---- looking ----------------------------------------------------------------------------------------------------

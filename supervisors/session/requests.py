@@ -289,7 +289,9 @@ class ListFolder(Word, frozen=True, tag="list_folder"):
 
 
 class ChangeSession(Word, frozen=True, tag="change_session"):
-    """The session's record has changed: it is kept with what the session remembers. Answer: True. Error: value_too_long."""
+    """The session's record has changed: it is kept with what the session remembers. Only the manager tells that, by a message of
+    its own; ask it to rename or update. Answer: True. Error: value_too_long.
+    """
 
     session: dict[str, object]
 
@@ -302,16 +304,17 @@ class Save(Word, frozen=True, tag="save"):
     """Make a checkpoint now. Answer: True; every change that was accepted before is in it."""
 
 
-Change: TypeAlias = Union[
+AskedChange: TypeAlias = Union[
     SendMessage, ClearMessages, StartStreaming, EndStreaming, SetTodos, AddReasoning, ClearReasoning, BeginTool, EndTool,
-    AddPrompt, SetPrompts, TouchFile, AddUsage, AddFile, RemoveFile, IndexFile, PutWorking, DeleteWorking, ChangeSession,
+    AddPrompt, SetPrompts, TouchFile, AddUsage, AddFile, RemoveFile, IndexFile, PutWorking, DeleteWorking,
 ]  # fmt: skip
+Change: TypeAlias = Union[AskedChange, ChangeSession]
 Look: TypeAlias = Union[
     GetMessages, GetTodos, GetReasoning, GetToolCalls, GetPrompts, GetFileOperations, LastTouched, GetUsage, GetFiles,
     GetFileIndex, GetWorking, GetWorkingKeys, BuildContext, GetRecord,
 ]  # fmt: skip
 CacheRequest: TypeAlias = Union[CachePut, CacheGet, CacheDelete, CacheClear, GetCacheStatistics]
 FileRequest: TypeAlias = Union[ReadFile, WriteFile, ListFolder]
-SessionRequest: TypeAlias = Union[Change, Look, CacheRequest, FileRequest, Save]
+SessionRequest: TypeAlias = Union[AskedChange, Look, CacheRequest, FileRequest, Save]
 """All calls; a module of one's own may add its own: ``calls = SessionRequest | MyRequest``."""
 

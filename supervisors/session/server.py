@@ -248,7 +248,7 @@ class SessionServer(GenServer):
         self._keep_waiting()
         if isinstance(info, MailMessage) and isinstance(info.body, dict) and isinstance(record := info.body.get("record"), dict):
             try:
-                self._keep([self._record_of(record)] if record != self.state.session else [])
+                self._keep([self._record_of(record)] if self._is_newer(record) else [])
             except RequestError as error:
                 complain(f"the session's new record is not kept: {error}")
         return NoReply(then=Continue(_PUBLISH)) if self._news else None
@@ -309,6 +309,12 @@ class SessionServer(GenServer):
         self._unsaved = 0
         count = len(self.state.conversation.messages.items)
         self._news.append(("session_saved", {"messages": count, "duration_s": clock.monotonic_s() - began_at}))
+
+    def _is_newer(self, record: dict[str, Term]) -> bool:
+        """Whether that is this session's record as it is now: anybody may send a map."""
+        known = self.state.session
+        same = [name for name in ("id", "created_at") if record.get(name) == known.get(name)]
+        return len(same) == 2 and record.keys() >= known.keys() and _updated_at(record) >= _updated_at(known) and record != known
 
     def _record_of(self, record: dict[str, Term]) -> Record:
         (changed,) = self.talk.decide(requests.ChangeSession(cast(dict[str, object], record)), self._moment()).records

@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from actorcore.errors import RequestError
 from supervisors.client import Client
+from supervisors.persistence.signing import Keys
+from supervisors.persistence.store_words import saved_note
 from supervisors.session.record import Policy
-from supervisors.session.requests import GetMessages, SendMessage
+from supervisors.session.requests import GetMessages, GetRecord, SendMessage
 from tests.daemon_fixture import WAIT_S, Daemon
 from tests.fault.test_resume import kill_daemon
 from tests.session_world import project_in
@@ -123,3 +126,27 @@ def test_acceptance_110_the_session_that_makes_it_eighty_of_a_hundred_is_told_to
             assert (seen, list(watched)) == (told, [])
         logs = "".join(path.read_text() for path in (daemon.directory / "log").iterdir())
         assert [f"nearly as many sessions are saved as may be: {count}/5" in logs for count in (3, 4, 5)] == [False, True, True]
+
+
+def test_acceptance_126_145_a_stranger_neither_changes_whose_session_it_is_nor_says_that_it_was_saved(
+    running: Daemon, tmp_path: Path
+) -> None:
+    client = running.client()
+    id = str(client.manager.create(project_in(tmp_path), "mine")["id"])
+    client.call(id, SendMessage("user", "precious"), WAIT_S)
+    record: Any = client.call(id, GetRecord(), WAIT_S)
+    for forged in ({"a": 1}, {**record, "id": id[::-1], "updated_at": 9e9}, {"id": id, "created_at": record["created_at"]},
+                   {**record, "name": "older", "updated_at": 1.0}):  # fmt: skip
+        client.send(id, {"record": forged})
+    with pytest.raises(RequestError) as refused:
+        client.call(id, ["change_session", {"a": 1}], WAIT_S)
+    assert refused.value.code == "invalid_message"
+    forged = saved_note(id, Keys({1: bytes(32)}), 99, {**record, "name": "forged"})
+    for note in (forged, {"verb": "saved", "id": id, "generation": 99, "session": {}}, msgspec.structs.replace(forged, key=7)):
+        client.cast("system:store", note)
+    assert (client.call(id, GetRecord(), WAIT_S), [one.name for one in client.saved.list()]) == (record, ["mine"])
+    renamed = client.manager.rename(id, "still mine")
+    assert client.call(id, GetRecord(), WAIT_S)["name"] == renamed["name"]  # type: ignore[index,call-overload]
+    client.manager.stop(id)
+    assert client.manager.resume(id)["name"] == "still mine"
+    assert contents(client, id) == ["precious"]

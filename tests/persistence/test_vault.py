@@ -17,13 +17,16 @@ from typing import Any
 import pytest
 
 from actorcore.errors import RequestError
+from actorcore.runtime.clock import wall_s
 from supervisors.persistence import retention, secrets, vault as vault_module
 from supervisors.persistence.database import Database
 from supervisors.persistence.retention import DAY_S, Cleanup, Limits
 from supervisors.persistence.saved import SavedSession, by_project_path, newest_first, resumable
 from supervisors.persistence.signing import Keys
+from supervisors.persistence.store_words import saved_note
 from supervisors.persistence.vault import Vault
 from supervisors.session.records import SessionChanged, encode_record
+from tests.persistence.test_shortage import needs_root
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,7 +68,7 @@ def open_session(vault: Vault, number: int, path: str = "") -> Database:
     record = {"id": id, "name": f"n{number}", "project": {"path": path or f"/p/{number}"}, "created_at": 1.0}
     database.append([encode_record(SessionChanged(record, 0.0))])
     generation = database.checkpoint(record, b"state %d" % number).generation
-    vault.note(id, generation, record)
+    vault.note(saved_note(id, Keys(grant.keys), generation, record))
     return database
 
 
@@ -214,6 +217,20 @@ def test_acceptance_139_140_only_older_ones_go_and_a_bad_one_stops_nothing(
     done = vault.clean_up(30, 1000.0 + 41 * DAY_S)
     assert done == Cleanup(2, 1, 1, {id_of(3): "signature_verification_failed"})
     assert (ids(vault), head.exists()) == ([id_of(4)], True)
+
+
+@needs_root
+def test_acceptance_140_143_one_that_cannot_be_deleted_is_told_and_the_others_go(vault: Vault) -> None:
+    save(vault, 1, 2, 3)
+    later, folder = wall_s() + 31 * DAY_S, vault.locate(id_of(2))
+    subprocess.run(["mount", "--bind", folder, folder], check=True)  # which nobody renames
+    try:
+        assert refusal(lambda: vault.delete(id_of(2))) == ("write_failed", "ebusy")
+        assert vault.clean_up(30, later) == Cleanup(2, 0, 1, {id_of(2): "write_failed"})
+        assert (vault.clear(), ids(vault)) == (Cleanup(0, 0, 1, {id_of(2): "write_failed"}), [id_of(2)])
+    finally:
+        subprocess.run(["umount", folder], check=True)
+    assert vault.clear() == Cleanup(1, 0, 0, {})
 
 
 def test_acceptance_112_139_143_what_is_listed_is_never_deleted_nor_makes_room(
