@@ -15,6 +15,7 @@ from actorcore.table.backlog import (
     MAX_OWED_TOGETHER_BYTES,
     MAX_UNACKNOWLEDGED,
     overdrawn,
+    recount,
     weight,
 )
 from actorcore.table.entry import Entry, Kind, Phase
@@ -86,6 +87,13 @@ def test_what_says_little_weighs_little_and_all_else_what_it_has_to_say() -> Non
     more: list[Delivery] = [Answer(1, "text"), Answer(1, None, ("noproc", None)), Answer(1, [1]), Down([1], 2, "killed")]
     assert [weight(body) for body in little] == [64, 64, 64]
     assert [weight(body) for body in more] == [64 + len(encoder.encode(body)) for body in more]
+
+
+def test_weighed_anew_each_is_owed_what_is_kept_for_it() -> None:
+    light, heavy = Entry(1, Kind.CLIENT, Phase.RUNNING, backlog=[(1, Answer(1))]), Entry(2, Kind.CLIENT, Phase.RUNNING, owed=5)
+    state = State(7, 1, entries={1: light, 2: heavy})
+    recount(state)
+    assert (light.owed, heavy.owed, state.owed) == (64, 0, 64)
 
 
 def test_C21_who_must_end_is_who_is_owed_too_much_itself_or_else_who_is_owed_most() -> None:

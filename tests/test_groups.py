@@ -92,6 +92,13 @@ def test_who_has_left_a_group_does_not_leave_it_once_more_when_it_dies() -> None
     assert [told(some) for some in orders] == [[], [], [], [], *left]
 
 
+def test_there_are_so_many_memberships_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisors.registry.groups.MAX_MEMBERSHIPS", 3)
+    world = World()
+    joins: list[tuple[Term, Term]] = [("g", [A, A]), ("h", [A]), ("h", [B])]
+    assert [world.answer(A, "join", *words).error is None for words in joins] == [True, True, False]
+
+
 def test_a_ref_is_its_watchers_own() -> None:
     world = World()
     ref, _ = world.value("monitor", "g")  # type: ignore[misc]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from actorcore.effects import Deliver, Kill, Operate, Report
+from actorcore.effects import Deliver, Fork, Kill, Operate, Report
 from actorcore.kernel import Kernel
 from actorcore.requests import (
     NOBODY,
@@ -14,6 +14,7 @@ from actorcore.requests import (
     Introduce,
     Link,
     Monitor,
+    Processes,
     Register,
     RegisterMany,
     Request,
@@ -34,6 +35,7 @@ from actorcore.signals import (
     Exited,
     NotConnected,
     PeerDown,
+    Refill,
     ShutdownAsked,
     TemplateTold,
     Ticked,
@@ -159,3 +161,27 @@ def test_each_template_is_served_or_has_its_trouble_and_the_dead_show_nothing() 
         it.do(told)
     assert it.kernel.table.statistics().templates == {"lean": "served", "mine": "no module"}
     assert it.kernel.table.show(99, "key", b"value") == []
+
+
+def test_a_ref_is_for_one_monitor_and_a_page_of_no_processes_has_none() -> None:
+    driver = Driver()
+    watcher, other = driver.start(), driver.start()
+    assert driver.value(watcher, Monitor(1, other)) is True
+    assert driver.error(watcher, Monitor(1, other)) == ("already_exists", "ref")
+    assert [driver.value(watcher, Processes(0, limit)) for limit in (-1, 0)] == [[], []]
+
+
+def test_what_has_no_page_is_not_forked() -> None:
+    driver = Driver(pages=2)
+    driver.start()
+    effects = driver.do(Refill("lean", 3))
+    assert [type(effect) for effect in effects] == [Fork, Report]
+    assert effects[1] == Report("out_of_pages", NOBODY, "lean")
+
+
+def test_a_new_node_looks_after_clients_and_who_is_not_as_the_table_says() -> None:
+    driver = Driver()
+    halted, running, without = driver.start(), driver.start(), driver.start()
+    client, unborn = driver.client(), driver.fork()
+    found = [row.serial for row in driver.table.unsettled({halted}, {without})]
+    assert (found, running in found) == ([halted, without, client, unborn], False)

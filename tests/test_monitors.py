@@ -59,4 +59,6 @@ def test_monitors_are_a_map_of_refs(ops: list[tuple[str, int, int, int]]) -> Non
             monitors.drop(watcher)
             model = {key: value for key, value in model.items() if key[0] != watcher}
         assert monitors.count() == len(model)
+        watchers_of = list(monitors.refs.values())
+        assert all([*monitors.targets.values(), *watchers_of, *(refs for watchers in watchers_of for refs in watchers.values())])
         assert {(w, r): t for t, watchers in monitors.refs.items() for w, refs in watchers.items() for r in refs} == model

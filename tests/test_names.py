@@ -52,6 +52,14 @@ def test_release_tells_only_names_that_were_published() -> None:
     assert table == Names()
 
 
+def test_who_gives_up_the_last_name_that_he_kept_leaves_nothing() -> None:
+    table = Names()
+    table.add("a", 1, 9, published=True, parent=9)
+    assert (table.give_up(9, "b"), table.give_up(8, "a")) == (False, False)
+    table.release(1)
+    assert table == Names()
+
+
 def test_owner_and_registrar_may_unregister() -> None:
     table = Names()
     table.add("a", 1, 2, published=True)

@@ -99,6 +99,15 @@ def test_a_key_that_is_tried_on_and_on_is_never_forgotten_early() -> None:
     assert [limit.attempt("save", "a", 60.0), limit.attempt("save", "a", 60.0)] == [None, 50]
 
 
+def test_a_key_that_is_tried_on_and_on_is_forgotten_when_its_last_attempt_counts_no_more() -> None:
+    limit = RateLimit(FIVE)
+    remembered = []
+    for key, now in (("a", 0.0), ("a", 50.0), ("b", 61.0), ("b", 109.0), ("b", 110.0)):
+        limit.attempt("save", key, now)
+        remembered.append([one for _, one, _ in limit.snapshot()[0]])
+    assert remembered == [["a"], ["a"], ["a", "b"], ["a", "b"], ["b"]]
+
+
 def test_after_a_restore_keys_are_forgotten_when_they_would_have_been() -> None:
     limit = RateLimit(FIVE)
     for key, now in (("a", 0.0), ("b", 10.0), ("a", 20.0)):

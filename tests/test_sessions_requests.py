@@ -8,7 +8,7 @@ import pytest
 from actorcore.exit_reason import Reason
 from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, Do
-from actorcore.signals import Answer, Asking, Spawn
+from actorcore.signals import Answer, Asking, Spawn, Started
 from supervisors.tree.session_words import (
     MAX_REASON_BYTES,
     PAGE_BYTES,
@@ -17,12 +17,13 @@ from supervisors.tree.session_words import (
     ListSessions,
     ReplaceSpec,
     Session,
+    Shutdown,
     StartSession,
     StopSession,
     page,
     short_reason,
 )
-from supervisors.tree.sessions import Sessions
+from supervisors.tree.sessions import Sessions, _started_of
 from tests.sessions_world import World, spec
 
 
@@ -135,3 +136,20 @@ def test_a_reason_is_kept_whole_as_long_as_it_may_be_and_else_its_kind_is() -> N
     assert (len(encoder.encode(longest)), short_reason(longest)) == (MAX_REASON_BYTES, longest)
     assert short_reason({"error": f"{longest['error']}y", "more": 1}) == {"error": "truncated"}
     assert short_reason({"k" * 65: text * 4}) == {"k" * 64 + "… truncated": "truncated"}
+
+
+def test_what_the_kernel_answers_to_a_spawn_is_a_start_an_ignore_or_its_failure() -> None:
+    answers = [Answer(1, 55), Answer(1), Answer(1, None, ("start_failed", "boom")), Answer(1, None, ("invalid_spec", "x"))]
+    assert [_started_of(answer) for answer in answers] == [
+        Started(1, 55), Started(1, 0, ignored=True), Started(1, 0, error="boom"),
+        Started(1, 0, error={"error": {"type": "invalid_spec", "text": "x"}}),
+    ]  # fmt: skip
+
+
+def test_when_all_have_stopped_in_time_no_alarm_is_left(world: World) -> None:
+    world.start("a")
+    world.start("b", "stubborn")
+    asked = world.ask(Shutdown(60.0))
+    assert (asked in world.answers, len(world.alarms)) == (False, 1)
+    world.die(world.serial("b"), "done")
+    assert (world.answers[asked].value, world.alarms) == ({"stopped": 2}, {})

@@ -31,11 +31,11 @@ def test_nodes_that_die_as_soon_as_they_serve_are_no_better() -> None:
 
 
 def test_a_node_is_young_until_it_has_served_for_so_long() -> None:
-    for served_s, failures in ((YOUNG_S - 0.5, 1), (YOUNG_S, 0)):
+    for served_s, failures in ((YOUNG_S / 2, 1), (YOUNG_S, 0)):
         succession = Succession()
-        succession.on_took_over(8.0)
-        succession.on_serving(16.0)
-        succession.on_node_dead(16.0 + served_s)
+        succession.on_took_over(0.0)
+        succession.on_serving(0.0)
+        succession.on_node_dead(served_s)
         assert succession.failures == failures
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Refuse, SetAlarm
-from actorcore.signals import Alarm, Asking, Begin, Delivery, Down, Exit, Monitor, Spawn, Started
+from actorcore.signals import Alarm, Answer, Asking, Begin, Delivery, Down, Exit, IsAlive, Monitor, Spawn, Started
 from actorcore.words import RESIDENT, ProcessSpec
 from supervisors.machines import MACHINES
 from supervisors.tree.backoff import delay_s
@@ -305,3 +305,26 @@ def test_a_dynamic_child_that_does_not_want_to_be_restarted_is_forgotten_and_nob
     assert it.handle(Started(spawn.number, 0, ignored=True), 0.0) == []
     counted = it.handle(Asking(5, 2, msgspec.Raw(msgspec.msgpack.encode(["count_children"]))), 0.0)
     assert counted == [AnswerTo(5, 2, {"specs": 0, "active": 0, "supervisors": 0, "workers": 0})]
+
+
+@pytest.mark.parametrize("spec", [SupervisorSpec([]), DynamicSpec()])
+def test_a_child_whose_first_start_fails_is_not_there(spec: SupervisorSpec | DynamicSpec) -> None:
+    tree = Run(Supervisor(spec) if isinstance(spec, SupervisorSpec) else DynamicSupervisor(spec))
+    tree.refusals = ["boom"]
+    assert tree.ask("start_child", child("a")) == "start_failed"
+    assert tree.ask("count_children") == {"specs": 0, "active": 0, "supervisors": 0, "workers": 0}
+
+
+def test_a_dynamic_supervisor_may_have_no_children_and_not_less() -> None:
+    assert [Run(DynamicSupervisor(DynamicSpec(max_children=most))).end for most in (0, -1)] == [
+        "ready", {"invalid_spec": "max_children: must be 0 or more"}]  # fmt: skip
+
+
+def test_who_ends_a_child_that_is_no_more_hears_from_the_node_whether_it_is_dead() -> None:
+    spec = SupervisorSpec([child("a")], "simple_one_for_one")
+    tree = Run(Supervisor(spec)).machine
+    body = msgspec.Raw(encoder.encode(["terminate_child", "", 999]))
+    for number, is_alive, error in ((1, False, None), (2, True, ("not_found", None))):
+        (asked,) = tree.handle(Asking(ASKER, number, body), 0.0)
+        assert isinstance(asked, Do) and asked.body == IsAlive(999)
+        assert tree.handle(Answer(asked.number, is_alive), 0.0) == [AnswerTo(ASKER, number, None if error else True, error)]

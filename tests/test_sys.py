@@ -14,7 +14,9 @@ from actorcore.gen_server import GenServer, NoReply, ServerMachine
 from actorcore.mailbox import Raw
 from actorcore.pids import Pid
 from actorcore.signals import Exit
+from actorcore.sys_face import Sys
 from actorcore.system_words import (
+    ChangeCode,
     GetState,
     GetStatus,
     Log,
@@ -314,3 +316,17 @@ def test_a_stop_with_a_reply_that_nobody_waits_for_is_a_bad_return_value(world: 
 
 def test_the_vocabulary_of_sys_is_plain_msgpack() -> None:
     assert frames.term_decoder.decode(frames.encoder.encode(ReplaceState("m:f", [1]))) == ["replace_state", "m:f", [1]]
+
+
+def test_each_method_of_sys_is_one_request_with_the_patience_of_its_caller() -> None:
+    sys: Sys[object] = Sys(lambda *asked: asked)
+    pid = Pid(1, 2)
+    assert [sys.get_state(pid), sys.get_status("x"), sys.suspend("x", 1.0), sys.resume("x")] == [
+        (pid, GetState(), 5.0), ("x", GetStatus(), 5.0), ("x", Suspend(), 1.0), ("x", Resume(), 5.0)]  # fmt: skip
+    assert [sys.trace("x"), sys.trace("x", False)] == [("x", Trace(True), 5.0), ("x", Trace(False), 5.0)]
+    assert [sys.statistics("x"), sys.statistics("x", True), sys.statistics("x", False), sys.log("x"), sys.log("x", 3)] == [
+        ("x", Statistics("get"), 5.0), ("x", Statistics("on"), 5.0), ("x", Statistics("off"), 5.0), ("x", Log(None), 5.0),
+        ("x", Log(3), 5.0),
+    ]  # fmt: skip
+    assert [sys.replace_state("x", "m:f", 1, timeout_s=2.0), sys.change_code("x", "m", "1", [2])] == [
+        ("x", ReplaceState("m:f", [1]), 2.0), ("x", ChangeCode("m", "1", [2]), 5.0)]  # fmt: skip

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from actorcore.exit_reason import Reason, Term
-from actorcore.residents import AnswerTo, CancelAlarm, Do, Leave, Order, Ready, Refuse, SetAlarm
+from actorcore.residents import AnswerTo, CancelAlarm, Do, Leave, Order, Ready, Refuse, Send, SetAlarm
 from actorcore.signals import Alarm, Asking, Begin, Delivery, Down, Exit, Monitor, ProcessSpec, SendExit, Spawn, Started
 from supervisors.services.task_pool import MAX_WAITING_BYTES, TaskPool
-from supervisors.tree.spec import MAX_POOL, PoolSpec
+from supervisors.tree.spec import MAX_POOL, PoolSpec, trouble_with_pool
 
 PARENT = 1
 
@@ -119,6 +119,7 @@ def test_acceptance_177_another_size_holds_from_the_next_task_on() -> None:
     for name in "abcd":
         world.start(name)
     world.ask("configure", {"size": 3})
+    assert world.answers[-3].value is True  # and two more are started
     assert world.names() == ["a", "b", "c"]
     world.ask("configure", {"size": 1})
     world.end("a")
@@ -164,3 +165,29 @@ def test_a_pool_that_ends_kills_its_tasks_and_starts_none_that_waits() -> None:
 ])  # fmt: skip
 def test_a_pool_that_cannot_be_is_not_started(fields: dict[str, Any], trouble: str) -> None:
     assert World(**fields).other == [Refuse({"invalid_spec": trouble})]
+
+
+def test_a_pool_may_be_of_one_of_many_with_none_that_waits_and_for_half_a_second() -> None:
+    edges: list[dict[str, Any]] = [
+        {"size": 1}, {"size": MAX_POOL}, {"max_waiting": 0}, {"max_waiting": MAX_POOL}, {"timeout_s": 0.5},
+    ]  # fmt: skip
+    assert [trouble_with_pool(PoolSpec(**fields)) for fields in edges] == [None] * 5
+
+
+def test_a_pool_tells_once_that_it_refuses_and_once_more_when_it_has_taken_somebody_meanwhile() -> None:
+    world = World(size=1, max_waiting=0)
+    told = []
+    for name in ("a", "b", "c"):
+        world.start(name)
+        told.append(len([order for order in world.other if isinstance(order, Send)]))
+    world.end("a")
+    for name in ("d", "e"):
+        world.start(name)
+        told.append(len([order for order in world.other if isinstance(order, Send)]))
+    assert (told, world.errors()) == ([0, 1, 1, 1, 2], ["busy"] * 3)
+
+
+def test_what_is_no_task_is_refused_at_once() -> None:
+    world = World(size=1)
+    world.ask("start_child", {"id": "task", "process": {"start": "m:f", "init_timeout_s": 0}, "restart": "temporary"})
+    assert (world.errors(), world.names()) == (["invalid_spec"], [])

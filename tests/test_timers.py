@@ -11,11 +11,11 @@ from actorcore.timers import Deadlines
 
 def test_due_keys_come_earliest_first_and_equal_ones_as_they_were_set() -> None:
     deadlines = Deadlines[int]()
-    for key, at in ((1, 5.0), (2, 4.0), (3, 5.0), (4, 6.0)):
+    for key, at in ((3, 5.0), (2, 4.0), (1, 5.0), (4, 6.0)):
         deadlines.set(key, at)
     assert deadlines.earliest() == 4.0
-    assert deadlines.pop_due(5.0) == [2, 1, 3]
-    assert deadlines.earliest() == 6.0
+    assert deadlines.pop_due(5.0) == [2, 3, 1]
+    assert (deadlines.earliest(), list(deadlines.live)) == (6.0, [4])
 
 
 def test_a_later_deadline_of_a_key_replaces_the_earlier() -> None:

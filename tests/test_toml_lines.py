@@ -48,6 +48,10 @@ def test_what_is_said_is_found_at_its_statement_and_what_is_not_at_the_end(path:
     assert line_of(TEXT, path) == line
 
 
+def test_the_second_of_two_lines_is_not_the_first() -> None:
+    assert [line_of("a = 1\nb = 2\n", (key,)) for key in "ab"] == [1, 2]
+
+
 def test_a_path_is_spelled_as_a_person_writes_it() -> None:
     assert [spelled(path) for path in ((), ("a",), ("a", 1, "b"), (0, "a"))] == ["", "a", "a[1].b", "[0].a"]
 

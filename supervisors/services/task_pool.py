@@ -100,7 +100,7 @@ class TaskPool(DynamicSupervisor):
             return False
         asker, child = self._waiting.popleft()
         self._waiting_bytes -= _size_bytes(child)
-        self._agenda.append(StartStep(self._add(child).key, "request", asker, is_new=True))
+        self._agenda.append(StartStep(self._add(child).key, "request", asker))
         return True
 
     def _leave(self, reason: Reason, asker: Asker | None = None) -> None:

@@ -78,7 +78,7 @@ class DynamicSupervisor(BaseSupervisor):
                     return ("invalid_spec", trouble)
                 if self.spec.max_children is not None and len(self.children) >= self.spec.max_children:
                     return ("max_children", self.spec.max_children)
-                self._agenda.append(StartStep(self._add(child).key, "request", asker, is_new=True))
+                self._agenda.append(StartStep(self._add(child).key, "request", asker))
             case TerminateChild(_, serial):
                 life = self._find_serial(serial)
                 if life is None:

@@ -10,6 +10,7 @@ from actorcore.errors import RequestError
 from supervisors.persistence.proof import Content, Head, Untrue, check_head
 from supervisors.persistence.retention import DAY_S, Admission, Limits, admit, outdated
 from supervisors.persistence.saved import SavedSession
+from supervisors.persistence.signing import chain, sign_head, sign_snapshot
 from supervisors.persistence.snapshot import Snapshot
 
 MACS = [bytes([number]) * 32 for number in range(10)]
@@ -83,3 +84,13 @@ def test_who_is_saved_is_admitted_with_a_warning_or_for_another(
 def test_where_nobody_may_go_nobody_is_admitted(live: Sequence[str], auto_clean: bool) -> None:
     with pytest.raises(RequestError, match="session_limit_reached: 10/10 saved sessions"):
         admit(saved(1, 9, 5), 10, live, Limits(max_saved=10, auto_clean=auto_clean))
+
+
+def test_what_was_signed_by_earlier_code_is_signed_so_by_this() -> None:
+    """What was saved stays what can be read: a change here needs a new version of the files."""
+    key = bytes(32)
+    assert [signature.hex() for signature in (chain(key, key, 5, b"record"), sign_snapshot(key, b"x"), sign_head(key, b"x"))] == [
+        "9366d97a586acba2435056486b94f5eb5c4efcd2f2e88c05b13a45e0c66784d6",
+        "1daecd9bb3053c7a37a2bfa19d366088d33f0edac59e0ae34b01cd913f4fdb96",
+        "5fbcc04fb8874a909aabdb047d1d2997570a8f109cef82fbe58a3c3a6c5672f3",
+    ]
