@@ -106,12 +106,13 @@ class State(msgspec.Struct):
 
     def unsettled(self, halted: Set[int], without_pidfd: Set[int]) -> list[Row]:
         """Rows of what a new node has something to do about; most processes are as the table says."""
-        unborn_or_dying = (Phase.FORKING, Phase.DYING)
+        client, forking, dying = Kind.CLIENT, Phase.FORKING, Phase.DYING
         return [
             self._row(entry)
             for serial, entry in self.entries.items()
-            if entry.kind is Kind.CLIENT
-            or entry.phase in unborn_or_dying
+            if entry.kind is client
+            or entry.phase is forking
+            or entry.phase is dying
             or entry.backlog
             or entry.stopped != (serial in halted)
             or serial in without_pidfd
@@ -124,20 +125,21 @@ class State(msgspec.Struct):
 
     def statistics(self) -> Statistics:
         entries = self.entries.values()
+        kinds = [entry.kind for entry in entries]
         blanks = sum(map(len, self.blanks.values()))
         return Statistics(
-            processes=sum(entry.kind is Kind.PROCESS for entry in entries) - blanks,
+            processes=kinds.count(Kind.PROCESS) - blanks,
             blanks=blanks,
-            clients=sum(entry.kind is Kind.CLIENT for entry in entries),
-            residents=sum(entry.kind is Kind.RESIDENT for entry in entries),
-            dying=sum(entry.phase is Phase.DYING for entry in entries),
+            clients=kinds.count(Kind.CLIENT),
+            residents=kinds.count(Kind.RESIDENT),
+            dying=[entry.phase for entry in entries].count(Phase.DYING),
             links=self.links.count(),
             monitors=self.monitors.count(),
             asks=self.asks.count(),
             names=len(self.names.registrations),
-            channels=sum(len(entry.channels) for entry in entries) // 2,
+            channels=sum([len(entry.channels) for entry in entries]) // 2,
             deadlines=len(self.deadlines.live),
-            backlog=sum(len(entry.backlog) for entry in entries),
+            backlog=sum([len(entry.backlog) for entry in entries]),
             owed_bytes=self.owed,
             pages_free=self.pages - self.pages_used + len(self.pages_freed),
             last_serial=self.last_serial,
