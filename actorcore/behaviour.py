@@ -39,7 +39,9 @@ Refusal: TypeAlias = tuple[str, str]
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """End with ``reason`` after ``terminate``; ``reply`` answers the call being handled first."""
+    """End with ``reason`` after ``terminate``; ``reply`` answers the call being handled: a GenServer's after ``terminate``, a
+    GenStatem's before it.
+    """
 
     reason: Reason = "normal"
     reply: object = msgspec.UNSET
@@ -206,6 +208,9 @@ class Machine:
 
     def on_info(self, info: Message | ExitMessage | DownMessage | TaskReply | Timeout) -> Todo | None:
         raise NotImplementedError
+
+    def part(self) -> None:
+        """``terminate`` is over: say what comes last."""
 
     # ---- messages ---------------------------------------------------------------------------------------------------
 

@@ -15,9 +15,9 @@ from actorcore.exit_reason import Reason
 
 MEANINGS = {
     "already_exists": "the id, the ref or the daemon is there already",
-    "already_present": "there is a child of that id, which does not run; restart or delete it",
+    "already_present": "there is a child of that id, which does not run now",
     "already_registered": "another process has this name",
-    "already_started": "a child of that id runs or is being restarted; the detail is its serial, now or before",
+    "already_started": "a child of that id runs; the detail is its serial",
     "ambiguous_target": "it is the beginning of several; the detail names them",
     "busy": "too much waits already; try again",
     "callback_failed": "the function or hook that was to make the new state raised; code and state are as before",

@@ -3,7 +3,8 @@
 Rules (gen_server(3), OTP 25): an exit signal of the parent ends the server through ``terminate``, any other is a message;
 ``continue`` runs before the next message; any message re-arms nothing: an inactivity timeout holds until the next message,
 and a system message begins it anew; a callback that raises ends the server with that reason after ``terminate``, and with
-that of ``terminate`` if that raises. ``hibernate`` is accepted and does nothing: an idle process costs no heap to collect.
+that of ``terminate`` if that raises; the reply of a stop comes after ``terminate``. ``hibernate`` is accepted and does
+nothing: an idle process costs no heap to collect.
 
 Not here: ``multi_call`` and ``abcast`` (one host has no nodes: call or cast in a loop), and ``enter_loop`` (a process is what
 its spec says from its birth).
@@ -131,6 +132,7 @@ class ServerMachine(Machine):
         super().__init__(server, host)
         self._timeout_s: float | None = None
         self._then: Continue | None = None
+        self._parting: tuple[From, object] | None = None
 
     def begun(self, result: object) -> Ignore | None:
         """See Machine."""
@@ -178,8 +180,13 @@ class ServerMachine(Machine):
             self._timeout_s, self._then = result.timeout_s, result.then
         elif type(result) is Stop and (frm is not None or result.reply is msgspec.UNSET):
             if frm is not None and result.reply is not msgspec.UNSET:
-                self.answer(frm, result.reply)
+                self._parting = frm, result.reply
             self.stop = result.reason
         else:
             raise BadReturnValue(result)
         return self._then is not None
+
+    def part(self) -> None:
+        """See Machine."""
+        if self._parting is not None:  # handle_msg of gen_server.erl: try terminate(...) after reply(From, Reply) end
+            self.answer(*self._parting)

@@ -9,20 +9,25 @@ import msgspec
 
 
 class Monitors(msgspec.Struct):
-    """``refs`` answers "who watches this target", ``targets`` "what does this watcher's ref watch"."""
+    """``refs`` answers "who watches this target", ``targets`` "what does this watcher's ref watch". ``late``: by watcher, the
+    refs that began to watch when the end of their target was decided already.
+    """
 
     refs: dict[int, dict[int, dict[int, None]]] = {}
     targets: dict[int, dict[int, int]] = {}
+    late: dict[int, dict[int, None]] = {}
 
     def has(self, watcher: int, ref: int) -> bool:
         return ref in self.targets.get(watcher, {})
 
-    def add(self, watcher: int, ref: int, target: int) -> None:
+    def add(self, watcher: int, ref: int, target: int, is_late: bool = False) -> None:
         """Raises ValueError for a ref that the watcher uses already."""
         if self.has(watcher, ref):
             raise ValueError(f"ref {ref} of {watcher} is in use")
         self.targets.setdefault(watcher, {})[ref] = target
         self.refs.setdefault(target, {}).setdefault(watcher, {})[ref] = None
+        if is_late:
+            self.late.setdefault(watcher, {})[ref] = None
 
     def remove(self, watcher: int, ref: int) -> bool:
         """Whether the monitor still existed."""
@@ -30,6 +35,7 @@ class Monitors(msgspec.Struct):
         if target is None:
             return False
         self._forget_watch(target, watcher, ref)
+        self.take_late(watcher, [ref])
         remaining = self.targets[watcher]
         del remaining[ref]
         if not remaining:
@@ -47,8 +53,21 @@ class Monitors(msgspec.Struct):
                 del self.targets[watcher]
         return fired
 
+    def take_late(self, watcher: int, refs: list[int]) -> list[int]:
+        """Those of ``refs`` that are late, and are forgotten as such."""
+        late = self.late.get(watcher)
+        if late is None:
+            return []
+        taken = [ref for ref in refs if ref in late]
+        for ref in taken:
+            del late[ref]
+        if not late:
+            del self.late[watcher]
+        return taken
+
     def drop(self, watcher: int) -> None:
         """Remove all monitors that a dead watcher had."""
+        self.late.pop(watcher, None)
         for ref, target in self.targets.pop(watcher, {}).items():
             self._forget_watch(target, watcher, ref)
 

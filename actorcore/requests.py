@@ -53,15 +53,11 @@ class Unlink(Word, frozen=True, tag="unlink"):
 
 
 class Monitor(Word, frozen=True, tag="monitor"):
-    """``ref`` is chosen by the asker, unique among its refs. ``name`` is used when not empty, else ``to``.
-
-    ``until_reaped``: of one whose end is decided it fires when nothing is left of it, not at once with ``noproc``.
-    """
+    """``ref`` is chosen by the asker, unique among its refs. ``name`` is used when not empty, else ``to``."""
 
     ref: int
     to: int = NOBODY
     name: str = ""
-    until_reaped: bool = False
 
 
 class Demonitor(Word, frozen=True, tag="demonitor"):

@@ -15,7 +15,7 @@ from typing import Literal, Protocol, TypeAlias, TypeVar, Union
 import msgspec
 
 from actorcore.errors import CallFailed, CallTimeout, RequestError
-from actorcore.exit_reason import KILL, KILLED, SHUTDOWN, Reason
+from actorcore.exit_reason import KILL, KILLED, NOPROC, SHUTDOWN, Reason
 from actorcore.frames import DECODE_ERRORS, Call, Reply, term_decoder
 from actorcore.mailbox import Arrivals, DownMessage, Mailbox, Raw
 from actorcore.pids import Pid
@@ -237,6 +237,8 @@ class Owner:
         outcome = yield from self._forget(task)
         if isinstance(outcome, TaskValue):
             return outcome
+        if outcome is not None and end == TaskExit(NOPROC):  # it was dead before: its own DOWN knows why
+            end = outcome
         return None if end == TaskExit(KILLED if is_brutal else SHUTDOWN) else end
 
     def _check(self, task: Task) -> None:

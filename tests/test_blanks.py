@@ -38,7 +38,7 @@ def test_a_blank_on_its_way_is_nearer_than_another_fork() -> None:
     node.do(Refill("lean", 2))
     assert node.ask(client, Spawn(SPEC)) == []
     assert node.do(Born(4, 1)) == []
-    assert node.do(Born(3, 2)) == [Deliver(3, 1, Begin(3, 9, 0, SPEC, client))]
+    assert node.do(Born(3, 2)) == [Deliver(3, 1, Begin(3, 9, 0, SPEC, 3))]
     assert without_reports(node.do(Booted(3))) == ["Answer"]
     assert without_reports(node.ask(client, Spawn(SPEC))) == ["Begin"]
     assert node.ask(client, Spawn(SPEC)) == [Fork(5, "lean", 2)]
@@ -50,7 +50,7 @@ def test_a_warm_blank_begins_with_a_channel_to_who_will_talk_to_it() -> None:
     node.do(Refill("lean", 1))
     node.do(Born(3, 1))
     wanted = Spawn(SPEC, introduce=True)
-    assert node.ask(client, wanted) == [Deliver(3, 1, Begin(3, 9, 0, SPEC, client)), Connect(client, 1, 3, 2)]
+    assert node.ask(client, wanted) == [Deliver(3, 1, Begin(3, 9, 0, SPEC, 3)), Connect(client, 1, 3, 2)]
     assert node.value(client, Introduce(3)) is True
     assert without_reports(node.exit(3))[:2] == ["PeerDown", "Answer"]
 

@@ -110,18 +110,18 @@ def test_the_parents_exit_ends_the_server_through_terminate(world: World) -> Non
     assert world.wait_death(world.children[1]) == SECOND
 
 
-@pytest.mark.parametrize(("request_", "reason", "before"), [
+@pytest.mark.parametrize(("request_", "reason", "after"), [
     ("stop", "shutdown", ["bye"]),
     ("raise", FIRST, []),
     ("exit", {"shutdown": 1}, []),
     ("none", {"bad_return_value": None}, []),
 ])  # fmt: skip
 def test_G14_what_terminate_raises_is_the_reason_as_in_OTP_and_the_first_one_is_in_the_log(
-    world: World, request_: str, reason: object, before: list[object], capfd: pytest.CaptureFixture[str]
+    world: World, request_: str, reason: object, after: list[object], capfd: pytest.CaptureFixture[str]
 ) -> None:
     channel = obedient(world)
     say(channel, Call(1, raw(request_)))
-    assert terms(read(world, channel, 1 + len(before))) == [*before, ["terminate", reason]]
+    assert terms(read(world, channel, 1 + len(after))) == [["terminate", reason], *after]
     assert world.wait_death(world.children[1]) == SECOND
     assert f"terminate fails after {reason}" in capfd.readouterr().err
 

@@ -62,7 +62,7 @@ def test_a_spawn_forks_then_begins_when_born_then_answers_when_booted() -> None:
     node = Driver()
     client = node.client()
     assert node.ask(client, Spawn(NAMED)) == [Fork(3, "lean", 0)]
-    assert node.do(Born(3, 50)) == [Deliver(3, 1, Begin(3, 9, 0, NAMED, client))]
+    assert node.do(Born(3, 50)) == [Deliver(3, 1, Begin(3, 9, 0, NAMED, 3))]
     assert node.do(Booted(3)) == [
         Publish("db", 3), Report("process_started", 3, "m:f"), Deliver(client, 1, Answer(1, 3)),
     ]  # fmt: skip
@@ -291,20 +291,37 @@ def test_another_signal_than_ours_is_told_truly() -> None:
     assert deliveries(node.do(Exited(a, 2, 11)), node.root, Down) == [Down([1], a, {"signal": "SIGSEGV"})]
 
 
-@pytest.mark.parametrize("stage", ["never", "dead", "dying", "blank"])
+@pytest.mark.parametrize("stage", ["never", "dead", "blank"])
 def test_B18_a_monitor_of_what_is_not_alive_fires_at_once(stage: str) -> None:
     node = Driver()
     w, a = node.start(), node.start()
     if stage == "dead":
         node.kill(a)
-    elif stage == "dying":
-        node.ask(node.root, SendExit(a, "kill"))
     elif stage == "blank":
         a = node.do(Refill("lean", 1))[0].serial  # type: ignore[union-attr]
     else:
         a = 4711
     assert bodies(node.ask(w, Monitor(1, a)), w) == [Answer(1, True), Down([1], a, "noproc")]
     assert node.value(w, Demonitor(1)) is False
+
+
+def test_a_monitor_of_what_is_dying_fires_when_it_is_dead() -> None:
+    node = Driver()
+    w, a = node.start(), node.start()
+    node.ask(w, Monitor(1, a))
+    node.ask(node.root, SendExit(a, "kill"))
+    assert bodies(node.ask(w, Monitor(2, a)), w) == [Answer(2, True)]
+    node.ask(w, Monitor(3, a))
+    assert node.value(w, Demonitor(3)) is True
+    assert deliveries(node.kill(a), w, Down) == [Down([1], a, "killed"), Down([2], a, "noproc")]
+    assert bodies(node.ask(w, Monitor(4, a)), w)[1] == Down([4], a, "noproc")
+
+
+def test_only_who_is_linked_has_a_parent() -> None:
+    node = Driver()
+    alone, linked = (node.fork(SPEC, link=link) for link in (False, True))
+    begun = [effect.body for serial in (alone, linked) for effect in node.do(Born(serial, 7)) if isinstance(effect, Deliver)]
+    assert [begin.parent for begin in begun if isinstance(begin, Begin)] == [alone, node.root]
 
 
 def test_B18_a_monitor_of_a_name_in_backoff_fires_at_once() -> None:
@@ -398,18 +415,6 @@ def test_who_registered_another_may_unregister_it() -> None:
     effects = node.ask(a, Unregister("b"))
     assert Retract("b") in effects
     assert node.value(a, Whereis("b")) is None
-
-
-def test_of_the_dying_a_monitor_fires_at_once_or_with_the_reason_when_nothing_is_left() -> None:
-    node = Driver()
-    watcher, dying = node.start(), node.start()
-    node.ask(watcher, SendExit(dying, "kill"))
-    assert bodies(node.ask(watcher, Monitor(1, dying)), watcher) == [Answer(2, True), Down([1], dying, "noproc")]
-    assert bodies(node.ask(watcher, Monitor(2, dying, until_reaped=True)), watcher) == [Answer(3, True)]
-    assert bodies(node.kill(dying), watcher) == [Down([2], dying, "killed")]
-    assert bodies(node.ask(watcher, Monitor(3, dying, until_reaped=True)), watcher) == [
-        Answer(4, True), Down([3], dying, "noproc"),
-    ]  # fmt: skip
 
 
 # ---- clients --------------------------------------------------------------------------------------------------------

@@ -42,6 +42,8 @@ def outcome(machine: ServerMachine, host: Host) -> object:
     """Answers, whether a continuation comes before the next message, when the timeout is due, why it stops."""
     deadline_s = machine.deadline_s()
     due = None if deadline_s is None else deadline_s - host.now
+    if machine.stop is not None:
+        machine.part()
     return [value for _, value in host.replies], machine.pending() is not None, due, machine.stop
 
 
@@ -96,6 +98,17 @@ def test_what_init_may_return(result: object, meaning: object) -> None:
 ])  # fmt: skip
 def test_what_handle_call_may_return(result: object, meaning: object) -> None:
     assert after("call", result) == meaning
+
+
+def test_the_reply_of_a_stop_comes_after_terminate() -> None:
+    host, server = Host(), Server()
+    machine = ServerMachine(server, host)
+    todo = machine.take(MESSAGES["call"])
+    assert todo is not None
+    machine.conclude(Stop("shutdown", reply=1), todo[2])
+    assert (machine.stop, host.replies) == ("shutdown", [])  # terminate would run now
+    machine.part()
+    assert host.replies == [(CALLER, 1)]
 
 
 @pytest.mark.parametrize("callback", ["cast", "info", "timeout", "continue"])

@@ -51,7 +51,9 @@ def spawn(turn: Turn, asker: Entry, number: int, body: Spawn) -> None:
     if body.monitor:
         state.monitors.add(asker.serial, body.monitor, entry.serial)
     state.deadlines.set(entry.serial, turn.now + spec.init_timeout_s)
-    _begin(turn, entry, spec)
+    # gen_server:start: who is started without a link is its own parent.
+    parent = asker.serial if body.link else entry.serial
+    turn.deliver(entry, Begin(entry.serial, state.instance, entry.page, spec, parent))
     if body.introduce and asker.kind is not Kind.RESIDENT and asker.is_writable() and entry.is_writable():
         turn.connect(asker, entry)
     if body.wait_init:
@@ -213,7 +215,3 @@ def _fork(turn: Turn, template: str, blank: bool = False, alone: bool = False) -
     if entry is not None:
         turn.effects.append(Fork(entry.serial, template, entry.page, blank, alone))
     return entry
-
-
-def _begin(turn: Turn, entry: Entry, spec: ProcessSpec) -> None:
-    turn.deliver(entry, Begin(entry.serial, turn.state.instance, entry.page, spec, entry.parent))

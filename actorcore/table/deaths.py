@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actorcore.effects import Forget
-from actorcore.exit_reason import KILL, KILLED, NORMAL, Reason, Term
+from actorcore.exit_reason import KILL, KILLED, NOPROC, NORMAL, Reason, Term
 from actorcore.frames import failure
 from actorcore.signals import EVERYTHING, MAX_REFS, Down, Exit, PeerDown, SendExit
 from actorcore.table import channels
@@ -50,8 +50,11 @@ def end(turn: Turn, entry: Entry, reason: Reason, refusal: tuple[str, Term] | No
     channels.release_exits(turn, entry, serial)
     for watcher, refs in state.monitors.fire(serial):
         channels.release_exits(turn, state.entries[watcher], serial)
-        for at in range(0, len(refs), MAX_REFS):
-            turn.deliver(state.entries[watcher], Down(refs[at : at + MAX_REFS], serial, reason))
+        late = state.monitors.take_late(watcher, refs)
+        early = [ref for ref in refs if ref not in late] if late else refs
+        for some, why in ((early, reason), (late, NOPROC)):
+            for at in range(0, len(some), MAX_REFS):
+                turn.deliver(state.entries[watcher], Down(some[at : at + MAX_REFS], serial, why))
     for partner in state.links.drop(serial):
         _signal_by_link(turn, state.entries[partner], serial, reason)
     for peer_serial in entry.channels:

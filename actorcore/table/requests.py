@@ -35,7 +35,7 @@ from actorcore.signals import (
     Whereis,
 )
 from actorcore.table import births, channels, deaths, naming
-from actorcore.table.entry import Entry, Introduction, Kind, Phase
+from actorcore.table.entry import Entry, Introduction, Kind
 from actorcore.table.turn import Turn
 
 MAX_ASKS = 4096
@@ -102,17 +102,19 @@ def _link(turn: Turn, asker: Entry, number: int, to: int) -> None:
 
 
 def _monitor(turn: Turn, asker: Entry, number: int, body: Monitor) -> None:
-    """monitor/2: of the dead, of a stranger, of a name that nobody has, it fires at once."""
+    """monitor/2: of the dead, of a stranger, of a name that nobody has, it fires at once, with ``noproc``. So it does of one
+    whose end is decided, but when it is really dead: who waits for that may use what the other had.
+    """
     to = (turn.state.names.whereis(body.name) or NOBODY) if body.name else body.to
     if turn.state.monitors.has(asker.serial, body.ref):
         return turn.refuse(asker.serial, number, "already_exists", "ref")
     target = turn.state.entries.get(to)
-    is_dying = target is not None and target.phase is Phase.DYING and not target.is_blank()
-    waits = turn.state.alive(to) is not None or (body.until_reaped and is_dying)
-    if waits:
-        turn.state.monitors.add(asker.serial, body.ref, to)
+    if target is not None and target.is_blank():
+        target = None
+    if target is not None:
+        turn.state.monitors.add(asker.serial, body.ref, target.serial, is_late=not target.is_alive())
     turn.answer(asker.serial, number, True)
-    if not waits:
+    if target is None:
         turn.deliver(asker, Down([body.ref], to, NOPROC))
     return None
 

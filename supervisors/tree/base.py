@@ -66,6 +66,8 @@ class BaseSupervisor:
     """The machine without its strategy: what subclasses decide are the methods that raise NotImplementedError."""
 
     budget: Budget
+    _is_dynamic = True
+    """Whether it counts its list, or asks who of it lives (supervisor.erl, handle_call count_children)."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -193,7 +195,10 @@ class BaseSupervisor:
                 self.orders.append(AnswerTo(*asker, rows))
             case CountChildren():
                 serials = [life.serial for life in self.children.values() if life.serial]
-                self._counting = Counting(asker, [self._do(IsAlive(serial)) for serial in serials])
+                if self._is_dynamic:
+                    self._counting = Counting(asker, [], len(serials))
+                else:
+                    self._counting = Counting(asker, [self._do(IsAlive(serial)) for serial in serials])
                 self._end_count()
             case Stop(reason):
                 self._leave(reason, asker)
@@ -252,12 +257,12 @@ class BaseSupervisor:
 
     def _stop_child(self, life: Life, forget: bool) -> None:
         """OTP's shutdown of a child: by monitor, so that one that has unlinked itself does not escape (supervisor.erl). One that
-        somebody has killed meanwhile is waited for too: what is below it ends only with it."""
+        somebody has killed meanwhile is waited for too (a monitor of the dying): what is below it ends only with it."""
         life.restarting = False
         if not life.serial:
             self._drop(life, forget)
             return
-        ref = self._do(Monitor(self._last_number + 1, life.serial, until_reaped=True))
+        ref = self._do(Monitor(self._last_number + 1, life.serial))
         grace = life.spec.grace()
         self._do(SendExit(life.serial, KILL if grace == "brutal_kill" else SHUTDOWN))
         # Behind the signal: who is killed between the two leaves no child that nobody ends.

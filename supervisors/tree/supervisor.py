@@ -42,7 +42,7 @@ class Supervisor(BaseSupervisor):
 
     def _set_spec(self, spec: SupervisorSpec) -> None:
         self.spec = self.budget = spec
-        self._is_simple = spec.strategy == "simple_one_for_one"
+        self._is_simple = self._is_dynamic = spec.strategy == "simple_one_for_one"
 
     def snapshot(self) -> bytes:
         """The whole state."""
@@ -147,8 +147,7 @@ class Supervisor(BaseSupervisor):
             return ("invalid_spec", trouble)
         life = self._find(child.id)
         if life is not None:
-            is_there = life.serial or life.restarting
-            return ("already_started", life.serial or life.last_serial) if is_there else ("already_present", None)
+            return ("already_started", life.serial) if life.serial else ("already_present", None)
         self._agenda.append(StartStep(self._add(child).key, "request", asker, is_new=True))
         return None
 

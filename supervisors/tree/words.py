@@ -21,7 +21,7 @@ Asker: TypeAlias = tuple[int, int]
 class StartChild(Word, frozen=True, tag="start_child"):
     """Answer: the serial when it is ready; None when its init said ignore.
 
-    Errors: invalid_spec, already_present, already_started with the serial (while it has none that before its restart),
+    Errors: invalid_spec, already_started with the serial, already_present (it is stopped, or waits for its restart),
     max_children, start_failed with the reason.
     """
 

@@ -114,7 +114,7 @@ def test_a_supervisor_that_is_stopped_waits_for_a_child_that_was_killed_and_is_n
     """The guardian, which would reap it, stands still: so far the child is killed, and what it is linked to lives."""
     with desk_of(own) as desk:
         only = {"id": "one", "process": msgspec.to_builtins(ProcessSpec(WITNESS, [desk.name], name="one"))}
-        tree = desk.client.spawn_spec(ProcessSpec("supervisor", [{"children": [only]}], template=RESIDENT))
+        tree = desk.client.spawn_spec(ProcessSpec("supervisor", [{"children": [only]}], template=RESIDENT), link=True)
         ups(desk, "one")
         ref = desk.client.monitor(tree)
         send_signal(own.guardian_pid, signal.SIGSTOP)

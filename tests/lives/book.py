@@ -172,14 +172,12 @@ class Book(NameBook):
             return
         asker.waits[number] = (True, None)
         to = self.published.get(body.name, 0) if body.name else body.to
-        target = self._living(to)
-        if body.until_reaped and (dying := self.parties.get(to)) and dying.ordered is not None and dying.spec is not None:
-            target = dying
+        target = self.parties.get(to)
         if target is None:
             asker.downs[body.ref] = (to, "noproc")
-        else:
+        else:  # of one whose end is decided it comes with the end
             asker.watching[body.ref] = to
-            target.watchers[asker.serial, body.ref] = None
+            target.watchers[asker.serial, body.ref] = not target.alive
 
     def _demonitor(self, asker: Party, number: int, body: Demonitor) -> None:
         target = asker.watching.pop(body.ref, None)
@@ -400,10 +398,10 @@ class Book(NameBook):
         for ref, target in party.watching.items():
             watched = party if target == serial else self.parties[target]
             del watched.watchers[serial, ref]
-        for watcher, ref in party.watchers:
+        for (watcher, ref), is_late in party.watchers.items():
             watching = self.parties[watcher]
             del watching.watching[ref]
-            watching.downs[ref] = (serial, reason)
+            watching.downs[ref] = (serial, "noproc" if is_late else reason)
         for other in party.links:
             partner = self.parties[other]
             del partner.links[serial]
@@ -526,7 +524,7 @@ class Book(NameBook):
             party.links[asker.serial] = asker.links[party.serial] = None
         if body.monitor:
             asker.watching[body.monitor] = party.serial
-            party.watchers[asker.serial, body.monitor] = None
+            party.watchers[asker.serial, body.monitor] = False
         if body.wait_init:
             party.starter = (asker, number)
             asker.waits[number] = NOT_YET

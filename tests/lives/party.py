@@ -104,7 +104,7 @@ class Party:
         self.deadline: float | None = None
         self.parent = self.number = self.last_number = self.seen = self.os_pid = 0
         self.links: dict[int, None] = {}
-        self.watchers: dict[tuple[int, int], None] = {}
+        self.watchers: dict[tuple[int, int], bool] = {}
         self.watching: dict[int, int] = {}
         self.peers: dict[int, None] = {}
         self.waits: dict[int, Any] = {}

@@ -319,7 +319,7 @@ class World:
     def bond(self) -> None:
         self.ref += 1
         asker, to = self.asker(), self.known()
-        self.request(asker, Monitor(self.ref, to, until_reaped=self.pick(2) == 0) if self.pick(2) else Link(to))
+        self.request(asker, Monitor(self.ref, to) if self.pick(2) else Link(to))
 
     def ask(self) -> None:
         asker, to, name = self.asker(), self.known(), NAMES[self.pick(len(NAMES))]

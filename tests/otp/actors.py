@@ -76,10 +76,10 @@ class Operations(GenServer, Asks):
         """The event as FORMAT.md §6 writes it."""
         match event:
             case ExitMessage(frm, reason):
-                return ["exit_msg", self.scene.label(frm.serial), told(reason)]
+                return ["exit_msg", self.scene.label(frm.serial), labelled(self.scene, told(reason))]
             case DownMessage(ref, pid, reason):
                 name, target = self.refs[ref]
-                return ["down_msg", name, target or self.scene.label(pid.serial), told(reason)]
+                return ["down_msg", name, target or self.scene.label(pid.serial), labelled(self.scene, told(reason))]
             case Message(_, [int(ref), str(change), str(group), list(pids)]):
                 return ["pg_event", self.groups[ref], change, group, sorted(self.scene.label(pid.serial) for pid in pids)]
             case Message(frm, body):
@@ -314,35 +314,46 @@ class Server(Operations):
 
     def init(self, *args: Any) -> InitResult:
         self.held: dict[str, From] = {}
-        self.later: deque[tuple[float, From, Any]] = deque()
+        self.later: list[tuple[float, From, Any]] = []
         return self.become(self.enter(*args))
+
+    def next_later(self) -> tuple[float, From, Any]:
+        return min(self.later, key=lambda one: one[0])
+
+    def with_later(self, result: Any) -> Any:
+        """``result``, which waits no longer than until the next answer is due: OTP's recorder has timers for that."""
+        if not self.later or not isinstance(result, (Reply, NoReply)) or result.then is not None:
+            return result
+        due_s = max(0.0, self.next_later()[0] - monotonic_s())
+        return result if result.timeout_s is not None and result.timeout_s < due_s else msgspec.structs.replace(result, timeout_s=due_s)
 
     def handle_call(self, request: Any, frm: From) -> Result:
         if "ops" in request:
             return Reply(self.execute_all(request["ops"]))
-        return self.handle("call", request["req"], frm)
+        return self.with_later(self.handle("call", request["req"], frm))  # type: ignore[no-any-return]
 
     def handle_cast(self, request: Any) -> Result:
-        return self.handle("cast", request["req"], None)
+        return self.with_later(self.handle("cast", request["req"], None))  # type: ignore[no-any-return]
 
     def handle_info(self, info: Any) -> Result:
         match info:
-            case Timeout() if self.later:
-                _, frm, value = self.later.popleft()
+            case Timeout() if self.later and self.next_later()[0] <= monotonic_s():
+                _, frm, value = first = self.next_later()
+                self.later.remove(first)
                 self.process.reply(frm, value)
             case Timeout():
                 self.scene.write(self.label, "timeout")
             case Message(_, {"ops": ops}):
                 self.scene.write(self.label, "result", self.execute_all(ops))
             case Message(_, {"req": req}):
-                return self.handle("info", req, None)
+                return self.with_later(self.handle("info", req, None))  # type: ignore[no-any-return]
             case _:
                 self.scene.write(self.label, *self.event(info))
                 if isinstance(info, ExitMessage) and self.how.get("on_exit_msg") == "stop":
                     return Stop(info.reason)
                 if isinstance(info, DownMessage) and self.how.get("on_down_msg") == "stop":
                     return Stop(info.reason)
-        return NoReply()
+        return self.with_later(NoReply())  # type: ignore[no-any-return]
 
     def handle(self, kind: str, req: dict[str, Any], frm: From | None) -> Any:
         """A request, by its keys in the order of FORMAT.md §4."""
@@ -380,14 +391,14 @@ class Server(Operations):
                 return Reply(results)
             case {"reply": value}:
                 return Reply(value, timeout_s, then)
-        if self.later and "later" in req:
-            return NoReply(self.later[0][0] - monotonic_s())
+        if "later" in req:
+            return NoReply()
         return Reply("ok", timeout_s, then) if frm is not None else NoReply(timeout_s, then)
 
     def handle_continue(self, term: Any) -> Result:
         if isinstance(term, str):
             self.scene.write(self.label, "continue", term)
-            return NoReply()
+            return self.with_later(NoReply())  # type: ignore[no-any-return]
         self.scene.write(self.label, "continue", term["tag"])
         if "sleep" in term:
             self.scene.sleep(self.serial, term["sleep"])
@@ -395,7 +406,7 @@ class Server(Operations):
             raise Crash(msgspec.json.encode(term["crash"]).decode())
         if "stop" in term:
             return Stop(term["stop"])
-        return NoReply(then=Continue(term["next"]) if "next" in term else None)
+        return self.with_later(NoReply(then=Continue(term["next"]) if "next" in term else None))  # type: ignore[no-any-return]
 
     def terminate(self, reason: Reason) -> None:
         self.scene.write(self.label, "terminate", told(reason))

@@ -233,17 +233,18 @@ class World(Asks):
             case InfoMessage(frm, body):
                 return ["msg", self.folder.label(frm.serial), body["msg"]]  # type: ignore[index,call-overload]
             case ExitMessage(frm, reason):
-                return ["exit_msg", self.folder.label(frm.serial), told(reason)]
+                return ["exit_msg", self.folder.label(frm.serial), labelled(self.folder, told(reason))]
             case DownMessage(ref, pid, reason):
                 name, target = self.refs[ref]
-                return ["down_msg", name, target or self.folder.label(pid.serial), told(reason)]  # type: ignore[union-attr]
+                return ["down_msg", name, target or self.folder.label(pid.serial), labelled(self.folder, told(reason))]  # type: ignore[union-attr]
 
     def events(self) -> list[tuple[float, list[Any]]]:
         """The lines of everybody and the deaths of ours, by time."""
         self.node.read()
         labels = self.folder.labels()
         events = [(line[0], line[1:]) for line in self.folder.lines()]
-        events += [(at_s, [labels[serial], *what]) for at_s, serial, what in self.node.events if serial in labels]
+        deaths = [(at_s, labels[serial], what) for at_s, serial, what in self.node.events if serial in labels]
+        events += [(at_s, [label, *labelled(self.folder, what)]) for at_s, label, what in deaths]
         return sorted(events, key=lambda event: event[0])
 
     def check_processes(self) -> None:

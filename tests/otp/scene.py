@@ -92,10 +92,14 @@ def told(reason: Reason) -> Any:
 
 
 def labelled(scene: Scene, reason: Any) -> Any:
-    """A reason in which a serial stands for a process."""
-    if isinstance(reason, dict) and isinstance(serial := reason.get("already_registered"), int):
+    """A reason in which a serial stands for a process, at any depth."""
+    if isinstance(reason, list):
+        return [labelled(scene, item) for item in reason]
+    if not isinstance(reason, dict):
+        return reason
+    if isinstance(serial := reason.get("already_registered"), int):
         return {"already_started": scene.label(serial)}
-    return reason
+    return {key: labelled(scene, item) for key, item in reason.items()}
 
 
 def why_of(error: ActorError) -> Any:

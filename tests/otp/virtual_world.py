@@ -18,7 +18,7 @@ from actorcore.words import AUTO
 from tests.otp import actors, otpvec
 from tests.otp.actors import SCENES, Operations
 from tests.otp.announced import ANNOUNCED
-from tests.otp.scene import DRIVER, told
+from tests.otp.scene import DRIVER, labelled, told
 from tests.otp.virtual import VirtualProcess, World
 
 TICK_S = 0.025
@@ -91,7 +91,7 @@ class VirtualScene:
 
     def _on_death(self, serial: int, reason: Reason) -> None:
         if serial in self.labels:
-            self.write(self.labels[serial], "down", told(reason))
+            self.write(self.labels[serial], "down", labelled(self, told(reason)))
 
     def write(self, label: str, *event: object) -> None:
         if event[0] != "down":

@@ -133,7 +133,8 @@ async def _serve(process: AsyncProcess, server: Behaviour, booted: Booted) -> Re
     try:
         await _result(machine.server.terminate(reason))
     except BaseException as error:
-        return crash_of_terminate(error, reason)
+        reason = crash_of_terminate(error, reason)
+    machine.part()
     return reason
 
 

@@ -193,7 +193,8 @@ def serve(process: Process, server: Behaviour) -> Reason:
     try:
         machine.server.terminate(reason)
     except BaseException as error:
-        return crash_of_terminate(error, reason)
+        reason = crash_of_terminate(error, reason)
+    machine.part()
     return reason
 
 
