@@ -325,7 +325,8 @@ class Server(Operations):
         if not self.later or not isinstance(result, (Reply, NoReply)) or result.then is not None:
             return result
         due_s = max(0.0, self.next_later()[0] - monotonic_s())
-        return result if result.timeout_s is not None and result.timeout_s < due_s else msgspec.structs.replace(result, timeout_s=due_s)
+        is_earlier = result.timeout_s is not None and result.timeout_s < due_s
+        return result if is_earlier else msgspec.structs.replace(result, timeout_s=due_s)
 
     def handle_call(self, request: Any, frm: From) -> Result:
         if "ops" in request:

@@ -17,7 +17,7 @@ from actorcore.table.turn import Turn
 from tests.otp.corpus import VECTORS, is_playable, load
 from tests.otp.virtual_world import Mode, play
 
-PLAYABLE = [vector for vector in load(VECTORS) if is_playable(vector, "core")]
+PLAYABLE = [vector for vector in load(VECTORS) if is_playable(vector)]
 MODES = {
     "plain": Mode(),
     "external_kill": Mode(external_kill=True),

@@ -23,7 +23,7 @@ from tests.otp.process_world import Part, play_all
 from tests.otp.scene import PLACEMENTS
 
 JOBS = 12
-PLAYABLE = {vector["id"]: vector for vector in load(VECTORS) if is_playable(vector, "processes")}
+PLAYABLE = {vector["id"]: vector for vector in load(VECTORS) if is_playable(vector)}
 CORE = [
     (vector, placement) for vector in PLAYABLE.values() if vector["tier"] == "core"
     for placement in placements_of(vector, PLACEMENTS)
