@@ -13,7 +13,7 @@ from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.words import AUTO, RESIDENT
-from supervisors.clients.messages import DownMessage
+from supervisors.clients.messages import DownMessage, ExitMessage
 from supervisors.machines import MACHINES
 from tests.daemon_fixture import WAIT_S, WITNESS, Daemon, Desk, desk_of, send_signal
 
@@ -128,6 +128,7 @@ def test_a_supervisor_that_is_stopped_waits_for_a_child_that_was_killed_and_is_n
         finally:
             send_signal(own.guardian_pid, signal.SIGCONT)
         assert desk.client.wait_down(ref, WAIT_S).reason == "shutdown"
+        assert desk.client.receive(WAIT_S) == ExitMessage(tree, "shutdown")
         assert [row for row in desk.client.processes() if row["name"] == "one"] == []
 
 
