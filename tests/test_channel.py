@@ -148,7 +148,7 @@ def parts_of(end: Channel, message: Message, other: Channel) -> list[int]:
     sizes: list[int] = []
     while not end.is_flushed():
         end.flush()
-        while sockets.is_readable(other.sock):
+        while sockets.has_bytes(other.sock):
             sizes.append(len(other.sock.recv(PART_BYTES + 1)))
     assert sum(sizes[1:]) == len(frames.encoder.encode(message))
     return sizes[1:]

@@ -19,10 +19,13 @@ def passed() -> Iterator[list[str]]:
 
 
 def test_a_point_is_passed_by_whoever_is_armed_and_not_in_a_life_that_is_only_played(passed: list[str]) -> None:
-    faults.point("node.fork")
-    with pytest.raises(KeyError), faults.unarmed():
+    def play() -> None:
         faults.point("node.held")
         raise KeyError
+
+    faults.point("node.fork")
+    with pytest.raises(KeyError):
+        faults.unarmed(play)
     faults.point("node.born")
     assert passed == ["node.fork", "node.born"]
 

@@ -8,6 +8,7 @@ datagram and the end look the same; nobody here sends empty ones. Sources: unix(
 from __future__ import annotations
 
 import array
+import fcntl
 import os
 import select
 import socket
@@ -32,6 +33,8 @@ _FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
 _PEEK = int(socket.MSG_PEEK)
 _LOST = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _SO_SNDBUFFORCE = 32
+_SIOCINQ = 0x541B
+_NO_BYTES = bytes(4)
 _SNDBUF_RESERVE = 32  # net/unix/af_unix.c, unix_dgram_sendmsg
 SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 ONE_MORE_BYTES = MAX_DATAGRAM_BYTES + 1
@@ -139,11 +142,12 @@ def _receive(sock: socket.socket, flags: int, max_fds: int, may_lose_fds: bool) 
     return Datagram(data, fds)
 
 
-def is_readable(sock: socket.socket) -> bool:
-    """Whether something has come, or the end."""
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+def has_bytes(sock: socket.socket) -> bool:
+    """Whether something has come; one call, for which a newborn writes to a tenth of the pages that poll(2) takes.
+
+    Source: unix(7), SIOCINQ.
+    """
+    return fcntl.ioctl(sock, _SIOCINQ, _NO_BYTES) != _NO_BYTES
 
 
 def peek_data(sock: socket.socket) -> bytes | None:

@@ -37,6 +37,13 @@ REHEARSALS_OF_ZYGOTE = 50
 """Until no more code is specialised: CPython 3.11 does it between a function's 8th and its 60th run or so."""
 REHEARSALS_OF_BLANK = 1
 
+_NOTHING = msgspec.Raw(b"\xc0")
+_CHANNEL = encoder.encode([Downlink(2, Channel(1, opens=False))])
+_CALLS = encoder.encode([Call(1, _NOTHING), Call(2, _NOTHING)])
+_CAST = encoder.encode([Cast(_NOTHING)])
+_SEQPACKET = int(socket.SOCK_SEQPACKET)
+_FD_BYTES = 4
+
 
 class Nursery:
     """What a zygote prepares once for all its children."""
@@ -48,6 +55,10 @@ class Nursery:
         self._registry = shared_registry.AttachedRegistry(registry_fd).reader
         self._logs = logs
         self._imports = imports
+        # Where asyncio is there already, an understudy lives in a loop: that is what will be asked for.
+        part = understudy.AsyncUnderstudy if "asyncio" in sys.modules else understudy.Understudy
+        spec = ProcessSpec(f"{part.__module__}:{part.__name__}", [1])
+        self._begin = encoder.encode([Downlink(1, Begin(2, 1, 0, spec, 0))])
         output.install()
 
     def live(self, control_fd: int, order: ForkOrder) -> NoReturn:
@@ -64,7 +75,7 @@ class Nursery:
             output.open_log(self._logs, order.serial)
             control.send(encoder.encode([Born(order.serial, os.getpid())]))
             point("birth.born")
-            if order.blank and not sockets.is_readable(control):
+            if order.blank and not sockets.has_bytes(control):
                 self.rehearse(REHEARSALS_OF_BLANK, self._imports)
             begin = _await_begin(control)
             point("birth.begun")
@@ -76,32 +87,36 @@ class Nursery:
         finally:
             os._exit(1)
 
-    @unarmed()
     def rehearse(self, times: int, imports: bool = True) -> None:
         """Play the life of an understudy: what it does for the first time costs no later life anything.
 
-        Where asyncio is there already, it is one in a loop: that is what will be asked for. ``imports``: of a module, too,
-        which costs a child 150 pages.
+        ``imports``: of a module, too, which costs a child 150 pages.
         """
-        part = understudy.AsyncUnderstudy if "asyncio" in sys.modules else understudy.Understudy
+        play = self._import_and_play if imports else self._play
         for _ in range(times):
-            node, control = sockets.pair()
-            peer, channel = sockets.pair()
-            spec = ProcessSpec(f"{part.__module__}:{part.__name__}", [1])
-            node.send(encoder.encode([Downlink(1, Begin(2, 1, 0, spec, 0))]))
-            begin = _await_begin(control)
-            _apply(begin, NEWBORN_COMM)
-            if imports:
-                code.import_anew(understudy)
-            status = StatusPage(memoryview(bytearray(PAGE_BYTES)))
-            sockets.send(node, encoder.encode([Downlink(2, Channel(1, opens=False))]), [channel.fileno()])
-            peer.send(encoder.encode([Call(1, _NOTHING), Call(2, _NOTHING)]))
-            peer.send(encoder.encode([Cast(_NOTHING)]))
-            lean.become(control, begin, status, self._registry, code.load(spec.start))
-            running().close()
-            leave()
-            for end in (node, peer, channel):
-                end.close()
+            unarmed(play)
+
+    def _import_and_play(self) -> None:
+        code.import_anew(understudy)
+        self._play()
+
+    def _play(self) -> None:
+        """What others say was written beforehand, over plain sockets: the pages of who writes and makes them are no life's."""
+        node, control = socket.socketpair(socket.AF_UNIX, _SEQPACKET)
+        peer, channel = socket.socketpair(socket.AF_UNIX, _SEQPACKET)
+        node.send(self._begin)
+        begin = _await_begin(control)
+        _apply(begin, NEWBORN_COMM)
+        status = StatusPage(memoryview(bytearray(PAGE_BYTES)))
+        rights = channel.fileno().to_bytes(_FD_BYTES, sys.byteorder)
+        node.sendmsg([_CHANNEL], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        peer.send(_CALLS)
+        peer.send(_CAST)
+        lean.become(control, begin, status, self._registry, code.load(begin.spec.start))
+        running().close()
+        leave()
+        for end in (node, peer, channel):
+            end.close()
 
     def rehearse_births(self, times: int) -> None:
         """In the zygote: the steps from the fork to Born, with a socket to nobody."""
@@ -151,6 +166,3 @@ def _apply(begin: Begin, comm: str) -> Reason | None:
         sys.modules["random"].seed()
     trouble = apply_limits(begin.spec.limits)
     return None if trouble is None else {"limits": trouble}
-
-
-_NOTHING = msgspec.Raw(b"\xc0")
