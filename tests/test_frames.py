@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from actorcore.errors import ProtocolError
-from actorcore.frames import Numbered, decode_channel, decode_down, decode_up, encoder, term_decoder
+from actorcore.frames import Numbered, decode_channel, decode_down, decode_hello, decode_up, encoder, term_decoder
 from actorcore.pids import Pid, pack_pid, unpack_pid
 from actorcore.signals import Monitor
 
@@ -76,3 +76,13 @@ def test_E8_a_megabyte_of_empty_maps_stays_raw() -> None:
     assert isinstance(messages, list)
     (call,) = messages
     assert isinstance(call.body, msgspec.Raw)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [(b"", "Input data was truncated"), (encoder.encode(["hello"]), "Expected `array` of at least length 2, got 1")],
+)
+def test_what_is_wrong_with_a_frame_is_told_in_words(data: bytes, why: str) -> None:
+    with pytest.raises(ProtocolError) as error:
+        decode_hello(data)
+    assert str(error.value) == why

@@ -159,7 +159,8 @@ def test_each_template_is_served_or_has_its_trouble_and_the_dead_show_nothing() 
     it = Frames()
     for told in (TemplateTold("lean"), TemplateTold("mine", "no module")):
         it.do(told)
-    assert it.kernel.table.statistics().templates == {"lean": "served", "mine": "no module"}
+    found = it.kernel.table.statistics()
+    assert (found.templates, found.residents) == ({"lean": "served", "mine": "no module"}, 2)
     assert it.kernel.table.show(99, "key", b"value") == []
 
 

@@ -11,7 +11,7 @@ from actorcore.pids import Pid
 from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Send, Show
 from actorcore.signals import Answer, Asking, Begin, Exit, IsAlive, Link, ProcessSpec
 from supervisors.registry.registry import MAX_BYTES, MAX_KEY_BYTES, Registry
-from supervisors.registry.words import RegistrySpec
+from supervisors.registry.words import RegistrySpec, decode_request
 
 PARENT, A, B, C = 1, 11, 12, 13
 
@@ -179,3 +179,19 @@ def test_entries_have_room_together_and_what_goes_makes_some(keys: str) -> None:
     assert (world.value(A, "register", "c", big), world.error(A, "register", "d", big)) == (True, "registry_full")
     world.ask(A, "unregister", "b")
     assert world.value(A, "register", "d", big) is True
+
+
+def test_a_value_that_is_put_again_and_again_takes_the_room_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisors.registry.registry.MAX_BYTES", 2000)
+    registry = World().registry
+    told = []
+    for number, size in enumerate((900, 100, 900, 100, 900), 1):
+        words = ["register" if number == 1 else "update_value", "k", "x" * size]
+        (*_, answer) = registry.handle(Asking(A, number, msgspec.Raw(msgspec.msgpack.encode(words))), 0.0)
+        assert isinstance(answer, AnswerTo)
+        told.append(answer.error)
+    assert told == [None] * 5
+
+
+def test_what_is_no_request_of_a_registry_is_told_in_words() -> None:
+    assert decode_request(msgspec.Raw(msgspec.msgpack.encode(["shout"]))) == "Invalid value 'shout' - at `$[0]`"

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from actorcore.exit_reason import Reason
+from actorcore.frames import encoder
 from actorcore.signals import ProcessSpec
 from supervisors.tree.backoff import delay_s, is_limit_reachable, shortest_time_to_limit_s
 from supervisors.tree.child_spec import MAX_SPEC_BYTES, ChildSpec, RestartType, is_restarted, validate
@@ -160,3 +161,10 @@ REASONS: list[tuple[Reason, bool]] = [
 @pytest.mark.parametrize("restart", ["permanent", "transient", "temporary"])
 def test_restart_types_are_otps_acceptance_45_46_47(restart: RestartType, reason: Reason, is_abnormal: bool) -> None:
     assert is_restarted(restart, reason) == {"permanent": True, "transient": is_abnormal, "temporary": False}[restart]
+
+
+def test_a_spec_has_so_many_bytes_and_not_one_more() -> None:
+    room = MAX_SPEC_BYTES - len(encoder.encode(ChildSpec("s", ProcessSpec("m:ok", args=["x" * 1000])))) + 1000
+    assert validate(ChildSpec("s", ProcessSpec("m:ok", args=["x" * room]))) is None
+    assert validate(ChildSpec("s", ProcessSpec("m:ok", args=["x" * (room + 1)]))) == (
+        "invalid_spec", f"process: {MAX_SPEC_BYTES + 1} bytes encoded, at most {MAX_SPEC_BYTES}")  # fmt: skip

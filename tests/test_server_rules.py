@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import msgspec
 import pytest
 
 from actorcore.behaviour import BadReturnValue
-from actorcore.frames import Call, Cast, Info, encoder
+from actorcore.exit_reason import Term
+from actorcore.frames import Call, Cast, Info, System, encoder
 from actorcore.gen_server import Continue, GenServer, Ignore, NoReply, Ok, Reply, ServerMachine, Stop
 from actorcore.mailbox import From, Raw, Timeout
 from actorcore.pids import Pid
+from actorcore.system_words import ChangeCode, Suspend
 from tests.fake_host import Host
 
 PEER = 99
@@ -132,3 +136,57 @@ def test_an_inactivity_timeout_ends_with_the_next_message_whatever_that_was() ->
     assert todo is not None
     machine.conclude(None, None)
     assert machine.deadline_s() is None
+
+
+class Before(GenServer):
+    def init(self) -> None:
+        self.total = 5
+
+
+class After(GenServer):
+    def code_change(self, old_version: object, state: Any, extra: Any) -> Any:
+        if extra == "fail":
+            raise KeyError(extra)
+        return {"sum": state["total"], "was": old_version}
+
+    def handle_call(self, request: object, frm: From) -> Reply:
+        return Reply("after")
+
+
+class Renewing(Host):
+    """Its new code is After, of version 8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone_back = 0
+
+    def renew(self, module: str, kind: type) -> tuple[type, Term, Any]:
+        def go_back() -> None:
+            self.gone_back += 1
+
+        assert (module, kind) == (__name__, Before)
+        return After, 8, go_back
+
+
+@pytest.mark.parametrize(("old_version", "told"), [(None, 8), ("7-rc", "7-rc")])
+def test_new_code_takes_over_the_state_as_it_makes_it_and_is_told_which_code_was_before(old_version: Term, told: Term) -> None:
+    host, server = Renewing(), Before()
+    server.process = cast(Any, host)
+    server.init()
+    machine = ServerMachine(server, host)
+
+    def asked(number: int, word: object) -> None:
+        machine.take(Raw(11, System(number, msgspec.Raw(encoder.encode(word)))))
+
+    asked(1, ChangeCode(__name__, old_version))
+    asked(2, Suspend())
+    asked(3, ChangeCode("other", old_version))
+    asked(4, ChangeCode(__name__, old_version, "fail"))
+    assert (type(machine.server), vars(machine.server), host.gone_back) == (Before, {"process": host, "total": 5}, 1)
+    asked(5, ChangeCode(__name__, old_version))
+    assert (type(machine.server), vars(machine.server)) == (After, {"process": host, "sum": 5, "was": told})
+    assert [(frm.number, value) for frm, value in host.replies] == [(2, True), (5, True)]
+    assert [(frm.number, *error) for frm, *error in host.errors] == [
+        (1, "not_permitted", "it is not suspended"), (3, "not_found", f"Before is of {__name__}"),
+        (4, "callback_failed", "KeyError: 'fail'"),
+    ]  # fmt: skip

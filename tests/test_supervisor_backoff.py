@@ -22,6 +22,7 @@ from supervisors.tree.partition_supervisor import partition_of
 from supervisors.tree.restart_budget import decide
 from supervisors.tree.spec import Child, DynamicSpec, SupervisorSpec
 from supervisors.tree.supervisor import Supervisor
+from supervisors.tree.words import decode_request
 
 PARENT, ASKER = 7, 9
 BACKOFF = {"backoff_initial_s": 0.25, "backoff_step_s": 0.5, "backoff_max_s": 2.0}
@@ -328,3 +329,15 @@ def test_who_ends_a_child_that_is_no_more_hears_from_the_node_whether_it_is_dead
         (asked,) = tree.handle(Asking(ASKER, number, body), 0.0)
         assert isinstance(asked, Do) and asked.body == IsAlive(999)
         assert tree.handle(Answer(asked.number, is_alive), 0.0) == [AnswerTo(ASKER, number, None if error else True, error)]
+
+
+def test_a_partition_that_was_not_restarted_does_not_run() -> None:
+    inner = {"id": "w", "process": {"start": "m:f"}, "restart": "temporary"}
+    tree = Run(MACHINES["partition_supervisor"]([{"child": inner, "partitions": 1}]))  # type: ignore[arg-type]
+    assert tree.ask("partition", 0) == [0, 100]
+    tree.tell(Exit(100, "boom"))
+    assert tree.ask("partition", 0) == "not_running"
+
+
+def test_what_is_no_request_of_a_supervisor_is_told_in_words() -> None:
+    assert decode_request(msgspec.Raw(encoder.encode(["shout"]))) == "Invalid value 'shout' - at `$[0]`"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actorcore.effects import Forget, Fork
+from actorcore.effects import Forget, Fork, Kill, Operate
 from actorcore.signals import (
     Begin,
     Booted,
@@ -16,6 +16,7 @@ from actorcore.signals import (
     Refill,
     SendExit,
     Spawn,
+    Started,
     TemplateTold,
 )
 from tests.table_driver import Driver, bodies
@@ -114,3 +115,16 @@ def test_a_watcher_is_told_why_a_process_never_lived_and_an_ordered_end_stays_it
     node.ask(node.root, SendExit(ended, "boom"))
     downs = [body for body in bodies(node.do(TemplateTold("data", BROKEN)), node.root) if isinstance(body, Down)]
     assert downs == [Down([1], watched, {"template": BROKEN}), Down([2], ended, "boom")]
+
+
+def test_a_supervisor_is_told_what_kept_its_child_from_being_started(node: Driver) -> None:
+    effects = node.ask(node.root, Spawn(ProcessSpec("m:f", template="nope")))
+    why = {"invalid_spec": "template 'nope': there is none of this name"}
+    assert bodies(effects, node.root) == [Started(node.numbers[node.root], 0, why)]  # type: ignore[arg-type]
+
+
+def test_images_that_have_modules_of_the_user_s_are_made_anew_and_their_blanks_end(node: Driver) -> None:
+    node.do(TemplateTold("data", preloads=True))
+    node.do(Refill("lean", 1))
+    (fork,) = [effect for effect in node.do(Refill("data", 1)) if isinstance(effect, Fork)]
+    assert node.table.renew_images(node.now) == [Operate("renew", 0, "data"), Kill(fork.serial)]

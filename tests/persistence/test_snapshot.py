@@ -20,7 +20,7 @@ from actorcore.errors import RequestError
 from supervisors.persistence import database_files, proof, snapshot as snapshots
 from supervisors.persistence.database import Database
 from supervisors.persistence.signing import InvalidRing, Ring, decode_ring, encode_ring
-from supervisors.persistence.snapshot import Snapshot, decode, decode_unsigned, encode, upgraded
+from supervisors.persistence.snapshot import InvalidSnapshot, Snapshot, decode, decode_unsigned, encode, key_number_of, upgraded
 from tests.conftest import Size, Tell
 
 ID, OTHER = (str(uuid.UUID(int=number, version=4)) for number in (1, 2))
@@ -297,3 +297,13 @@ def test_acceptance_127_reading_what_is_refused_changes_no_byte(victim: Victim) 
             Database(victim.folder, ID, KEYS).open()
         assert {other: Path(victim.folder, other).read_bytes() for other in os.listdir(victim.folder)} == before
         victim.put(name, victim.files[name])
+
+
+def test_a_text_may_be_exactly_as_long_as_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = []
+    for most in (1, 2):
+        monkeypatch.setattr("supervisors.persistence.snapshot.MAX_BYTES", most)
+        with pytest.raises(InvalidSnapshot) as error:
+            key_number_of(b"{}")
+        codes.append(error.value.code)
+    assert codes == ["file_too_large", "invalid_version"]
