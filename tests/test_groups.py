@@ -167,3 +167,9 @@ def test_names_of_groups_have_room_together_and_a_group_that_ends_makes_some() -
     world.handle(Down([1], A, "killed"))
     assert world.value("join", "one more", [B]) is True
     assert world.value("which_groups") == [names[0], "one more"]
+
+
+def test_where_nobody_joins_nobody_is_told() -> None:
+    world = World()
+    world.value("monitor_scope")
+    assert told(world.ask(A, "join", "g", [])) == []

@@ -303,3 +303,11 @@ def test_acceptance_46_a_temporary_session_that_dies_leaves_its_name_free() -> N
     it.ask(StartSession(ChildSpec("s", ProcessSpec("m:f", name="kept"), restart="temporary")))
     it.do(Exited(it.live(), 2, 9))
     assert it.ask(Register("kept")).value is True
+
+
+def test_a_name_of_the_daemon_s_is_for_residents_by_residents_alone() -> None:
+    node = Driver()
+    client = node.client()
+    assert node.error(client, Register("system:x", node.root)) == ("reserved_key", "system:x")
+    assert node.error(client, Register("system:x")) == ("reserved_key", "system:x")
+    assert node.error(node.root, Register("system:x", client)) == ("reserved_key", "system:x")

@@ -14,6 +14,7 @@ from supervisors.session.caps import Caps
 from supervisors.session.checks import MAX_PATH_BYTES, path_of, plain, size_bytes_of
 from supervisors.session.config import MAX_TEXT, config_trouble, config_troubles, merged
 from supervisors.session.kept import Kept, size_of
+from supervisors.session.refusals import refusal_of
 from supervisors.session.settings import SessionSettings
 
 SLASHES = ("forbidden_directories", "must be absolute paths without a slash at the end")
@@ -132,3 +133,24 @@ def test_plain_data_is_measured_and_bounded_and_no_pid_is_in_it() -> None:
     for value, text in refused:
         with pytest.raises(RequestError, match=text):
             plain(value, 3)
+
+
+# ---- refusals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "refusal"),
+    [
+        (("start_failed", {"invalid_field": "x"}), ("invalid_field", "x")),
+        (("start_failed", {"invalid_field": "x", "more": 1}), None),
+        (("start_failed", {"error": {"type": "E", "text": ""}}), None),
+        (("start_failed", {}), None),
+        (("start_failed", "timeout"), ("start_timeout", None)),
+        (("start_failed", "not_permitted"), ("not_permitted", None)),
+        (("start_failed", "killed"), None),
+        (("already_exists", "id"), ("session_exists", "id")),
+        (("restarting", {"not_found": 1}), None),
+    ],
+)
+def test_what_a_session_itself_refused_with_is_the_code(error: tuple[str, Term], refusal: tuple[str, Term] | None) -> None:
+    assert refusal_of(error) == (refusal or error)

@@ -341,3 +341,8 @@ def test_a_partition_that_was_not_restarted_does_not_run() -> None:
 
 def test_what_is_no_request_of_a_supervisor_is_told_in_words() -> None:
     assert decode_request(msgspec.Raw(encoder.encode(["shout"]))) == "Invalid value 'shout' - at `$[0]`"
+
+
+def test_a_start_that_nobody_has_ordered_is_none() -> None:
+    tree = run("a")
+    assert (tree.machine.handle(Started(99, 555), 0.0), tree.ask("which_children")) == ([], [["a", 100, "worker"]])

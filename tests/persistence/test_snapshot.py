@@ -307,3 +307,9 @@ def test_a_text_may_be_exactly_as_long_as_is_read(monkeypatch: pytest.MonkeyPatc
             key_number_of(b"{}")
         codes.append(error.value.code)
     assert codes == ["file_too_large", "invalid_version"]
+
+
+@pytest.mark.parametrize("secrets", [{}, {1: b"short"}, {1: b"x" * 32, 2: b"y" * 33}])
+def test_a_ring_has_secrets_and_each_its_length(secrets: dict[int, bytes]) -> None:
+    with pytest.raises(InvalidRing, match="malformed"):
+        decode_ring(encode_ring(Ring(secrets)))
