@@ -43,7 +43,7 @@ def connect_or_start(directory: Path, module: str = DAEMON_MODULE) -> tuple[Clie
         return Client.connect(directory), True
 
 
-def become_daemon(directory: Path, announcement: str, module: str = DAEMON_MODULE) -> NoReturn:
+def become_daemon(directory: Path, announcement: str) -> NoReturn:
     """Replace this program by the daemon, which prints ``announcement`` when it serves. Starters wait until then.
 
     :raises RequestError: ``not_permitted``, the directory is not safe.
@@ -52,7 +52,7 @@ def become_daemon(directory: Path, announcement: str, module: str = DAEMON_MODUL
     lock = _lock(directory)
     os.set_inheritable(lock, True)
     words = ["--dir", str(directory), "--announce", announcement, "--ready-fd", str(lock)]  # which it closes then
-    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *words])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", DAEMON_MODULE, *words])
 
 
 class _NotRunning(Exception):

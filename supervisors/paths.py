@@ -104,18 +104,18 @@ def check_directory(directory: Path) -> Path:
 
 
 @contextlib.contextmanager
-def socket_address(directory: Path, name: str = SOCKET_NAME) -> Iterator[str]:
-    """What to bind or connect for socket ``name`` in ``directory``; valid inside the ``with``, however long the path is.
+def socket_address(directory: Path) -> Iterator[str]:
+    """What to bind or connect for the socket in ``directory``; valid inside the ``with``, however long the path is.
 
     :raises OSError: the directory cannot be opened.
     """
-    path = str(directory / name)
+    path = str(directory / SOCKET_NAME)
     if len(os.fsencode(path)) <= MAX_ADDRESS_BYTES:
         yield path
         return
     handle = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{handle}/{name}"
+        yield f"/proc/self/fd/{handle}/{SOCKET_NAME}"
     finally:
         os.close(handle)
 

@@ -29,8 +29,6 @@ PR_SET_NO_NEW_PRIVS: Final = 38
 
 _CLONE_PARENT: Final = 0x8000
 _SIGCHLD: Final = 17
-_SIG_BLOCK: Final = 0
-_SIGSET_BYTES: Final = 8
 _SFD_FLAGS: Final = os.O_NONBLOCK | os.O_CLOEXEC
 SIGINFO_BYTES: Final = 128
 _PROC_BYTES: Final = 64 << 10
@@ -133,10 +131,10 @@ _openat2.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_char_p, ctypes.c_cha
 _openat2.restype = ctypes.c_long
 
 
-def openat2(folder: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
+def openat2(folder: int, path: str, flags: int, resolve: int) -> int:
     """openat2(2): a descriptor of ``path``, looked up from the descriptor ``folder`` as ``resolve`` allows; raises OSError.
 
     ``path`` is without NUL. Close-on-exec.
     """
-    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)
+    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, resolve)
     return _checked(int(_openat2(_NR_OPENAT2, folder, os.fsencode(path), how, _OPEN_HOW_BYTES)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
 
 from actorcore.errors import RequestError
 from actorcore.faults import point
@@ -114,10 +113,10 @@ def read_all(fd: int, most_bytes: int) -> bytes:
     return data
 
 
-def replace_private(path: str, data: bytes, name: str, publish: Callable[[str, str], None] = os.replace) -> None:
+def replace_private(path: str, data: bytes, name: str) -> None:
     """Make ``data`` the whole content of ``path``, durably; a reader finds the old content or the new one at any moment.
 
-    ``name`` is that of its fault points. ``publish`` gives the written file its name (``os.link`` and unlink: only a new one).
+    ``name`` is that of its fault points.
 
     :raises OSError: what was there is still there, and nothing else.
     """
@@ -133,7 +132,7 @@ def replace_private(path: str, data: bytes, name: str, publish: Callable[[str, s
         finally:
             os.close(fd)
         point(f"{name}.synced")
-        publish(temporary, path)
+        os.replace(temporary, path)
     except BaseException:
         discard(temporary)
         raise
