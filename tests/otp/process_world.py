@@ -126,7 +126,7 @@ class NodeLog:
             self._offset += len(data)
             *lines, self._rest = (self._rest + data).split(b"\n")
             for line in lines:
-                if not line.startswith(b'{"at_s"'):
+                if not line.startswith(b'{"time"'):
                     continue  # an actor's complaint about its crash
                 record = json.loads(line)
                 assert record["dropped"] == 0, "the node could not write its log"
