@@ -24,6 +24,34 @@ from tests.fault.actors import Witness
 CONTROL_FD = 3
 
 
+class Unspeakable(Exception):
+    """Its texts do what the first argument says."""
+
+    def __str__(self) -> str:
+        how = self.args[0]
+        if how == "raises":
+            raise KeyError(how)
+        if how == "recurses":
+            return str(self)
+        if how == "exits":
+            sys.exit(7)
+        if how == "is no text":
+            return 5  # type: ignore[return-value]
+        return "x" * (256 << 20)  # "is huge"
+
+    __repr__ = __str__
+
+    def __reduce__(self) -> str:
+        return str(self)
+
+
+def strange_reason(how: str) -> object:
+    """What is no exit reason."""
+    cyclic: list[object] = []
+    cyclic.append(cyclic)
+    return {"huge": "x" * (16 << 20), "cyclic": cyclic, "an object": object(), "a number": 7, "none": None}[how]
+
+
 class Rude(Witness):
     """A Witness with worse manners: ``[verb, argument]`` as a cast."""
 
@@ -38,6 +66,12 @@ class Rude(Witness):
 
     def on_os_exit(self, code: int) -> None:
         os._exit(code)
+
+    def on_raise(self, how: str) -> None:
+        raise Unspeakable(how)
+
+    def on_exit_with(self, how: str) -> None:
+        self.process.exit_self(strange_reason(how))  # type: ignore[arg-type]
 
     def on_abort(self, _: None) -> None:
         os.abort()

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,40 @@ def cast(desk: Desk, verb: str, argument: object = None) -> DownMessage:
 def test_G6_G7_G12_an_end_of_its_own_choice_is_told_truly(desk: Desk, verb: str, argument: object, reason: object) -> None:
     start(desk)
     assert cast(desk, verb, argument).reason == reason
+
+
+@pytest.mark.parametrize(("how", "text"), [
+    ("raises", "<KeyError in __str__>"), ("recurses", "<RecursionError in __str__>"), ("exits", "<SystemExit in __str__>"),
+    ("is no text", "<TypeError in __str__>"),
+])  # fmt: skip
+def test_G3_an_exception_that_cannot_be_told_is_told_by_its_type(desk: Desk, how: str, text: str) -> None:
+    start(desk)
+    assert cast(desk, "raise", how).reason == {"error": {"type": "Unspeakable", "text": text}}
+
+
+def test_G3_of_an_exception_with_a_quarter_of_a_gigabyte_of_text_the_beginning_is_told(desk: Desk) -> None:
+    start(desk)
+    reason: Any = cast(desk, "raise", "is huge").reason
+    assert reason["error"]["type"] == "Unspeakable"
+    text, mark = reason["error"]["text"].split("… ")
+    assert (set(text), mark) == ({"x"}, "truncated")
+    assert 100 < len(text) <= 64 << 10
+
+
+@pytest.mark.parametrize(("how", "reason"), [
+    ("a number", {"error": 7}), ("none", {"error": None}), ("an object", {"error": "<object>"}),
+])  # fmt: skip
+def test_G5_an_exit_reason_that_is_none_is_an_error_with_what_can_be_told_of_it(desk: Desk, how: str, reason: object) -> None:
+    start(desk)
+    assert cast(desk, "exit_with", how).reason == reason
+
+
+@pytest.mark.parametrize("how", ["huge", "cyclic"])
+def test_G5_an_exit_reason_without_end_is_cut_and_says_so(desk: Desk, how: str) -> None:
+    start(desk)
+    reason = cast(desk, "exit_with", how).reason
+    assert "truncated" in str(reason)
+    assert len(str(reason)) <= 64 << 10
 
 
 def test_G6_who_kills_everybody_ends_the_daemon_and_leaves_nothing_and_the_next_one_starts(tmp_path: Path) -> None:

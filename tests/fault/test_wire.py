@@ -60,6 +60,18 @@ def test_E1_to_E10_after_hello_is_refused_and_closed(desk: Desk, data: bytes) ->
         assert farewell_of(sock) == REFUSED
 
 
+def test_E5_who_does_not_speak_the_protocol_leaves_no_line_in_the_log(desk: Desk) -> None:
+    desk.client.node("status")
+    before = desk.daemon.log.read_bytes()
+    for data in HOSTILE.values():
+        with dialled(desk) as sock:
+            send(sock, data)
+            sock.setblocking(True)
+            assert isinstance(farewell_of(sock), Farewell)
+    desk.client.node("status")
+    assert desk.daemon.log.read_bytes() == before
+
+
 @pytest.mark.parametrize("version", [0, PROTOCOL_VERSION - 1, PROTOCOL_VERSION + 1, 2**63 - 1])
 def test_E13_another_version_is_refused_in_words(desk: Desk, version: int) -> None:
     with dialled(desk) as sock:
