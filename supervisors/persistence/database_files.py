@@ -89,6 +89,11 @@ def is_at(fd: int, path: str) -> bool:
     return (found.st_ino, found.st_dev) == (held.st_ino, held.st_dev)
 
 
+def size_bytes(folder: str) -> int:
+    """Of all files of a session."""
+    return sum(os.lstat(f"{folder}/{name}").st_size for name in os.listdir(folder))
+
+
 def connect(path: str) -> sqlite3.Connection:
     """A writer of the database at ``path``, the only one of its process."""
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=16)

@@ -10,10 +10,10 @@ from typing import assert_never
 
 import msgspec
 
-from actorcore.errors import CallFailed, CallTimeout, RequestError
+from actorcore.errors import ActorError, CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import Term
 from actorcore.gen_server import GenServer, NoReply, Ok, Reply, Result
-from actorcore.mailbox import From
+from actorcore.mailbox import From, Message
 from actorcore.runtime import syscalls
 from actorcore.runtime.actor.process import Process
 from actorcore.runtime.clock import monotonic_s, wall_s
@@ -42,7 +42,7 @@ from supervisors.persistence.store_words import (
 )
 from supervisors.persistence.vault import Vault
 from supervisors.services.told import MANAGER
-from supervisors.session.words import MAX_PAGE_ROWS as LISTED_AT_ONCE, ListSessions
+from supervisors.session.words import MAX_PAGE_ROWS as LISTED_AT_ONCE, GetSession, ListSessions
 
 WAIT_S = 10.0
 CLEAN_UP_S = 3600.0
@@ -87,7 +87,9 @@ class Store(GenServer):
         return NoReply(self._patience_s())
 
     def handle_info(self, info: object) -> Result:
-        """The inactivity timeout: the time of a clean-up has come (acceptance 141)."""
+        """The manager says that a session is no more. Or the inactivity timeout: it is time for a clean-up (acceptance 141)."""
+        if isinstance(info, Message) and isinstance(info.body, dict) and isinstance(id := info.body.get("ended"), str):
+            self._end(id)
         if monotonic_s() >= self._due_s:
             self._due_s = monotonic_s() + CLEAN_UP_S
             try:
@@ -100,6 +102,18 @@ class Store(GenServer):
                 if done.deleted or done.failed:
                     complain(f"clean-up by age: {done.deleted} deleted, {done.skipped} stay, {done.failed} failed")
         return NoReply(self._patience_s())
+
+    def _end(self, id: str) -> None:
+        assert isinstance(self.process, Process)
+        try:
+            self.process.call(MANAGER, GetSession(id), WAIT_S)  # it is there, again or whatever anybody says
+        except RequestError:
+            try:
+                self._vault.end(id)
+            except RequestError as error:
+                complain(f"the end of a session is not noted: {error}")
+        except ActorError as error:
+            complain(f"the end of a session is not noted: {error}")
 
     def _patience_s(self) -> float:
         return max(0.0, self._due_s - monotonic_s())

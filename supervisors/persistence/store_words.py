@@ -7,7 +7,6 @@ from typing import TypeAlias, Union
 import msgspec
 
 from actorcore.exit_reason import Term
-from supervisors.persistence.signing import Keys, is_same, sign_note
 
 SERVICES = "system:services"
 """Who starts it: ask ``["ensure", "store"]`` first."""
@@ -54,23 +53,6 @@ class SavedNote(msgspec.Struct, frozen=True, array_like=True):
 
     generation: int
     session: dict[str, Term]
-
-
-def saved_note(id: str, keys: Keys, generation: int, session: dict[str, Term]) -> SessionSaved:
-    """What the process of session ``id``, which has these keys, tells."""
-    note = msgspec.msgpack.encode(SavedNote(generation, session))
-    return SessionSaved(id, note, keys.current, sign_note(keys.by_number[keys.current], note))
-
-
-_note_decoder = msgspec.msgpack.Decoder(SavedNote)
-
-
-def note_in(saved: SessionSaved, keys: Keys) -> SavedNote | None:
-    """What is noted there; None: not by the process that has the keys of this session."""
-    key = keys.by_number.get(saved.key)
-    if key is None or not is_same(sign_note(key, saved.note), saved.mac):
-        return None
-    return _note_decoder.decode(saved.note)
 
 
 class ListSaved(_StoreRequest, frozen=True, tag="list"):

@@ -19,6 +19,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+import msgspec
+
 from actorcore.errors import RequestError
 from actorcore.exit_reason import Term
 from actorcore.runtime.clock import wall_s
@@ -29,12 +31,13 @@ from supervisors.persistence.database_files import HEAD_NAME, LOG, Locked, told
 from supervisors.persistence.files import FileTrouble
 from supervisors.persistence.index import Index
 from supervisors.persistence.journal import records_of, session_in, session_of
+from supervisors.persistence.notes import note_in
 from supervisors.persistence.proof import HEAD_BYTES, Content, Head
 from supervisors.persistence.retention import Cleanup, Limits
 from supervisors.persistence.saved import Saved, SavedSession, line_of, newest_first, resumable
 from supervisors.persistence.signing import Keys, Ring
 from supervisors.persistence.snapshot import SESSION_ID, Snapshot
-from supervisors.persistence.store_words import Grant, SessionSaved, note_in
+from supervisors.persistence.store_words import Grant, SessionSaved
 
 LOCK_NAME = "store.lock"
 DEFAULT_LIMITS = Limits()
@@ -172,6 +175,16 @@ class Vault:
             self._index.lines[id] = line_of(id, note.session, note.generation, wall_s(), True)
             self._write_index()
 
+    def end(self, id: str) -> None:
+        """Session ``id`` is no more, whatever became of its process: the next daemon does not resume it by itself.
+
+        :raises RequestError: ``not_found``, ``running``, or why it cannot be written.
+        """
+        with self._locked(id) as (head, keys, handle):
+            if head.is_running:
+                os.pwrite(handle, proof.encode_head(msgspec.structs.replace(head, is_running=False), keys), 0)
+                os.fsync(handle)
+
     # ---- looking ----------------------------------------------------------------------------------------------------
 
     def survey(self) -> Saved:
@@ -203,7 +216,7 @@ class Vault:
 
         :raises RequestError: ``not_found``, ``running``, and whatever keeps it from being believed.
         """
-        with self._locked(id) as (head, keys):
+        with self._locked(id) as (head, keys, _):
             content = self._proved(id, head, keys)
             return session_of(content, records_of(content)), content
 
@@ -329,8 +342,8 @@ class Vault:
         return False
 
     @contextmanager
-    def _locked(self, id: str) -> Iterator[tuple[Head, Keys]]:
-        """The head of a session that does not live, which cannot begin to meanwhile."""
+    def _locked(self, id: str) -> Iterator[tuple[Head, Keys, int]]:
+        """The head of a session that does not live, which cannot begin to meanwhile; its keys; the descriptor of its head."""
         folder = self._folder(snapshots.check_id(id))
         keys = self.ring().keys_of(id)
         with told():
@@ -342,7 +355,7 @@ class Vault:
                 head = proof.decode_head(files.read_all(handle, HEAD_BYTES), keys)
                 if head is None:
                     raise RequestError("not_found", "no saved session has this id")
-                yield head, keys
+                yield head, keys, handle
             finally:
                 os.close(handle)
 
@@ -356,7 +369,7 @@ class Vault:
     def _line(self, id: str, keys: Keys) -> SavedSession | None:
         """Its line; None: it is not saved, or not yet."""
         try:
-            with self._locked(id) as (head, _):
+            with self._locked(id) as (head, _, _):
                 content = self._proved(id, head, keys)
         except Locked:
             return self._index.lines.get(id)
@@ -371,7 +384,7 @@ class Vault:
         if content.records:  # the newest of them was saved when it was written
             with told():
                 saved_at = max(saved_at, os.stat(f"{folder}/{head.epoch}.db{LOG}").st_mtime)
-        return line_of(id, session, content.snapshot.generation, saved_at, head.is_running, _size_bytes(folder))
+        return line_of(id, session, content.snapshot.generation, saved_at, head.is_running, database_files.size_bytes(folder))
 
     def _write_index(self) -> None:
         """A failure is no failure of what is being told: the index is then behind, and written with the next change."""
@@ -384,8 +397,3 @@ class Vault:
 
     trouble = ""
     """Why the index could not be written last; empty when it could."""
-
-
-def _size_bytes(folder: str) -> int:
-    return sum(os.lstat(f"{folder}/{name}").st_size for name in os.listdir(folder))
-

@@ -14,6 +14,7 @@ from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, AwaitEnd, CancelAlarm, Consult, Do, Glance, Order, Send, SetAlarm
 from actorcore.signals import Answer, Demonitor, Monitor, ProcessSpec, Spawn
 from actorcore.words import LEAN
+from supervisors.persistence.store_words import STORE
 from supervisors.services.told import ServiceReborn, ServiceTold
 from supervisors.session.admissions import Asker
 from supervisors.session.events import Event
@@ -294,6 +295,9 @@ class Lifecycle:
         self.tell(slot, "session_terminated", reason=NORMAL if slot.reason is None else slot.reason,
                   restart_count=slot.restarts, duration_s=self._uptime(slot))  # fmt: skip
         self.orders.append(CancelAlarm(slot.record.id))
+        if not (slot.is_resumed and slot.failure):  # what could not be resumed stays as it was
+            # Its process may have had no time to say so: who was stopped does not come back with the next daemon.
+            self.orders.append(Send(STORE, msgspec.Raw(encoder.encode({"ended": slot.record.id}))))
         del self.slots[slot.record.id]
         row = {**slot.row(), "serial": 0}
         self._answer(slot.stoppers[:1], row)

@@ -15,11 +15,11 @@ import pytest
 
 from actorcore.errors import RequestError
 from supervisors.client import Client
+from supervisors.persistence.notes import saved_note
 from supervisors.persistence.signing import Keys
-from supervisors.persistence.store_words import saved_note
 from supervisors.session.record import Policy
 from supervisors.session.requests import GetMessages, GetRecord, SendMessage
-from tests.daemon_fixture import WAIT_S, Daemon
+from tests.daemon_fixture import WAIT_S, Daemon, send_signal
 from tests.fault.test_resume import kill_daemon
 from tests.session_world import project_in
 
@@ -150,3 +150,43 @@ def test_acceptance_126_145_a_stranger_neither_changes_whose_session_it_is_nor_s
     client.manager.stop(id)
     assert client.manager.resume(id)["name"] == "still mine"
     assert contents(client, id) == ["precious"]
+
+
+def hung(client: Client, project: Path) -> str:
+    """A session whose process is stopped by a signal."""
+    id = str(client.manager.create(project, policy=Policy(shutdown_s=0.1))["id"])
+    send_signal(int(str(next(row["os_pid"] for row in client.processes() if row["name"] == id))), signal.SIGSTOP)
+    return id
+
+
+def test_acceptance_71_125_who_was_stopped_does_not_come_back_with_the_next_daemon_whatever_became_of_its_process(
+    running: Daemon, tmp_path: Path
+) -> None:
+    client = running.client()
+    stopped = [without_a_process(client, project_in(tmp_path, status), status) for status in POLICIES]
+    stopped.append(hung(client, project_in(tmp_path, "hung")))
+    assert [client.manager.stop(id)["reason"] for id in stopped] == ["shutdown", "killed", "killed", "killed"]
+    temporary = str(client.manager.create(project_in(tmp_path, "temporary"), policy=Policy(restart="temporary"))["id"])
+    with client.manager.subscribe(temporary, ["session_terminated"]) as events:
+        client.kill(temporary, signal.SIGKILL)
+        events.next(WAIT_S)
+    assert [one.is_running for one in client.saved.list()] == [False] * 5
+    alive = str(client.manager.create(project_in(tmp_path, "alive"))["id"])
+    kill_daemon(running)
+    running.start()
+    client = running.client()
+    with client.manager.subscribe(types=["session_resumed"], after=0) as events:
+        assert events.next(WAIT_S).session == alive
+    assert (client.manager.ids(), len(list(client.saved.resumable()))) == ([alive], 5)
+    client.manager.resume(stopped[1])
+    assert contents(client, stopped[1]) == ["precious"]
+
+
+def test_acceptance_81_125_an_orderly_end_of_the_daemon_ends_every_session(running: Daemon, tmp_path: Path) -> None:
+    client = running.client()
+    for status in POLICIES:
+        without_a_process(client, project_in(tmp_path, status), status)
+    hung(client, project_in(tmp_path, "hung"))
+    assert running.stop(signal.SIGTERM) == 0
+    running.start()
+    assert [one.is_running for one in running.client().saved.list()] == [False] * 4

@@ -20,10 +20,10 @@ from actorcore.errors import RequestError
 from actorcore.runtime.clock import wall_s
 from supervisors.persistence import retention, secrets, vault as vault_module
 from supervisors.persistence.database import Database
+from supervisors.persistence.notes import saved_note
 from supervisors.persistence.retention import DAY_S, Cleanup, Limits
 from supervisors.persistence.saved import SavedSession, by_project_path, newest_first, resumable
 from supervisors.persistence.signing import Keys
-from supervisors.persistence.store_words import saved_note
 from supervisors.persistence.vault import Vault
 from supervisors.session.records import SessionChanged, encode_record
 from tests.persistence.test_shortage import needs_root
