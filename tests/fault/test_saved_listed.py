@@ -180,13 +180,3 @@ def test_acceptance_71_125_who_was_stopped_does_not_come_back_with_the_next_daem
     assert (client.manager.ids(), len(list(client.saved.resumable()))) == ([alive], 5)
     client.manager.resume(stopped[1])
     assert contents(client, stopped[1]) == ["precious"]
-
-
-def test_acceptance_81_125_an_orderly_end_of_the_daemon_ends_every_session(running: Daemon, tmp_path: Path) -> None:
-    client = running.client()
-    for status in POLICIES:
-        without_a_process(client, project_in(tmp_path, status), status)
-    hung(client, project_in(tmp_path, "hung"))
-    assert running.stop(signal.SIGTERM) == 0
-    running.start()
-    assert [one.is_running for one in running.client().saved.list()] == [False] * 4
