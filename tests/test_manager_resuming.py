@@ -6,7 +6,7 @@ import msgspec
 
 from actorcore.requests import NOBODY, SendExit
 from actorcore.residents import AnswerTo, CancelAlarm, Consult, Leave, Order
-from actorcore.signals import Answer, Asking, Booted, ClockSet, Exit, Reborn, Refused
+from actorcore.signals import Answer, Asking, Booted, ClockSet, Exit, Reborn, Refused, Sent
 from supervisors.session.admissions import ADMITTED_S
 from supervisors.session.events import trouble_with
 from supervisors.session.manager import Manager
@@ -25,6 +25,7 @@ from supervisors.session.words import (
     SuspendSession,
     WakeSession,
 )
+from supervisors.tree.session_words import SessionTold
 from tests.manager_world import WALL_S, ManagerWorld, Party, draft, uuid
 
 
@@ -213,3 +214,26 @@ def test_a_session_that_nobody_has_when_the_manager_was_killed_is_gone() -> None
     assert isinstance(manager.handle(Reborn(3), 0.0)[0], Consult)
     assert manager.handle(Answer(2, None, ("not_found", None)), 0.0) == [CancelAlarm(uuid(1))]
     assert asked(2, ListIds()) == [AnswerTo(5, 2, [])]
+
+
+def test_a_session_that_sleeps_keeps_no_daemon_from_ending_and_one_that_has_yet_to_end_does() -> None:
+    for module, orders in (("m:ok", [Leave("shutdown")]), ("m:stubborn", [])):
+        world = ManagerWorld()
+        world.call(CreateSession(draft(1, module=module)))
+        world.ask(SuspendSession(uuid(1)))
+        manager = world.kernel._residents["manager"]
+        assert isinstance(manager, Manager)
+        assert manager.handle(Exit(NOBODY, "shutdown"), world.now) == orders
+
+
+def test_a_session_that_hangs_is_unresponsive_until_it_has_recovered() -> None:
+    world = ManagerWorld()
+    serial = world.call(CreateSession(draft(1)))["serial"]
+    manager = world.kernel._residents["manager"]
+    assert isinstance(manager, Manager)
+    statuses = []
+    for kind, detail in (("session_hung", {"why": "busy"}), ("session_recovered", {})):
+        told = SessionTold(kind, uuid(1), serial, detail)  # type: ignore[arg-type]
+        manager.handle(Sent(2, msgspec.Raw(msgspec.msgpack.encode(told))), world.now)
+        statuses.append(world.call(GetSession(uuid(1)))["status"])
+    assert statuses == ["unresponsive", "active"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import msgspec
 import pytest
 
@@ -10,6 +12,7 @@ from actorcore.frames import term_decoder
 from actorcore.pids import Pid
 from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Send, Show
 from actorcore.signals import Answer, Asking, Begin, Exit, IsAlive, Link, ProcessSpec
+from supervisors.registry.criteria import MAX_CRITERIA, read_criteria
 from supervisors.registry.registry import MAX_BYTES, MAX_KEY_BYTES, Registry
 from supervisors.registry.words import RegistrySpec, decode_request
 
@@ -195,3 +198,10 @@ def test_a_value_that_is_put_again_and_again_takes_the_room_of_one(monkeypatch: 
 
 def test_what_is_no_request_of_a_registry_is_told_in_words() -> None:
     assert decode_request(msgspec.Raw(msgspec.msgpack.encode(["shout"]))) == "Invalid value 'shout' - at `$[0]`"
+
+
+def test_there_are_so_many_criteria_and_no_more() -> None:
+    one: list[Term] = ["a.b", "==", 1]
+    found = read_criteria([one] * MAX_CRITERIA)
+    assert (found, read_criteria([one] * (MAX_CRITERIA + 1))) == (
+        [(["a", "b"], operator.eq, 1)] * MAX_CRITERIA, f"a list of at most {MAX_CRITERIA}")  # fmt: skip

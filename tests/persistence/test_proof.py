@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from actorcore.errors import RequestError
 from supervisors.persistence.proof import Content, Head, Untrue, check_head
 from supervisors.persistence.retention import DAY_S, Admission, Limits, admit, outdated
 from supervisors.persistence.saved import SavedSession
-from supervisors.persistence.signing import chain, sign_head, sign_snapshot
+from supervisors.persistence.signing import Keys, chain, sign_head, sign_snapshot
 from supervisors.persistence.snapshot import Snapshot
+from supervisors.persistence.store_words import SavedNote, note_in, saved_note
 
 MACS = [bytes([number]) * 32 for number in range(10)]
 
@@ -94,3 +96,11 @@ def test_what_was_signed_by_earlier_code_is_signed_so_by_this() -> None:
         "1daecd9bb3053c7a37a2bfa19d366088d33f0edac59e0ae34b01cd913f4fdb96",
         "5fbcc04fb8874a909aabdb047d1d2997570a8f109cef82fbe58a3c3a6c5672f3",
     ]
+
+
+def test_a_note_is_believed_from_who_has_the_session_s_keys_alone() -> None:
+    mine, other = Keys({1: b"a" * 32, 2: b"b" * 32}), Keys({1: b"c" * 32, 2: b"d" * 32, 3: b"e" * 32})
+    told = saved_note("id", mine, 7, {"name": "s"})
+    assert (told.id, told.key, note_in(told, mine)) == ("id", 2, SavedNote(7, {"name": "s"}))
+    assert [note_in(told, other), note_in(saved_note("id", other, 7, {}), mine)] == [None, None]
+    assert note_in(msgspec.structs.replace(told, note=msgspec.msgpack.encode([8, {}])), mine) is None
