@@ -73,6 +73,7 @@ class Intake:
         registry: RegistryReader | None = None,
     ) -> None:
         self.self_pid = Pid(begin.instance, begin.serial)
+        self._latest = self.self_pid  # who sent the latest message: in a row most are from one process
         self.begin = begin
         self.status = status
         self.mailbox = Mailbox()
@@ -288,7 +289,9 @@ class Intake:
             return None
         if type(message) is Reply:
             return TaskReply(message.number, body)
-        pid = pid_of(self._instance, item.frm)
+        pid = self._latest
+        if pid.serial != item.frm:
+            pid = self._latest = pid_of(self._instance, item.frm)
         return CallMessage(From(pid, message.number), body) if type(message) is Call else Message(pid, body)
 
     # ---- pids and serials -------------------------------------------------------------------------------------------
