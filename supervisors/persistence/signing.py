@@ -7,8 +7,9 @@ lengths stand before texts: no signature of one thing is that of another.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from hmac import compare_digest, digest
+from hmac import HMAC, compare_digest, digest
 
 import msgspec
 
@@ -118,4 +119,12 @@ def is_same(one: bytes, other: bytes) -> bool:
 
 
 def _mac(key: bytes, *parts: bytes) -> bytes:
-    return digest(key, b"".join([len(part).to_bytes(4, "big") + part for part in parts]), _HASH)
+    mac = _begun(key).copy()
+    mac.update(b"".join([len(part).to_bytes(4, "big") + part for part in parts]))
+    return mac.digest()
+
+
+@functools.lru_cache(maxsize=MAX_SECRETS)
+def _begun(key: bytes) -> HMAC:
+    """Each record takes two signatures; to look the hash up and to begin with the key is most of the work on so little."""
+    return HMAC(key, digestmod=_HASH)

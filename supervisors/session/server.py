@@ -169,7 +169,7 @@ class SessionServer(GenServer):
         """Answer, or refuse with the code of what is wrong."""
         if self._is_gathering and type(request) is requests.SendMessage:
             self._waiting.append((request, frm))
-            if len(self._waiting) < MESSAGES_AT_ONCE:
+            if len(self._waiting) < MESSAGES_AT_ONCE and (self.process.mailbox.items or self.process.pump(0.0)):
                 return NoReply(timeout_s=0.0)  # until there is nothing else to do
             self._keep_waiting()
             return self._told()

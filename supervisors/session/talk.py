@@ -204,7 +204,7 @@ class Talk:
     def _accept(
         self, id: str, role: Role, content: str, usage: dict[str, object], moment: Moment, before: int = 0
     ) -> Accepted:  # fmt: skip
-        facts = facts_of(usage, self.caps.message_bytes)
+        facts = facts_of(usage, self.caps.message_bytes) if usage else {}
         seq, id = self.state.conversation.last_seq + before + 1, name_of(id or moment.new_id(), "id")
         message = Message(seq, id, role, content, moment.at, facts)
         return Accepted(_receipt(message), [MessageAdded(message)])
