@@ -152,14 +152,16 @@ class Vault:
         forgotten = 0
         listed = self._listed()
         for id in self._ids():
-            if id in listed:
-                continue
-            folder = self._folder(id)
             with told():
-                if set(os.listdir(folder)) <= {HEAD_NAME} and os.lstat(folder).st_mtime < wall_s() - UNBORN_S:
-                    head = os.path.getsize(f"{folder}/{HEAD_NAME}") if os.path.exists(f"{folder}/{HEAD_NAME}") else 0
-                    forgotten += not head and not self._is_live(id) and self._remove(id)
+                if id not in listed and os.lstat(self._folder(id)).st_mtime < wall_s() - UNBORN_S and not self._is_live(id):
+                    forgotten += self._is_unborn(id) and self._remove(id)
         return forgotten
+
+    def _is_unborn(self, id: str) -> bool:
+        try:
+            return self._line(id, self.ring().keys_of(id)) is None
+        except RequestError:  # there is something, and it is bad
+            return False
 
     def note(self, saved: SessionSaved) -> None:
         """A snapshot is durable: no older one of the session is believed any more.

@@ -375,8 +375,7 @@ class Manager:
         slot = self._life.slots.get(request.session)
         if slot is None:
             return ("not_found", None)
-        # Before it is ready its serial is not known here, and nobody else is asked to speak for it.
-        if slot.voice() != frm and slot.status not in ("initializing", "restarting"):
+        if slot.voice() != frm:
             return ("not_permitted", None)
         for type_, data in request.events:
             if (trouble := events.trouble_with(type_, data)) is not None:

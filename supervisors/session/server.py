@@ -71,7 +71,10 @@ class SessionServer(GenServer):
     # ---- for one's own ----------------------------------------------------------------------------------------------
 
     def opened(self, is_restored: bool) -> None:
-        """The session remembers everything; ``is_restored``: there was something to remember. The starter still waits."""
+        """The session remembers everything; ``is_restored``: there was something to remember. The starter still waits.
+
+        What is told here is kept when this returns, and the session with it: one that ends before was never there.
+        """
 
     def handle_message(self, message: Message) -> None:
         """A user's message was accepted and acknowledged. Whoever asks meanwhile waits."""
@@ -153,16 +156,22 @@ class SessionServer(GenServer):
         own = type(self).handle_message is not SessionServer.handle_message
         self._is_gathering = self.durability == "message" and not own
         self._is_watched = True
+        self._opening: list[Record] | None = []
         is_restored = bool(kept.records) or state is not None
         if self.state.session and self.state.session.get("created_at") != record.get("created_at"):
             with contextlib.suppress(JournalError):  # another one was saved under this id: it can be resumed, not be replaced
                 self.journal.close()
             return Stop("session_exists")
-        if _updated_at(record) >= _updated_at(self.state.session) and record != self.state.session:
-            self._keep([self._record_of(record)])
         if record.get("group") is not None:
             self._tell_manager("attach", self.id)
+        if _updated_at(record) >= _updated_at(self.state.session) and record != self.state.session:
+            self._keep([self._record_of(record)])
         self.opened(is_restored)
+        first, self._opening = self._opening, None
+        try:
+            self._write(first or [])
+        except JournalError as error:
+            return Stop(error.code)
         return Ok(then=Continue(_PUBLISH))
 
     def handle_call(self, request: object, frm: From) -> Reply | NoReply | Stop:
@@ -209,18 +218,15 @@ class SessionServer(GenServer):
         try:
             self._keep([record for one in decided if isinstance(one, Accepted) for record in one.records])
         except JournalError as error:
-            decided = [self._unkept(one, error) for one in decided]
+            new = [one.answer for one in decided if isinstance(one, Accepted) and one.records]
+            # Also who sent one of them twice; but an older message, sent again, is still kept.
+            decided = [error if isinstance(one, Accepted) and one.answer in new else one for one in decided]
         with self.process.batch() if len(waiting) > 1 else contextlib.nullcontext():
             for (_, frm), one in zip(waiting, decided, strict=True):
                 if isinstance(one, Accepted):
                     self.process.reply(frm, one.answer)
                 else:
                     self.process.reply_error(frm, one.code, one.detail)
-
-    def _unkept(self, one: Accepted | RequestError, error: JournalError) -> Accepted | RequestError:
-        """What becomes of a message when ``error`` kept all from being written: an older one, sent again, is still kept."""
-        is_new = isinstance(one, Accepted) and one.answer["seq"] > self.state.conversation.last_seq  # type: ignore[index,call-overload,operator]
-        return error if is_new else one
 
     def _told(self) -> NoReply:
         """Then the news, if there are any."""
@@ -288,16 +294,23 @@ class SessionServer(GenServer):
         if not records:
             return
         # Who the session is must be known to whoever resumes it, however little it keeps of what is said.
-        kept = records if self.durability == "message" else [one for one in records if isinstance(one, SessionChanged)]
-        if kept:
-            self.journal.append(kept)
+        is_all = self.durability == "message"
+        kept = [one for one in records if is_all or isinstance(one, SessionChanged)]
+        if self._opening is not None:
+            self._opening += kept
+        else:
+            self._write(kept)
         self.talk.apply(records)
         self._unsaved += len(records)
         if self._is_watched:
             self._news += [news for record in records if (news := news_of(record, self.state)) is not None]
-        if self._unsaved >= self.talk.caps.checkpoint_records:
+        if self._unsaved >= self.talk.caps.checkpoint_records and self._opening is None:
             with contextlib.suppress(JournalError):  # told to the watchers; the records are kept as they are
                 self._checkpoint()
+
+    def _write(self, records: list[Record]) -> None:
+        if records:
+            self.journal.append(records)
 
     def _checkpoint(self) -> None:
         began_at = clock.monotonic_s()
@@ -331,8 +344,11 @@ class SessionServer(GenServer):
                 return self.files.entries(path)
 
     def _publish(self) -> None:
-        """Tell the manager what is new, which tells the watchers. A session that it does not know has none."""
-        while self._news:
+        """Tell the manager what is new, which tells the watchers. A session that it does not know has none.
+
+        Before it is ready it is nobody whom the manager would hear.
+        """
+        while self._news and self._opening is None:
             batch, size_bytes = 0, 0
             while batch < len(self._news) and size_bytes < NEWS_BYTES:
                 size_bytes += len(encoder.encode(self._news[batch]))

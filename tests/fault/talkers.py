@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from actorcore.errors import RequestError
 from actorcore.gen_server import Ok, Reply
@@ -83,6 +85,19 @@ class Gated(SessionServer):
         if gate.exists():
             gate.write_bytes(b"1")
             gate.read_bytes()
+
+
+class Unlucky(SessionServer):
+    """A session that says something as it opens, and then, unless there is the file ``metadata.luck``, ends as
+    ``metadata.end`` says."""
+
+    def opened(self, is_restored: bool) -> None:
+        self.tell(SendMessage("assistant", f"hello {self.state.conversation.last_seq}"))
+        metadata: Any = self.state.session["metadata"]
+        if not Path(metadata["luck"]).exists():
+            if metadata["end"] == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise RuntimeError("no luck")
 
 
 def streamer(process: Process, watcher: str, session: str) -> None:

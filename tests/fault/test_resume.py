@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -21,13 +22,13 @@ from supervisors.services.rate_limit import RATES, RESUME
 from supervisors.session.project_path import draft_of
 from supervisors.session.record import SERVER
 from supervisors.session.requests import AddPrompt, GetMessages, GetPrompts, GetRecord, GetTodos, SendMessage, SetTodos
-from supervisors.session.words import CreateSession, ResumeSession
+from supervisors.session.words import CreateSession, Publish, ResumeSession
 from tests.conftest import Size, Tell
 from tests.daemon_fixture import WAIT_S, Daemon, await_deaths, send_signal, watched
 from tests.session_world import project_in
 
 Row = dict[str, Any]
-GATED = "tests.fault.talkers:Gated"
+GATED, UNLUCKY = "tests.fault.talkers:Gated", "tests.fault.talkers:Unlucky"
 
 
 @pytest.fixture
@@ -361,6 +362,62 @@ def test_acceptance_125_sessions_that_were_alive_come_back_with_the_next_daemon_
     assert stopped["id"] not in client.manager.ids()
     client.manager.resume(stopped["id"])
     assert everything(client, stopped["id"]) == stopped["before"]
+
+
+@pytest.mark.parametrize("end", ["kill", "raise"])
+def test_a_start_that_fails_when_its_code_has_spoken_has_left_nothing_and_a_resume_all_as_it_was(
+    running: Daemon, tmp_path: Path, end: str
+) -> None:
+    client, project, luck, id = running.client(), project_in(tmp_path), tmp_path / "luck", str(uuid4())
+
+    def create() -> Row:
+        return client.manager.create(project, id=id, module=UNLUCKY, metadata={"luck": str(luck), "end": end})
+
+    with pytest.raises(RequestError, match="start_failed"):
+        create()
+    assert (list(client.saved.list()), list(client.saved.resumable())) == ([], [])
+    kill_daemon(running)
+    running.start()
+    client = running.client()
+    luck.touch()
+    with client.manager.subscribe(types=["session_resumed", "session_created", "conversation_added"], after=0) as events:
+        create()
+        told = [events.next(WAIT_S) for _ in range(2)]
+    assert [event.type for event in told] == ["session_created", "conversation_added"]  # nobody came back, and it spoke once
+    assert (told[1].data["content"], contents(client, id)) == ("hello 0", ["hello 0"])
+    client.manager.stop(id)
+    luck.unlink()
+    assert code(client, id) == "start_failed"
+    luck.touch()
+    client.manager.resume(id)
+    assert contents(client, id) == ["hello 0", "hello 1"]
+
+
+def test_nobody_else_speaks_for_a_session_that_starts_or_starts_again(running: Daemon, tmp_path: Path) -> None:
+    client, gate, id = running.client(), tmp_path / "gate", str(uuid4())
+    os.mkfifo(gate)
+
+    def forge() -> str:
+        with pytest.raises(RequestError) as refused:
+            client.call("system:manager", Publish(id, [("llm_response", {"content": "forged"})]))
+        return refused.value.code
+
+    with Client.connect(running.directory, WAIT_S) as other, client.manager.subscribe(types=["llm_response"]) as events:
+        arguments: Any = {"module": GATED, "metadata": {"gate": str(gate)}, "id": id}
+        thread = threading.Thread(target=lambda: other.manager.create(project_in(tmp_path), **arguments))
+        thread.start()
+        gate.read_bytes()
+        assert (client.manager.info(id)["status"], forge()) == ("initializing", "not_permitted")
+        gate.write_bytes(b"1")
+        thread.join()
+        client.kill(id, signal.SIGKILL)
+        gate.read_bytes()
+        assert (client.manager.info(id)["status"], forge()) == ("restarting", "not_permitted")
+        gate.write_bytes(b"1")
+        with client.manager.subscribe(id, types=["session_restarted"], after=0) as restarts:
+            restarts.next(WAIT_S)
+        gate.unlink()
+        assert list(events) == []
 
 
 def resume_in_vain(client: Client, id: str) -> threading.Thread:
