@@ -18,6 +18,7 @@ from supervisors.session.words import (
     GetSession,
     Publish,
     RestartSession,
+    ResumeSession,
     Seen,
     StopSession,
     Subscribe,
@@ -68,6 +69,38 @@ def test_acceptance_155_159_a_life_is_told_in_order_with_rising_numbers_and_time
     assert [(event["number"], event["seq"]) for event in events] == [(n, n) for n in range(1, 6)]
     assert events[-1]["at"] == WALL_S + 2.5
     assert events[-1]["data"] == {"reason": "shutdown", "restart_count": 0, "duration_s": 2.5}
+
+
+def resumed(world: ManagerWorld, number: int = 1) -> int:
+    """The serial of the process of a session that was stopped."""
+    assert world.call(ResumeSession(uuid(number))) is True
+    return int(world.call(CreateSession(draft(number), True))["serial"])
+
+
+def test_acceptance_159_the_numbers_of_a_session_go_on_when_it_is_resumed() -> None:
+    world = ManagerWorld()
+    watching(world, Subscribe())
+    created(world)
+    world.call(StopSession(uuid(1)))
+    created(world, 2)
+    resumed(world)
+    events = [(event["seq"], kind) for event in world.me.events() for kind in kinds([event]) if event["session"] == uuid(1)]
+    assert events == [
+        (1, "session_created"), (2, "active"), (3, "terminating"), (4, "terminated"), (5, "session_terminated"),
+        (6, "session_created"), (7, "active"), (8, "session_resumed")]  # fmt: skip
+
+
+def test_acceptance_159_when_the_history_has_lost_them_they_go_on_behind_all_that_there_were() -> None:
+    world = ManagerWorld()
+    said(world, created(world), 1, 10)
+    world.call(StopSession(uuid(1)))
+    said(world, created(world, 2), 2, HISTORY_EVENTS)
+    last = world.call(Subscribe())["number"]
+    resumed(world)
+    events = world.me.events()
+    assert [(event["number"], event["seq"]) for event in events] == [(last + at, last + at) for at in (1, 2, 3)]
+    created(world, 3)
+    assert [event["seq"] for event in world.me.events()] == [1, 2]  # it was never here
 
 
 def test_acceptance_49_163_a_death_is_one_crash_and_a_restart_with_both_pids_counts_and_durations() -> None:

@@ -81,8 +81,6 @@ class ClientCore(Peers):
         self.outcomes: dict[int, Outcome] = {}
         self.monitors: dict[Ref, int] = {}
         self.residents: dict[str, int] = {}
-        self.managers: set[int] = set()
-        """Who has been the sessions' manager, as far as we know: what one has told stays true when it was killed."""
         self.dropped = 0
         self.latest_child = 0
         self._watcher = watcher

@@ -16,7 +16,7 @@ from actorcore.exit_reason import Term
 from actorcore.signals import Ask
 from supervisors.clients.core import ClientCore
 from supervisors.clients.messages import InfoMessage, Mail
-from supervisors.clients.steps import Steps, ask, await_mail, call, whereis
+from supervisors.clients.steps import Steps, ask, await_mail, call
 from supervisors.persistence.store_words import SERVICES, STORE, GetSaved
 from supervisors.session import project_path, words
 from supervisors.session.project_path import draft_of
@@ -25,6 +25,8 @@ from supervisors.session.subscriptions import WINDOW
 
 MANAGER = "system:manager"
 PAGE_ROWS = 500
+TOKEN_BYTES = 16
+"""Of chance: nobody guesses them."""
 Row = dict[str, Term]
 
 
@@ -43,10 +45,14 @@ class SessionEvent(msgspec.Struct, frozen=True):
 
 
 class Subscribed(msgspec.Struct):
-    """A subscription: its ``ref``, the ``number`` of the last event before it, and how many messages of it were taken."""
+    """A subscription: its ``ref``, the ``number`` of the last event before it, and how many messages of it were taken.
+
+    Each brings ``token``, by which it is the manager's: any that there has been meanwhile.
+    """
 
     ref: int
     number: int
+    token: bytes
     taken: int = 0
 
 
@@ -119,10 +125,10 @@ def serials(core: ClientCore) -> Steps[list[int]]:
 
 
 def subscribe(core: ClientCore, session: str, types: Sequence[str], after: int | None) -> Steps[Subscribed]:
-    match (yield from ask(core, MANAGER, words.Subscribe(session, list(types), after))):
+    token = os.urandom(TOKEN_BYTES)
+    match (yield from ask(core, MANAGER, words.Subscribe(session, list(types), after, token))):
         case {"subscription": int(ref), "number": int(number)}:
-            core.managers.add(core.residents[MANAGER])
-            return Subscribed(ref, number)
+            return Subscribed(ref, number, token)
         case other:
             raise AssertionError(f"no subscription: {other!r}")
 
@@ -131,13 +137,13 @@ def next_event(core: ClientCore, subscription: Subscribed) -> Steps[SessionEvent
     """Take its next event out of the mailbox, wherever it is in it."""
     while True:
         for mail in list(core.mailbox):
-            event = _event_in(mail, subscription.ref)
-            if event is not None and (yield from _is_manager(core, mail)):
+            event = _event_in(mail, subscription)
+            if event is not None:
                 core.mailbox.remove(mail)
                 subscription.taken += 1
                 if subscription.taken % (WINDOW // 2) == 0:  # nobody waits for the answer
                     raw = msgspec.Raw(frames.encode(words.Seen(subscription.ref, subscription.taken)))
-                    core.submit(Ask(core.residents[MANAGER], raw))
+                    core.submit(Ask(core.connection.resolve(MANAGER) or core.residents[MANAGER], raw))
                 return msgspec.convert({**event, "instance": core.connection.instance}, SessionEvent)
         yield await_mail(core)
 
@@ -146,21 +152,12 @@ def unsubscribe(core: ClientCore, subscription: Subscribed) -> Steps[None]:
     """No event of it comes any more, nor is one left in the mailbox."""
     yield from ask(core, MANAGER, words.Unsubscribe(subscription.ref))
     for mail in list(core.mailbox):
-        if _event_in(mail, subscription.ref) is not None and (yield from _is_manager(core, mail)):
+        if _event_in(mail, subscription) is not None:
             core.mailbox.remove(mail)
 
 
-def _event_in(mail: Mail, ref: int) -> Row | None:
-    if isinstance(mail, InfoMessage) and isinstance(mail.body, dict) and mail.body.get("subscription") == ref:
-        event = mail.body.get("event")
-        return event if isinstance(event, dict) else None
+def _event_in(mail: Mail, subscription: Subscribed) -> Row | None:
+    match mail:
+        case InfoMessage(_, {"subscription": subscription.ref, "token": subscription.token, "event": dict(event)}):
+            return event
     return None
-
-
-def _is_manager(core: ClientCore, mail: Mail) -> Steps[bool]:
-    """Whether it is from a manager, the one that is or one before it that was killed: anybody may send a map like an event."""
-    frm = mail.frm.serial if isinstance(mail, InfoMessage) else 0
-    if frm not in core.managers and (pid := (yield from whereis(core, MANAGER))) is not None:
-        core.residents[MANAGER] = pid.serial
-        core.managers.add(pid.serial)
-    return frm in core.managers

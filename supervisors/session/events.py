@@ -1,8 +1,8 @@
 """Events: what is told about sessions, each of a known type with typed fields.
 
 An event has a number (all events of this daemon, rising by one), a ``seq`` (the events of its session, rising by one) and a
-time. Both numbers go on over the death of the node, so whoever remembers the last one sees what it has missed; together with
-the daemon's instance they name the event for ever.
+time. Both numbers go on over the death of the node, and ``seq`` when the session is stopped and resumed, so whoever remembers
+the last one sees what it has missed; together with the daemon's instance they name the event for ever.
 """
 
 from __future__ import annotations

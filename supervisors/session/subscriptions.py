@@ -17,6 +17,10 @@ HISTORY_EVENTS = 1024
 HISTORY_BYTES = 1 << 20
 WINDOW = 128
 MAX_SUBSCRIPTIONS = 1024
+MAX_TOKEN_BYTES = 64
+
+
+_event_decoder = msgspec.msgpack.Decoder(Event)
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -33,7 +37,7 @@ class Subscription(msgspec.Struct):
 
     ``cursor``: the event up to which it has been looked after. ``sent`` and ``seen`` count what it was sent, and has seen of
     that. ``dropped``: what it has missed since it was told last. ``gap``: the ``after`` that is not in the history any more.
-    ``over``: it has come to the last event of its session.
+    ``over``: it has come to the last event of its session. ``token``: by which it knows us.
     """
 
     ref: int
@@ -46,6 +50,7 @@ class Subscription(msgspec.Struct):
     dropped: int = 0
     gap: int | None = None
     over: bool = False
+    token: bytes = b""
 
     def pass_by(self, told: Told) -> None:
         """It has been looked after as far as ``told``."""
@@ -82,6 +87,16 @@ class Subscriptions(msgspec.Struct):
         """The subscription with this ref."""
         return next((one for one in self.groups.get(self.where.get(ref, ""), []) if one.ref == ref), None)
 
+    def seq_before(self, session: str, is_resumed: bool) -> int:
+        """The ``seq`` after which the events of ``session`` go on: it may have lived here before.
+
+        Once the history has lost what it had, the last number of all, which no ``seq`` can have passed.
+        """
+        last = next((told for told in reversed(self.history) if told.session == session), None)
+        if last is not None:
+            return _event_decoder.decode(last.body).seq
+        return self.number if is_resumed and self.first > 1 else 0
+
     def remove(self, ref: int) -> None:
         """It is over; nothing happens when it is already."""
         session = self.where.pop(ref, None)
@@ -114,10 +129,10 @@ class Subscriptions(msgspec.Struct):
                     one.pass_by(lost)
                     one.dropped += one.wants(lost)
 
-    def add(self, to: int, session: str, types: list[str], after: int | None) -> Subscription:
+    def add(self, to: int, session: str, types: list[str], after: int | None, token: bytes = b"") -> Subscription:
         """A new one, which gets what comes from now on; with ``after`` also the events behind that number."""
         self.refs += 1
-        one = Subscription(self.refs, to, session, types, self.number)
+        one = Subscription(self.refs, to, session, types, self.number, token=token)
         if after is not None:
             # A number that has not been given yet was another daemon's.
             one.gap = after if after < self.first - 1 or after > self.number else None
@@ -152,4 +167,4 @@ class Subscriptions(msgspec.Struct):
 
 
 def _body(one: Subscription, event: bytes) -> bytes:
-    return encoder.encode({"subscription": one.ref, "event": msgspec.Raw(event)})
+    return encoder.encode({"subscription": one.ref, "token": one.token, "event": msgspec.Raw(event)})

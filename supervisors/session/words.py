@@ -158,14 +158,15 @@ class Subscribe(Word, frozen=True, tag="subscribe"):
     """The asker is sent all events of ``session``, or (empty) the lifecycle of all sessions; ``types``: of these only, and
     of all sessions. ``after``: also what came after that number, as far as the history goes (``events_gap`` says how far).
 
-    A message is ``{"subscription": ref, "event": …}``; answer: ``{"subscription": ref, "number": of the last event}``. At most
-    WINDOW events are sent ahead of Seen. Ends with the session or its subscriber. Errors: not_found, unknown_event_type,
-    resource_exhausted.
+    A message is ``{"subscription": ref, "token": …, "event": …}``; answer: ``{"subscription": ref, "number": of the last
+    event}``. ``token`` is known to nobody else: anybody may send a map like an event. At most WINDOW events are sent ahead of
+    Seen. Ends with the session or its subscriber. Errors: not_found, unknown_event_type, resource_exhausted.
     """
 
     session: str = ""
     types: list[str] = []
     after: int | None = None
+    token: bytes = b""
 
 
 class Seen(Word, frozen=True, tag="seen"):

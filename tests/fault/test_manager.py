@@ -389,6 +389,18 @@ def test_acceptance_70_what_a_manager_had_told_before_its_death_is_there_to_be_r
         assert [events.next(WAIT_S).data["content"] for _ in range(2)] == ["before", "after"]
 
 
+def test_acceptance_70_what_was_told_by_a_manager_that_came_and_died_while_nobody_looked_is_told(desk: Desk, folders) -> None:
+    id = create(desk, folders[0])["id"]
+    with desk.client.manager.subscribe(id) as events, Client.connect(desk.daemon.directory, WAIT_S) as other:
+        said = list(map(str, range(150)))  # more than is sent ahead
+        for at, text in enumerate(said):
+            if at % 50 == 49:
+                other.exit("system:manager", "kill")
+                other.manager.info(id)
+            other.call(id, ["publish", [["llm_response", {"content": text}]]])
+        assert [events.next(WAIT_S).data["content"] for _ in said] == said
+
+
 @pytest.mark.parametrize("name", ["node", "sessions", "services", "limiter", "manager"])
 def test_acceptance_52_any_resident_of_the_node_is_killed_and_goes_on_under_its_name(tmp_path: Path, folders, name: str) -> None:
     with Daemon(tmp_path / "run") as daemon:
@@ -609,10 +621,12 @@ def test_a_map_that_looks_like_an_event_is_no_event(desk: Desk, folders) -> None
     with desk.client.manager.subscribe(id) as events:
         forged = {"number": 1, "seq": 1, "session": id, "type": "session_gave_up", "at": 1.0, "data": {}}
         with Client.connect(desk.daemon.directory, WAIT_S) as other:
-            other.send(desk.client.pid, {"subscription": events._subscribed.ref, "event": forged})
+            for token in ({}, {"token": b""}, {"token": bytes(16)}):
+                other.send(desk.client.pid, {"subscription": events._subscribed.ref, "event": forged, **token})
             desk.client.node("status")
         assert list(events) == []
-    assert desk.client.receive(WAIT_S).body["event"] == forged  # type: ignore[union-attr,index,call-overload]
+    for _ in range(3):
+        assert desk.client.receive(WAIT_S).body["event"] == forged  # type: ignore[union-attr,index,call-overload]
 
 
 def test_two_daemons_know_nothing_of_each_other(daemon: Daemon, tmp_path: Path) -> None:
