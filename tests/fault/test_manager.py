@@ -509,6 +509,7 @@ def test_acceptance_73_77_ten_are_stopped_at_once_some_of_which_are_dead_by_then
     assert (desk.client.manager.ids(), list(desk.client.manager.list())) == ([], [])
 
 
+@pytest.mark.sized
 def test_acceptance_82_created_and_stopped_again_and_again_leaves_everything_as_it_was(own: Daemon, folders, size) -> None:
     with desk_of(own) as desk:
         filling = create(desk, folders[0])["id"]
