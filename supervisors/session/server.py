@@ -71,10 +71,8 @@ class SessionServer(GenServer):
     # ---- for one's own ----------------------------------------------------------------------------------------------
 
     def opened(self, is_restored: bool) -> None:
-        """The session remembers everything; ``is_restored``: there was something to remember. The starter still waits.
-
-        What is told here is kept when this returns, and the session with it: one that ends before was never there.
-        """
+        """The session remembers everything; ``is_restored``: there was something to remember. The starter still waits. What is
+        told here is kept when this returns, and the session with it: one that ends before was never there."""
 
     def handle_message(self, message: Message) -> None:
         """A user's message was accepted and acknowledged. Whoever asks meanwhile waits."""
@@ -169,7 +167,8 @@ class SessionServer(GenServer):
         self.opened(is_restored)
         first, self._opening = self._opening, None
         try:
-            self._write(first or [])
+            if first:
+                self.journal.append(first)
         except JournalError as error:
             return Stop(error.code)
         return Ok(then=Continue(_PUBLISH))
@@ -294,12 +293,11 @@ class SessionServer(GenServer):
         if not records:
             return
         # Who the session is must be known to whoever resumes it, however little it keeps of what is said.
-        is_all = self.durability == "message"
-        kept = [one for one in records if is_all or isinstance(one, SessionChanged)]
+        kept = [one for one in records if self.durability == "message" or isinstance(one, SessionChanged)]
         if self._opening is not None:
             self._opening += kept
-        else:
-            self._write(kept)
+        elif kept:
+            self.journal.append(kept)
         self.talk.apply(records)
         self._unsaved += len(records)
         if self._is_watched:
@@ -307,10 +305,6 @@ class SessionServer(GenServer):
         if self._unsaved >= self.talk.caps.checkpoint_records and self._opening is None:
             with contextlib.suppress(JournalError):  # told to the watchers; the records are kept as they are
                 self._checkpoint()
-
-    def _write(self, records: list[Record]) -> None:
-        if records:
-            self.journal.append(records)
 
     def _checkpoint(self) -> None:
         began_at = clock.monotonic_s()
@@ -344,10 +338,7 @@ class SessionServer(GenServer):
                 return self.files.entries(path)
 
     def _publish(self) -> None:
-        """Tell the manager what is new, which tells the watchers. A session that it does not know has none.
-
-        Before it is ready it is nobody whom the manager would hear.
-        """
+        """Tell the manager what is new, which tells the watchers; it does not hear who is not ready, or none of its own."""
         while self._news and self._opening is None:
             batch, size_bytes = 0, 0
             while batch < len(self._news) and size_bytes < NEWS_BYTES:
