@@ -14,6 +14,7 @@ from supervisors.session.events import LIFECYCLE, MARKS, MAX_DATA_BYTES, SCHEMAS
 from supervisors.session.manager import Manager
 from supervisors.session.subscriptions import HISTORY_BYTES, HISTORY_EVENTS, WINDOW, Subscription, Subscriptions
 from supervisors.session.words import (
+    MAX_TOKEN_BYTES,
     CreateSession,
     GetSession,
     Publish,
@@ -263,12 +264,12 @@ def test_acceptance_160_who_does_not_look_is_sent_a_window_and_then_told_how_muc
 
 def test_what_was_dropped_is_told_with_the_number_of_the_last_of_it() -> None:
     subscriptions = filled()
-    one = subscriptions.add(1, "s", [], None)
+    one = subscriptions.add(1, "s", [], None, b"known to us")
     tell(subscriptions, ("context_updated", HISTORY_EVENTS + 3))
     bodies = [msgspec.msgpack.decode(body) for body in subscriptions.due(one)]
     assert (bodies[0], bodies[1]["event"]["number"]) == (
-        {"subscription": 1, "event": {"number": 3, "seq": 0, "session": "s", "type": "events_dropped", "at": 0.0,
-                                      "data": {"count": 3}}}, 4)  # fmt: skip
+        {"subscription": 1, "token": b"known to us", "event": {
+            "number": 3, "seq": 0, "session": "s", "type": "events_dropped", "at": 0.0, "data": {"count": 3}}}, 4)  # fmt: skip
 
 
 def test_only_what_a_subscriber_would_have_been_told_counts_as_dropped() -> None:
@@ -309,8 +310,17 @@ def test_where_a_history_begins_nothing_is_missing_and_before_it_the_gap_is_told
     assert (subscriptions.first, [subscriptions.add(1, "s", [], after).gap for after in (4, 5, 6)]) == (6, [4, None, None])
     bodies = [msgspec.msgpack.decode(body) for body in subscriptions.due(subscriptions.add(1, "s", [], 4))]
     assert (bodies[0], bodies[1]["event"]["number"]) == (
-        {"subscription": 4, "event": {"number": 5, "seq": 0, "session": "s", "type": "events_gap", "at": 0.0,
-                                      "data": {"after": 4, "oldest": 6}}}, 6)  # fmt: skip
+        {"subscription": 4, "token": b"", "event": {
+            "number": 5, "seq": 0, "session": "s", "type": "events_gap", "at": 0.0,
+            "data": {"after": 4, "oldest": 6}}}, 6)  # fmt: skip
+
+
+def test_a_token_is_as_long_as_it_may_be_or_refused() -> None:
+    world = ManagerWorld()
+    watching(world, Subscribe(token=bytes(MAX_TOKEN_BYTES)))
+    assert world.call(Subscribe(token=bytes(MAX_TOKEN_BYTES + 1)))[0] == "invalid_message"
+    created(world)
+    assert {one["token"] for one in world.me.mail} == {bytes(MAX_TOKEN_BYTES)}
 
 
 def test_a_history_that_is_exactly_full_has_lost_nothing_and_who_is_not_there_is_no_subscriber(

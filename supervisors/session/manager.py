@@ -44,7 +44,7 @@ from supervisors.session.lifecycle import Lifecycle
 from supervisors.session.record import ID, SessionRecord, from_map, name_trouble, trouble_with
 from supervisors.session.settings import SessionSettings
 from supervisors.session.state import STATUSES
-from supervisors.session.subscriptions import MAX_SUBSCRIPTIONS, MAX_TOKEN_BYTES
+from supervisors.session.subscriptions import MAX_SUBSCRIPTIONS
 from supervisors.session.targets import Ambiguous, Named, resolve
 from supervisors.session.words import (
     MAX_PAGE_ROWS,
@@ -351,8 +351,8 @@ class Manager:
             return ("not_found", None)
         if any(type_ not in events.SCHEMAS or type_ in events.MARKS for type_ in request.types):
             return ("unknown_event_type", None)
-        if len(subscriptions.where) >= MAX_SUBSCRIPTIONS or len(request.token) > MAX_TOKEN_BYTES:
-            return ("resource_exhausted", f"{MAX_SUBSCRIPTIONS} subscriptions, tokens of {MAX_TOKEN_BYTES} bytes")
+        if len(subscriptions.where) >= MAX_SUBSCRIPTIONS:
+            return ("resource_exhausted", f"{MAX_SUBSCRIPTIONS} subscriptions")
         one = subscriptions.add(frm, request.session, request.types, request.after, request.token)
         self._life.do(Monitor(one.ref, frm))
         self._life.serve(one)

@@ -17,7 +17,6 @@ HISTORY_EVENTS = 1024
 HISTORY_BYTES = 1 << 20
 WINDOW = 128
 MAX_SUBSCRIPTIONS = 1024
-MAX_TOKEN_BYTES = 64
 
 
 _event_decoder = msgspec.msgpack.Decoder(Event)

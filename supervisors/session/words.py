@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, Union
+from typing import Annotated, Literal, TypeAlias, Union
 
 import msgspec
 
@@ -15,6 +15,7 @@ from supervisors.session.state import WITH_PROCESS, Status
 from supervisors.session.subscriptions import Subscriptions
 
 MAX_PAGE_ROWS = 500
+MAX_TOKEN_BYTES = 64
 PAGE_BYTES = 16 << 10
 """A page ends with the row that passes this size: with the largest record it still fits into one datagram."""
 
@@ -166,7 +167,7 @@ class Subscribe(Word, frozen=True, tag="subscribe"):
     session: str = ""
     types: list[str] = []
     after: int | None = None
-    token: bytes = b""
+    token: Annotated[bytes, msgspec.Meta(max_length=MAX_TOKEN_BYTES)] = b""
 
 
 class Seen(Word, frozen=True, tag="seen"):
