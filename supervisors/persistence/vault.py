@@ -17,7 +17,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -158,10 +158,9 @@ class Vault:
         return forgotten
 
     def _is_unborn(self, id: str) -> bool:
-        try:
+        with suppress(RequestError):  # there is something, and it is bad
             return self._line(id, self.ring().keys_of(id)) is None
-        except RequestError:  # there is something, and it is bad
-            return False
+        return False
 
     def note(self, saved: SessionSaved) -> None:
         """A snapshot is durable: no older one of the session is believed any more.
