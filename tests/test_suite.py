@@ -96,7 +96,7 @@ KILL_CELLS = "A1 A2 A5 A7 A10-13 A15-19 41 42 43 45 46 47 52 53 54 56 58 61 62"
 """Cells and acceptance lines that say that an OS process dies of a signal."""
 NOBODYS_PROCESS = {
     "test_G6_who_kills_everybody_ends_the_daemon_and_leaves_nothing_and_the_next_one_starts": "tests.fault.kill_all does it",
-    "test_A15_a_request_of_which_every_node_is_killed_is_refused_after_two_and_those_with_it_are_answered": "tests.fault.poisoned",
+    "test_A15_a_request_of_which_every_node_is_killed_is_refused_after_two_and_those_with_it_are_answered": "by itself",
     "test_a_killed_supervisor_is_back_with_its_named_children_and_costs_one_restart": "the exit signal kill, for a resident too",
     "test_acceptance_42_a_kill_of_the_supervisor_ends_who_does_not_trap_and_leaves_no_name": "a resident: test_takeover",
     "test_a_client_that_is_killed_is_told_and_its_calls_end": "the exit signal kill, for a client in this process",
@@ -122,7 +122,8 @@ def sends_a_real_signal(path: Path, function: ast.FunctionDef) -> bool:
 
 @pytest.mark.parametrize(("body", "is_real"), [
     ("desk.client.stop_session('x')", False), ("desk.client.exit('x', 'kill')", False), ("desk.client.kill(pid)", False),
-    ("client.kill(pid, signal.SIGKILL)", True), ("send_signal(os_pid, 9)", True), ("desk.signal('x', os_pid, 9)", True), ("armed.arm(f'{point}:{nth}:kill')", True),
+    ("client.kill(pid, signal.SIGKILL)", True),
+    ("send_signal(os_pid, 9)", True), ("desk.signal('x', os_pid, 9)", True), ("armed.arm(f'{point}:{nth}:kill')", True),
     ("armed.arm(f'{point}:1:{action}')", True),
 ])  # fmt: skip
 def test_planted_kills_that_are_none_are_seen(body: str, is_real: bool) -> None:
