@@ -147,3 +147,18 @@ def test_data_of_a_killed_peer_that_left_ours_unread_is_not_lost() -> None:
         assert [sockets.receive(a) for _ in range(3)] == [Datagram(b"0"), Datagram(b"1"), Datagram(b"2")]
         with pytest.raises(PeerGone):
             sockets.receive(a)
+
+
+def test_a_peer_that_dies_between_a_look_at_its_datagram_and_the_taking_of_it_loses_nothing(ends: Pair) -> None:
+    """A node that is told so would die of it, and its successor hear the datagram again."""
+    a, b = ends
+    sockets.send(a, b"never read")
+    for said in (b"one", b"two"):
+        sockets.send(b, said)
+    assert sockets.peek_data(a) == b"one"
+    b.close()
+    sockets.consume(a)
+    assert sockets.peek_data(a) == b"two"
+    sockets.consume(a)
+    with pytest.raises(PeerGone):
+        sockets.peek_data(a)

@@ -165,7 +165,10 @@ def peek_data(sock: socket.socket) -> bytes | None:
 
 def consume(sock: socket.socket) -> None:
     """Take the datagram that was peeked at off the queue."""
-    sock.recv(1, DONTWAIT)
+    try:
+        sock.recv(1, DONTWAIT)
+    except ConnectionResetError:  # its sender has died since
+        consume(sock)
 
 
 def receive_into(sock: socket.socket, room: memoryview) -> int | None:
