@@ -21,7 +21,7 @@ from actorcore import terms
 from actorcore.errors import ProtocolError, RequestError
 from actorcore.exit_reason import Reason, Term
 from actorcore.pids import EXT_PID, Pid, pack_pid, unpack_pid
-from actorcore.signals import Booted, Born, Delivery, Refused, Request, SendExit, Spawn, Word
+from actorcore.signals import Ask, Booted, Born, Delivery, Refused, Request, SendExit, Spawn, Word
 
 PROTOCOL_VERSION = 4
 MAX_FRAME_BYTES = 1 << 20
@@ -161,12 +161,22 @@ def encode_request(number: int, body: Request) -> bytes:
     data = b"\x91" + encode(Numbered(number, body))
     if len(data) > MAX_REQUEST_BYTES:
         raise RequestError("value_too_long", f"a request of {len(data)} bytes, at most {MAX_REQUEST_BYTES}")
-    if isinstance(body, (Spawn, SendExit)):
+    if not isinstance(body, Ask):  # whose body is another's; a wrong type must not cost the connection
         try:
             decode_up(data)
         except ProtocolError as error:
             raise RequestError("invalid_message", str(error)) from None
     return data
+
+
+def check_reason(reason: object) -> None:
+    """Refuse what no process can end with.
+
+    :raises RequestError: ``invalid_message``.
+    """
+    if not isinstance(reason, (str, dict)):
+        raise RequestError("invalid_message", f"a reason is a text or a map, not {type(reason).__name__}")
+    encode(reason)
 
 
 def encode(value: object) -> bytes:

@@ -189,6 +189,7 @@ def unlink(core: ClientCore, to: Target) -> Steps[None]:
 
 def monitor(core: ClientCore, to: Target) -> Steps[Ref]:
     """A monitor; the DOWN of what is not there comes at once."""
+    to = to if isinstance(to, Pid) else checked(to)
     ref = Ref(core.connection.next_number())
     if isinstance(to, Pid) and to.instance != core.connection.instance:
         core.mail(DownMessage(ref, to, NOPROC))
@@ -229,6 +230,7 @@ def wait_down(core: ClientCore, ref: Ref) -> Steps[DownMessage]:
 
 def stop(core: ClientCore, to: Target, reason: Reason) -> Steps[None]:
     """OTP's ``gen_server:stop``: until ``to`` has ended with ``reason``; CallFailed with another reason, or ``noproc``."""
+    frames.check_reason(reason)
     ref = yield from monitor(core, to)
     try:
         yield from ask_to_stop(core, to, reason)
@@ -283,8 +285,15 @@ def processes(core: ClientCore, after: int, limit: int) -> Steps[list[dict[str, 
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
+def checked(name: object) -> str:
+    """``name``, unless it is none: a serial is easily taken for a Pid."""
+    if isinstance(name, str):
+        return name
+    raise RequestError("invalid_message", f"a Pid or a name is needed, not {type(name).__name__}")
+
+
 def _serial(core: ClientCore, to: Target) -> Steps[int]:
-    pid = to if isinstance(to, Pid) else (yield from _resolve(core, to))
+    pid = to if isinstance(to, Pid) else (yield from _resolve(core, checked(to)))
     if pid is None or pid.instance != core.connection.instance:
         raise CallFailed(NOPROC)
     return pid.serial

@@ -149,6 +149,7 @@ class Messaging(NodeRequests):
         :raises CallFailed: it ended with another reason, or was dead (``noproc``).
         :raises CallTimeout: it has not ended in time; it will.
         """
+        frames.check_reason(reason)
         deadline_s = deadline_of(timeout_s)
         ref = self.monitor(to)
         if to.instance == self._instance and not self._ask_to_stop(to, reason):
