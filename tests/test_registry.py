@@ -111,6 +111,14 @@ def test_listeners_hear_who_takes_and_who_gives_back_a_key_and_of_no_death() -> 
     assert sent(world.registry.handle(Exit(A, "killed"), 0.0)) == []
 
 
+def test_listeners_hear_of_unregister_match_when_nothing_of_the_key_is_left() -> None:
+    world = World("duplicate", ("ears",))
+    world.ask(A, "register", "k", 1)
+    world.ask(A, "register", "k", 2)
+    assert sent(world.ask(A, "unregister_match", "k", 1)) == []
+    assert sent(world.ask(A, "unregister_match", "k", 2)) == [("ears", ["unregister", "keys", "k", Pid(7, A)])]
+
+
 def test_listeners_hear_of_a_key_that_was_free_after_all() -> None:
     world = World(listeners=("ears",))
     world.ask(A, "register", "k")

@@ -236,6 +236,8 @@ class Registry:
             if entry.serial not in self._by_serial:
                 self._do(Unlink(entry.serial))
         for entry in entries[:1]:
+            if any(other.key == entry.key for other in self._by_serial.get(entry.serial, [])):
+                break  # it holds the key still, with another value (registry.ex, unregister_match)
             self._tell(["unregister", self._name, entry.key, Pid(self._instance, entry.serial)])
         return True
 
