@@ -255,6 +255,21 @@ def test_acceptance_112_139_143_what_is_listed_is_never_deleted_nor_makes_room(
     assert vault.clear() == Cleanup(2, 0, 0, {})
 
 
+def test_acceptance_143_what_a_start_that_failed_has_left_makes_room_when_it_is_old(state: str) -> None:
+    vault = opened(state, max_saved=3)
+    save(vault, 1)
+    for number in (2, 3):  # their databases are made, and their processes end before they have said who they are
+        grant = vault.grant(id_of(number))
+        database = Database(grant.folder, id_of(number), Keys(grant.keys))
+        database.open()
+        database.close()
+    assert (ids(vault), refusal(lambda: vault.grant(id_of(4)))) == ([id_of(1)], ("session_limit_reached", "3/3 saved sessions"))
+    for number in (1, 2):
+        os.utime(f"{state}/sessions/{id_of(number)}", (0, 0))
+    vault.grant(id_of(4))
+    assert sorted(os.listdir(f"{state}/sessions")) == sorted([id_of(1), id_of(3), id_of(4)])
+
+
 def test_acceptance_141_by_itself_a_young_store_spares_what_did_not_end_in_order(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
