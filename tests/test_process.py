@@ -95,6 +95,17 @@ def test_messages_during_a_call_wait_in_order(world: World) -> None:
     assert [terms(world.read(channel))[0][2] for _ in range(3)] == ["1", "2", "3"]  # type: ignore[index]
 
 
+def test_each_message_names_its_sender(world: World) -> None:
+    recorder = world.start(ACTORS + "recorder", TESTER)
+    ours, other = world.peer(recorder), world.peer(recorder, TESTER + 1)
+    heard = []
+    for channel in (ours, other, other, ours, other):
+        say(channel, Info(raw("hello")))
+        heard += terms(world.read(ours))
+    senders = [TESTER, TESTER + 1, TESTER + 1, TESTER, TESTER + 1]
+    assert heard == [["Message", f"{INSTANCE:x}.{sender}", "hello"] for sender in senders]
+
+
 def test_what_waited_for_an_introduction_leaves_64_to_a_datagram(world: World) -> None:
     client = world.start(ACTORS + "sender", TESTER, 150)
     channel = world.peer(client)
