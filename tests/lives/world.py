@@ -503,6 +503,8 @@ class World:
                     self.do(Continued(party.serial))
                     self.do(Born(party.serial, 1))
                     self.do(Booted(party.serial))
+                elif party.is_stopped:
+                    self.do(Continued(party.serial))
             for _ in range(4):
                 self.tick()
         sessions = self.sessions_by_id()
