@@ -108,8 +108,8 @@ def test_acceptance_120_127_136_what_cannot_be_resumed_is_refused_with_its_reaso
     for target in ("web", "WE", ids["web"]):
         assert line.run("resume", target) == 1
         assert line.err == "error: project_already_open: another session works in this folder\n"
-    assert line.run("resume", "2") == 1  # not a number of the list that was shown
-    assert line.err == "error: not_found: 2 is no saved session; see `actorcore saved --all`\n"
+    assert line.run("resume", "123456789") == 1  # no number of the list that was shown, and longer than an id's first part
+    assert line.err == "error: not_found: 123456789 is no saved session; see `actorcore saved --all`\n"
     live = said(line, "info", "new")["id"]
     assert line.run("resume", live) == 1
     assert line.err.startswith("error: session_exists: ")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from actorcore.requests import NOBODY, SendExit
-from actorcore.residents import AnswerTo, CancelAlarm, Consult, Leave, Order
+from actorcore.residents import AnswerTo, CancelAlarm, Consult, Leave, Order, Send
 from actorcore.signals import Answer, Asking, Booted, ClockSet, Exit, Reborn, Refused, Sent
+from supervisors.persistence.store_words import STORE
 from supervisors.session.admissions import ADMITTED_S
 from supervisors.session.events import trouble_with
 from supervisors.session.manager import Manager
@@ -212,7 +213,8 @@ def test_a_session_that_nobody_has_when_the_manager_was_killed_is_gone() -> None
 
     asked(1, CreateSession(draft(1)))
     assert isinstance(manager.handle(Reborn(3), 0.0)[0], Consult)
-    assert manager.handle(Answer(2, None, ("not_found", None)), 0.0) == [CancelAlarm(uuid(1))]
+    ended = Send(STORE, msgspec.Raw(msgspec.msgpack.encode({"ended": uuid(1)})))
+    assert manager.handle(Answer(2, None, ("not_found", None)), 0.0) == [CancelAlarm(uuid(1)), ended]
     assert asked(2, ListIds()) == [AnswerTo(5, 2, [])]
 
 

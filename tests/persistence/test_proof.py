@@ -8,12 +8,13 @@ import msgspec
 import pytest
 
 from actorcore.errors import RequestError
+from supervisors.persistence.notes import note_in, saved_note
 from supervisors.persistence.proof import Content, Head, Untrue, check_head
 from supervisors.persistence.retention import DAY_S, Admission, Limits, admit, outdated
 from supervisors.persistence.saved import SavedSession
 from supervisors.persistence.signing import Keys, chain, sign_head, sign_snapshot
 from supervisors.persistence.snapshot import Snapshot
-from supervisors.persistence.store_words import SavedNote, note_in, saved_note
+from supervisors.persistence.store_words import SavedNote
 
 MACS = [bytes([number]) * 32 for number in range(10)]
 
