@@ -8,9 +8,9 @@ import sys
 
 from actorcore.frames import term_decoder
 from actorcore.kernel import Kernel
-from actorcore.residents import AnswerTo, Order, Ready
+from actorcore.residents import AnswerTo, Leave, Order, Ready
 from actorcore.runtime.node.node import Node
-from actorcore.signals import Asking, Begin, Delivery
+from actorcore.signals import Asking, Begin, Delivery, Exit
 from supervisors import daemon, node_entry
 from supervisors.configuration import BUILT_IN
 from supervisors.services.limiter import Limiter
@@ -31,6 +31,8 @@ class Poison:
                 if request == "die":
                     signal.raise_signal(signal.SIGKILL)
                 return [AnswerTo(frm, number, request)]
+            case Exit():
+                return [Leave("shutdown")]
             case _:
                 return []
 
