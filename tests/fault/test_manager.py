@@ -235,7 +235,7 @@ def test_acceptance_15_a_start_that_fails_leaves_nothing(desk: Desk, folders, tm
         up = os.open(f"{fifo}.up", os.O_RDONLY | os.O_NONBLOCK)
     born = tmp_path / "os_pid"
     with pytest.raises(RequestError) as caught:
-        policy = Policy(start_timeout_s=0.5 if how == "wait" else 20.0)
+        policy = Policy(start_timeout_s=2.0 if how == "wait" else 20.0)
         desk.client.manager.create(str(folders[0]), module=BROKEN, config={"how": how, "fifo": str(fifo), "born": str(born)},
                                    policy=policy)  # fmt: skip
     if how == "wait":
