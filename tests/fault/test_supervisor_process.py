@@ -49,8 +49,13 @@ def serials_below(desk: Desk, pid: Pid) -> list[int]:
 
 
 def tree_below(desk: Desk, root: Pid) -> list[int]:
-    """The serials of the whole tree."""
-    (branch,) = serials_below(desk, root)
+    """The serials of the whole tree, when it stands.
+
+    The branch is started once more where a child of its life before, which traps exits, still has the name of a new one: as in
+    OTP that is a restart that failed, and ``restarting`` is what the root says of it. Each look is an answer.
+    """
+    while not isinstance(branch := serials_below(desk, root)[0], int):
+        pass
     return sorted([root.serial, branch, *serials_below(desk, Pid(root.instance, branch))])
 
 
