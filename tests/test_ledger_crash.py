@@ -8,15 +8,14 @@ import random
 import select
 import signal
 import struct
-import sys
 import zlib
 from collections.abc import Callable
-from types import FrameType
 
 import pytest
 
 from actorcore import ledger as ledger_module
 from actorcore.ledger import ACTIVE, HEADER_BYTES, PERFORMED, Ledger, LedgerInvalid, Record
+from tests.bytecodes import dies_before
 
 SIZE = HEADER_BYTES + 2 * 1024
 
@@ -26,36 +25,6 @@ def memory(size: int = SIZE) -> memoryview:
 
 
 # ---- a crash before each bytecode -----------------------------------------------------------------------------------
-
-
-class Crash(BaseException):
-    """The writer dies here."""
-
-
-def dies_before(opcode: int, act: Callable[[], object], filenames: set[str]) -> bool:
-    """Run ``act``; die before the ``opcode``-th bytecode in ``filenames``. Whether it died; False: it ended before."""
-    seen = 0
-
-    def trace(frame: FrameType, event: str, _: object) -> object:
-        nonlocal seen
-        if frame.f_code.co_filename not in filenames:
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            if seen == opcode:
-                raise Crash
-            seen += 1
-        return trace
-
-    previous = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        act()
-    except Crash:
-        return True
-    finally:
-        sys.settrace(previous)
-    return False
 
 
 def what_is_found(place: memoryview) -> object:
@@ -87,7 +56,7 @@ def torn(kind: type[Ledger], act: Callable[[Ledger], object]) -> list[tuple[int,
     for opcode in range(10_000):
         place = memoryview(bytearray(start))
         writer = kind.open(place)
-        died = dies_before(opcode, lambda writer=writer: act(writer), {ledger_module.__file__, __file__})
+        died = dies_before(opcode, lambda writer=writer: act(writer), (ledger_module.__file__, __file__))
         left = what_is_found(place)
         if left not in whole:
             found.append((opcode, left))

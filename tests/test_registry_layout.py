@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 from zlib import crc32
 
@@ -27,6 +25,7 @@ from actorcore.registry_layout import (
 )
 from actorcore.registry_reader import RegistryReader
 from actorcore.registry_writer import RegistryWriter
+from tests.bytecodes import dies_before
 
 Change = tuple[str, int]
 SOURCES = ("registry_layout.py", "registry_reader.py", "registry_writer.py", Path(__file__).name)
@@ -198,33 +197,9 @@ def test_a_reader_that_is_always_overtaken_gives_up_with_busy() -> None:
 # ---- death at every bytecode ----
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL: no handler of the layout catches it."""
-
-
 def die_at(point: int, act: Callable[[], object]) -> bool:
     """Run ``act``, dying before its ``point``-th bytecode inside the layout; whether it got that far."""
-    left = point
-
-    def trace(frame: FrameType, event: str, arg: Any) -> Any:
-        nonlocal left
-        if not frame.f_code.co_filename.endswith(SOURCES) or frame.f_code is die_at.__code__:
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            if left == 0:
-                raise Killed
-            left -= 1
-        return trace
-
-    sys.settrace(trace)
-    try:
-        act()
-    except Killed:
-        return True
-    finally:
-        sys.settrace(None)
-    return False
+    return dies_before(point, act, SOURCES)
 
 
 def content(memory: memoryview) -> dict[str, tuple[int, bytes] | None]:

@@ -12,7 +12,8 @@ from actorcore.errors import RequestError
 from actorcore.registry_layout import BLOCK_BYTES, COMMITTED, COUNT, SECOND, SLOT_BYTES, VALUE_BYTES, heap_blocks, max_entries
 from actorcore.registry_reader import RegistryReader
 from actorcore.registry_writer import RegistryWriter
-from tests.test_registry_layout import Killed, colliding, content, die_at, empty, free_blocks
+from tests.bytecodes import Killed
+from tests.test_registry_layout import colliding, content, die_at, empty, free_blocks
 
 
 class Interrupted(RegistryReader):
