@@ -10,6 +10,8 @@ from typing import TypeAlias
 
 import pytest
 
+from tests.watchdog import watchdog
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--malformed", type=int, default=1_000_000, help="malformed inputs in process; make torture: 20-fold")
@@ -68,6 +70,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, text in report.user_properties:
             if name == "tried":
                 terminalreporter.write_line(str(text))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_survives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Not even a SIGKILL of this test process."""
+    with watchdog(tmp_path_factory.getbasetemp()):
+        yield
 
 
 def open_fds() -> dict[int, str]:

@@ -35,6 +35,7 @@ from tests.otp.folder import RESIDENT_INIT, Folder, name_of
 from tests.otp.groups import group_operation
 from tests.otp.scene import DRIVER, ROOT, SPAWNS, labelled, start_of, told, why_of
 from tests.otp.settle import TICK_S, sleep_ticks
+from tests.watchdog import VARIABLE
 
 SETTLE = 3
 LONGER = 2
@@ -104,7 +105,7 @@ def state_of(os_pid: str) -> str:
 
 @contextmanager
 def daemon() -> Generator[Daemon, None, None]:
-    with tempfile.TemporaryDirectory(prefix="otp-") as directory, Daemon(directory) as running:
+    with tempfile.TemporaryDirectory(prefix="otp-", dir=os.environ.get(VARIABLE)) as directory, Daemon(directory) as running:
         yield running
 
 
