@@ -44,21 +44,14 @@ def main(node_entry: str = NODE_ENTRY) -> int:
         directory = paths.prepare_directory(Path(arguments.dir).absolute())
         configuration = read_configuration(configuration_file(arguments.config))
         os.environ[paths.STATE_VARIABLE] = str(paths.state_directory(directory))  # for the store, which makes it
-    except InvalidConfiguration as error:
-        print(f"invalid_config: {error}", file=sys.stderr)
-        return exit_codes.INVALID_CONFIGURATION
-    except RequestError as error:
-        print(error, file=sys.stderr)
-        return exit_codes.REFUSED
-    try:
         take_lock(directory)
         listener = listen(directory)
+    except InvalidConfiguration as error:
+        return _refused(RequestError("invalid_config", str(error)), arguments.json, exit_codes.INVALID_CONFIGURATION)
     except AlreadyRunning as error:
-        print(error, file=sys.stderr)
-        return exit_codes.ALREADY_RUNNING
+        return _refused(error, arguments.json, exit_codes.ALREADY_RUNNING)
     except RequestError as error:
-        print(error, file=sys.stderr)
-        return exit_codes.REFUSED
+        return _refused(error, arguments.json)
     logs = _fresh_logs(directory)
     sessions = configuration.sessions
     sessions = msgspec.structs.replace(sessions, resume=sessions.resume and paths.has_saved_sessions())
@@ -68,10 +61,15 @@ def main(node_entry: str = NODE_ENTRY) -> int:
         instance = int.from_bytes(os.urandom(8), "big") >> 1
         return _guard(instance, _mappings(instance), listener, arguments, configuration, str(logs), node_entry)
     except NoMemory as error:
-        print(error, file=sys.stderr)
-        return exit_codes.REFUSED
+        return _refused(error, arguments.json)
     finally:
         (directory / paths.SOCKET_NAME).unlink(missing_ok=True)
+
+
+def _refused(error: RequestError, as_json: bool, exit_code: int = exit_codes.REFUSED) -> int:
+    """Say it as every command does; the exit status."""
+    print(exit_codes.error_json(error.code, error.detail) if as_json else f"error: {error}", file=sys.stderr)
+    return exit_code
 
 
 def _settle_in_root() -> None:
@@ -103,6 +101,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--dir", required=True)
     parser.add_argument("--config", default="")
     parser.add_argument("--announce", help="a line for standard output, as soon as it serves")
+    parser.add_argument("--json", action="store_true", help="what goes wrong is said in JSON")
     parser.add_argument("--ready-fd", type=int, default=-1)
     parser.add_argument("--faults", help="a plan of strikes, for tests: see actorcore.runtime.fault_injection")
     return parser.parse_args()

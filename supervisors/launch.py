@@ -43,8 +43,10 @@ def connect_or_start(directory: Path, module: str = DAEMON_MODULE) -> tuple[Clie
         return Client.connect(directory), True
 
 
-def become_daemon(directory: Path, announcement: str) -> NoReturn:
+def become_daemon(directory: Path, announcement: str, as_json: bool = False) -> NoReturn:
     """Replace this program by the daemon, which prints ``announcement`` when it serves. Starters wait until then.
+
+    What it is refused for it says as the command line does, ``as_json`` or not.
 
     :raises RequestError: ``not_permitted``, the directory is not safe.
     """
@@ -52,6 +54,7 @@ def become_daemon(directory: Path, announcement: str) -> NoReturn:
     lock = _lock(directory)
     os.set_inheritable(lock, True)
     words = ["--dir", str(directory), "--announce", announcement, "--ready-fd", str(lock)]  # which it closes then
+    words += ["--json"] if as_json else []
     os.execv(sys.executable, [sys.executable, "-P", "-m", DAEMON_MODULE, *words])
 
 
@@ -137,7 +140,7 @@ def _spawn(directory: Path, module: str) -> None:
         os.close(reader)
     if _end(os_pid) == exit_codes.INVALID_CONFIGURATION:
         last_line = (directory / paths.LOG_NAME).read_text(errors="replace").rstrip().rpartition("\n")[2]
-        raise RequestError("invalid_config", last_line.removeprefix("invalid_config: "))
+        raise RequestError("invalid_config", last_line.removeprefix("error: invalid_config: "))
     raise RequestError("start_failed", f"the daemon did not become ready; see {paths.LOG_NAME} in {directory}")
 
 

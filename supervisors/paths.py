@@ -78,7 +78,8 @@ def prepare_directory(directory: Path) -> Path:
     """
     try:
         directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # what it is then is told below
+            directory.mkdir(mode=0o700)
     except OSError as error:
         raise _refusal(directory, f"cannot be made: {error.strerror}") from None
     return check_directory(directory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from supervisors.session.ages import length, text, time_of_day
+from supervisors.session.ages import length, moment, text, time_of_day
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,8 @@ def test_spans_are_told_in_two_units(span_s: float, words: str) -> None:
 def test_a_time_is_that_of_the_day() -> None:
     times = [0.0, 59.9, 60.0, 3661.9, 86399.0, 86400.0]
     assert [time_of_day(at) for at in times] == ["00:00:00Z", "00:00:59Z", "00:01:00Z", "01:01:01Z", "23:59:59Z", "00:00:00Z"]
+
+
+def test_a_moment_is_a_day_and_its_time() -> None:
+    assert [moment(at) for at in (0.0, 951868799.9, 1795321920.5)] == [
+        "1970-01-01 00:00:00Z", "2000-02-29 23:59:59Z", "2026-11-22 04:32:00Z"]  # fmt: skip

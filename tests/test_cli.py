@@ -23,6 +23,7 @@ from supervisors import exit_codes, paths
 from supervisors.cli import commands as cli
 from supervisors.client import Client
 from supervisors.clients.messages import InfoMessage
+from supervisors.exit_codes import error_json
 from supervisors.node_entry import kernel
 from tests.daemon_fixture import ROOT, WAIT_S, Daemon, await_deaths, descendants, send_signal, still_there, watched
 from tests.test_cli_offline import Output
@@ -354,10 +355,18 @@ def test_colours_are_for_a_terminal_only(line: Output) -> None:
     assert b"\x1b" not in on_terminal(command(line.directory, "ls", "--json"))
 
 
-def on_terminal(argv: list[str]) -> bytes:
-    """What the command writes when its standard output is a terminal."""
+def test_a_narrow_terminal_costs_no_pid_its_end(line: Output) -> None:
+    assert line.run("whereis", "ada") == 0
+    pid = line.out.strip()
+    lines = on_terminal(command(line.directory, "ls"), columns=60).decode().splitlines()
+    (row,) = [one for one in lines if one.startswith(pid)]
+    assert (max(map(len, lines[1:])) <= 60, "ada" in row) == (True, True)
+
+
+def on_terminal(argv: list[str], columns: int = 200) -> bytes:
+    """What the command writes when its standard output is a terminal of so many columns."""
     ours, theirs = pty.openpty()
-    environment = {**ENVIRONMENT, "TERM": "xterm-256color", "COLUMNS": "200"}
+    environment = {**ENVIRONMENT, "TERM": "xterm-256color", "COLUMNS": str(columns)}
     environment.pop("NO_COLOR", None)
     with subprocess.Popen(argv, stdout=theirs, stderr=theirs, env=environment, cwd=ROOT) as process:
         os.close(theirs)
@@ -427,7 +436,9 @@ def test_a_daemon_in_the_foreground_says_when_it_serves_and_ends_with_ctrl_c(tmp
         )
         second = subprocess.run(argv, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
         assert (second.returncode, second.stdout) == (100, "")
-        assert second.stderr.startswith("already_exists: ")
+        refusal = ("already_exists", f"already running pid {process.pid}")
+        said = second.stderr
+        assert said == (error_json(*refusal) if as_json else "error: {}: {}".format(*refusal)) + "\n"
         assert guardian_of(directory) == process.pid
         left = descendants(process.pid)
         send_signal(process.pid, signal.SIGINT)
@@ -495,7 +506,7 @@ def test_a_start_in_the_foreground_that_comes_after_other_commands_is_told_that_
             assert await_deaths(handles)
         front.send_signal(signal.SIGCONT)
         said, refusal = front.communicate(timeout=2 * WAIT_S)
-        assert (said, refusal.split(": ")[0], front.returncode) == ("", "already_exists", 100)
+        assert (said, json.loads(refusal)["error"]["code"], front.returncode) == ("", "already_exists", 100)
         assert take_down(tmp_path / "run", many) == [False] * 4 + [True]
 
 

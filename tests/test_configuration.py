@@ -85,7 +85,7 @@ def test_a_daemon_with_an_invalid_file_says_where_and_does_not_start(tmp_path: P
     file.write_text("[templates.x]\npol = 1\n")
     argv = [sys.executable, "-m", "supervisors.daemon", "--dir", str(tmp_path / "run"), "--config", str(file)]
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
-    told = f"invalid_config: {file}:2: templates.x.pol: unknown; known are preload, pool\n"
+    told = f"error: invalid_config: {file}:2: templates.x.pol: unknown; known are preload, pool\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (78, "", told)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == []
 

@@ -61,7 +61,8 @@ def test_acceptance_3_names_have_1_to_50_characters() -> None:
 @pytest.mark.parametrize(
     ("path", "code"),
     [("p", "path_not_absolute"), ("/p/../q", "path_traversal_detected"), ("/" + "p" * 4096, "path_too_long"),
-     ("/p\0q", "invalid_project_path"), ("/etc", "not_permitted"), ("/etc/ssl", "not_permitted"), ("/", "not_permitted")],
+     ("/p\0q", "invalid_project_path"), ("/etc", "not_permitted"), ("/etc/ssl", "not_permitted"), ("/", "not_permitted"),
+     ("/usr", "not_permitted"), ("/var", "not_permitted")],
 )  # fmt: skip
 def test_acceptance_4_8_a_path_that_a_client_did_not_check_is_refused_here(path: str, code: str) -> None:
     world = ManagerWorld()
@@ -72,7 +73,7 @@ def test_acceptance_4_8_a_path_that_a_client_did_not_check_is_refused_here(path:
 
 def test_acceptance_5_8_only_whole_components_count() -> None:
     world = ManagerWorld()
-    for number, path in enumerate(["/tmp/a..b", "/home/x", "/etcetera"], 1):
+    for number, path in enumerate(["/tmp/a..b", "/home/x", "/etcetera", "/usr/local", "/us"], 1):
         project = {**draft(number)["project"], "path": path}
         assert world.call(CreateSession(draft(number, project=project)))["project"]["path"] == path
 

@@ -68,7 +68,8 @@ def test_a_symbolic_link_to_a_good_directory_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").touch(mode=0o700)
-    assert refusal(tmp_path / "run") == "runtime directory DIR cannot be made: File exists"
+    assert refusal(tmp_path / "run") == "runtime directory DIR is not a directory"
+    assert refusal(tmp_path / "run" / "below") == "runtime directory DIR cannot be made: File exists"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")

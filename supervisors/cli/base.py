@@ -56,6 +56,14 @@ def json_term(text: str) -> object:
         raise click.BadParameter(f"{text!r} is not JSON ({error}); a text needs its quotes: '\"text\"'") from None
 
 
+def json_object(text: str) -> dict[str, object]:
+    """An argument that is an object of JSON: ``{"temperature": 0}``."""
+    found = json_term(text)
+    if not isinstance(found, dict):
+        raise click.BadParameter(f"{text!r} is no JSON object, as '{{\"temperature\": 0}}' is one")
+    return found
+
+
 def _refuse(word: str) -> object:
     raise ValueError(f"{word} is not in JSON")
 

@@ -25,7 +25,7 @@ def start(foreground: bool, as_json: bool) -> None:
     where = directory()
     if foreground:
         line = to_json({"started": True, "dir": str(where)}) if as_json else f"serving {where}"
-        launch.become_daemon(where, line)
+        launch.become_daemon(where, line, as_json)
     client, started = launch.connect_or_start(where)
     client.close()
     say({"started": started, "dir": str(where)}, as_json, "started" if started else "already running")

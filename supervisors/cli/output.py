@@ -57,12 +57,14 @@ def say_rows(rows: list[dict[str, object]], columns: list[str], as_json: bool) -
 
 def _say_rich(columns: list[str], cells: list[list[str]]) -> None:
     from rich.console import Console  # 60 ms, for terminals only
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    # A Pid is cut last: it is a TARGET, and its end is what tells it from the others.
+    heads = (Column(name.upper(), no_wrap=name == "pid") for name in columns)
+    table = Table(*heads, box=None, header_style="bold", pad_edge=False)
     for line in cells:
-        table.add_row(*(Text(cell) for cell in line))
+        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in line))
     Console().print(table)
 
 
@@ -94,7 +96,7 @@ def explain(error: ActorError) -> tuple[str, str, int]:
 
 def say_json_error(code: str, detail: str) -> None:
     """One line on stderr for a program."""
-    click.echo(to_json({"error": {"code": code, "detail": detail, "meaning": MEANINGS.get(code, "")}}), err=True)
+    click.echo(exit_codes.error_json(code, detail), err=True)
 
 
 def say_error(error: ActorError, as_json: bool = False) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from supervisors.cli.base import command, daemon, json_term, say, timeout
+from supervisors.cli.base import command, daemon, json_object, say, timeout
 from supervisors.cli.completion import FOLDER_SESSION
 
 if TYPE_CHECKING:
@@ -68,11 +68,12 @@ def _options_of_policy(function: F) -> F:
 @click.argument("path", default=".", type=click.Path(path_type=str))
 @click.option("--name", "-n", help="Instead of the folder's.")
 @click.option("--module", default="", metavar="MODULE:NAME", help="What is run instead of a plain conversation.")
-@click.option("--config", type=json_term, default="{}", metavar="JSON", help="provider, model, temperature, max_tokens, …")
-@click.option("--metadata", type=json_term, default="{}", metavar="JSON", help="Kept and told as it is.")
+@click.option("--config", type=json_object, default="{}", metavar="JSON", help="provider, model, temperature, max_tokens, …")
+@click.option("--metadata", type=json_object, default="{}", metavar="JSON", help="Kept and told as it is.")
 @_options_of_policy
 def create(
-    path: str, name: str | None, module: str, config: Term, metadata: Term, restart: str, idle_timeout_s: float, as_json: bool,
+    path: str, name: str | None, module: str, config: dict[str, Term], metadata: dict[str, Term], restart: str,
+    idle_timeout_s: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Create a session in the folder PATH, by default this one.
 
@@ -86,10 +87,9 @@ def create(
     from supervisors.session.record import Policy
 
     policy = msgspec.convert({"restart": restart, "idle_timeout_s": idle_timeout_s}, Policy)
-    given = msgspec.convert([config, metadata], list[dict[str, object]])
     where = os.path.abspath(os.path.expanduser(path))
     with daemon() as client:
-        row = client.manager.create(where, name, module=module, config=given[0], metadata=given[1], policy=policy)  # type: ignore[arg-type]
+        row = client.manager.create(where, name, module=module, config=config, metadata=metadata, policy=policy)
         say(shown(client, row), as_json, [f"{row['name']!s}  {row['id']!s}"])
 
 
@@ -128,10 +128,12 @@ def info(target: str, as_json: bool) -> None:
 
     Example: actorcore info web --json"""
     from supervisors.cli.output import to_json
+    from supervisors.session import ages
 
     with daemon() as client:
         row = shown(client, _row(client, target))
-        say(row, as_json, [f"{key}: {value if isinstance(value, (str, int)) else to_json(value)}" for key, value in row.items()])
+    told = row | {key: ages.moment(float(str(row[key]))) for key in ("created_at", "updated_at")}
+    say(row, as_json, [f"{key}: {value if isinstance(value, (str, int)) else to_json(value)}" for key, value in told.items()])
 
 
 @command
@@ -148,19 +150,16 @@ def rename(target: str, name: str, as_json: bool) -> None:
 
 @command
 @click.argument("target", type=FOLDER_SESSION)
-@click.option("--config", type=json_term, default="{}", metavar="JSON", help="temperature, model, …; null takes a key out.")
-@click.option("--metadata", type=json_term, default="{}", metavar="JSON", help="As with --config.")
-def update(target: str, config: Term, metadata: Term, as_json: bool) -> None:
+@click.option("--config", type=json_object, default="{}", metavar="JSON", help="temperature, model, …; null takes a key out.")
+@click.option("--metadata", type=json_object, default="{}", metavar="JSON", help="As with --config.")
+def update(target: str, config: dict[str, Term], metadata: dict[str, Term], as_json: bool) -> None:
     """Merge keys into config and metadata of session TARGET.
 
     All that is wrong is told at once, and changes nothing.
 
     Example: actorcore update web --config '{"temperature": 0}'"""
-    import msgspec
-
-    given = msgspec.convert([config, metadata], list[dict[str, object]])
     with daemon() as client:
-        row = client.manager.update(_target(client, target), *given)  # type: ignore[arg-type]
+        row = client.manager.update(_target(client, target), config, metadata)
         say(shown(client, row), as_json, str(row["name"]))
 
 
@@ -316,8 +315,10 @@ def short(path: str) -> str:
 def _say_event(event: SessionEvent, as_json: bool) -> None:
     import msgspec
 
+    from supervisors.cli import targets
     from supervisors.cli.output import to_json
     from supervisors.session import ages
 
-    text = f"{event.number}  {ages.time_of_day(event.at)}  {event.session[:8]}  {event.type}  {to_json(event.data)}"
-    say(msgspec.to_builtins(event), as_json, text)
+    data = targets.with_pids(event.instance, event.data)
+    text = f"{event.number}  {ages.time_of_day(event.at)}  {event.session[:8]}  {event.type}  {to_json(data)}"
+    say({**msgspec.to_builtins(event), "data": data}, as_json, text)

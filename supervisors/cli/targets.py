@@ -14,6 +14,9 @@ from actorcore.pids import Pid
 from supervisors import place
 from supervisors.client import Client
 
+PID_FIELDS = ("pid", "old_pid", "new_pid")
+"""Of events."""
+
 
 class Found(msgspec.Struct, frozen=True):
     """A process, and the session whose process it is now."""
@@ -67,6 +70,12 @@ def with_pid(client: Client, row: dict[str, Term]) -> dict[str, object]:
     """The row with the texts of Pids instead of serials."""
     texts = {key: _text(client, row[serial]) for key, serial in (("pid", "serial"), ("previous", "previous")) if serial in row}
     return texts | {key: value for key, value in row.items() if key not in ("serial", *texts)}
+
+
+def with_pids(instance: int, data: dict[str, Term]) -> dict[str, object]:
+    """What an event of the daemon ``instance`` says, with the texts of Pids instead of serials."""
+    serials = ((key, data.get(key)) for key in PID_FIELDS)
+    return {**data, **{key: str(Pid(instance, serial)) for key, serial in serials if isinstance(serial, int)}}
 
 
 def _text(client: Client, serial: Term) -> str | None:

@@ -38,10 +38,10 @@ class FileTrouble(RequestError):
         return cls(_CODES.get(number, "write_failed"), errno.errorcode.get(number, "eio").lower())
 
 
-def private_directory(path: str) -> None:
+def private_directory(path: str, what: str = "") -> None:
     """Make sure that ``path`` is a directory of ours with mode 0700; a new one is durable when this returns.
 
-    :raises FileTrouble: it is something else and stays so.
+    :raises FileTrouble: it is something else and stays so; the detail begins with ``what``.
     """
     try:
         try:
@@ -53,11 +53,12 @@ def private_directory(path: str) -> None:
             sync_directory(os.path.dirname(path))
         found = os.lstat(path)
     except OSError as error:
-        raise FileTrouble.of(error) from None
+        trouble = FileTrouble.of(error)
+        raise FileTrouble(trouble.code, f"{what}{trouble.detail}") from None
     if not stat.S_ISDIR(found.st_mode):
-        raise FileTrouble("path_not_directory", "not a directory")
+        raise FileTrouble("path_not_directory", f"{what}not a directory")
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) != DIRECTORY_MODE:
-        raise FileTrouble("path_permission_denied", "not ours alone")
+        raise FileTrouble("path_permission_denied", f"{what}not ours alone")
 
 
 def open_private(path: str, flags: int, links: int = 1) -> int:

@@ -75,7 +75,7 @@ class Vault:
 
         :raises RequestError: ``running``, the store of another daemon has it; or it cannot be had.
         """
-        files.private_directory(self._state)
+        files.private_directory(self._state, "the state directory: ")
         if self._lock_fd >= 0:
             return
         with told():

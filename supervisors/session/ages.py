@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1)
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 
 
@@ -28,6 +31,11 @@ def length(span_s: float) -> str:
     if seconds < _DAY_S:
         return f"{seconds // _HOUR_S} h {seconds % _HOUR_S // _MINUTE_S} min"
     return f"{seconds // _DAY_S} d {seconds % _DAY_S // _HOUR_S} h"
+
+
+def moment(at: float) -> str:
+    """``2026-11-22 04:32:00Z`` of a time in seconds since 1970 UTC."""
+    return f"{_EPOCH + timedelta(seconds=int(at)):%Y-%m-%d %H:%M:%S}Z"
 
 
 def time_of_day(at: float) -> str:

@@ -10,7 +10,7 @@ FORBIDDEN_DIRECTORIES = (
 
 
 class SessionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``max_sessions``: live ones. No session works in a directory of ``forbidden_directories``, or below one, or in ``/``.
+    """``max_sessions``: live ones. No session works in a directory of ``forbidden_directories``, below one, or above one.
     ``default``: the id or name of the session that is meant when none is. ``resume``: those that were alive when the daemon
     or the machine died come back with the next daemon.
 
@@ -29,7 +29,9 @@ class SessionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def is_forbidden(self, path: str) -> bool:
         """Whether no session may work in ``path``, a real path."""
-        return path == "/" or any(path == one or path.startswith(f"{one}/") for one in self.forbidden_directories)
+        below = path.rstrip("/") + "/"
+        forbidden = [f"{one}/" for one in self.forbidden_directories]
+        return below == "/" or any(below.startswith(one) or one.startswith(below) for one in forbidden)
 
 
 def trouble_with(settings: SessionSettings) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -35,9 +36,9 @@ NOBODY_UID = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 
 
-def second_start(directory: Path) -> tuple[int, str]:
+def second_start(directory: Path, *options: str) -> tuple[int, str]:
     """Exit status of a daemon that is started on ``directory``, and its last words."""
-    argv = [sys.executable, "-m", "supervisors.daemon", "--dir", str(directory)]
+    argv = [sys.executable, "-m", "supervisors.daemon", "--dir", str(directory), *options]
     done = subprocess.run(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=WAIT_S, check=False)
     return done.returncode, done.stderr
 
@@ -92,7 +93,7 @@ def test_F12_what_is_not_a_socket_is_left_there_and_no_daemon_starts(tmp_path: P
         }[kind]()
         before = os.lstat(path)
         status, said = second_start(directory)
-    assert (status, said) == (1, "not_permitted: actorcore.sock in the runtime directory is not a socket\n")
+    assert (status, said) == (1, "error: not_permitted: actorcore.sock in the runtime directory is not a socket\n")
     assert os.lstat(path) == before
     assert other.is_socket()
 
@@ -103,7 +104,7 @@ def test_F12_a_socket_of_another_user_is_left_there(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as theirs, paths.socket_address(directory) as address:
         theirs.bind(address)
         os.chown(directory / paths.SOCKET_NAME, NOBODY_UID, NOBODY_UID)
-        refusal = f"not_permitted: actorcore.sock in the runtime directory belongs to uid {NOBODY_UID}\n"
+        refusal = f"error: not_permitted: actorcore.sock in the runtime directory belongs to uid {NOBODY_UID}\n"
         assert second_start(directory) == (1, refusal)
         assert (directory / paths.SOCKET_NAME).is_socket()
 
@@ -111,8 +112,17 @@ def test_F12_a_socket_of_another_user_is_left_there(tmp_path: Path) -> None:
 def test_F13_a_second_daemon_says_who_runs_already_and_touches_nothing(own: Daemon) -> None:
     with desk_of(own) as desk:
         before = os.lstat(own.directory / paths.SOCKET_NAME), desk.node_os_pid()
-        assert second_start(own.directory) == (100, f"already_exists: already running pid {own.guardian_pid}\n")
+        assert second_start(own.directory) == (100, f"error: already_exists: already running pid {own.guardian_pid}\n")
         assert (os.lstat(own.directory / paths.SOCKET_NAME), desk.node_os_pid()) == before
+
+
+def test_a_refused_daemon_speaks_json_if_it_is_asked_to(tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    detail = f"runtime directory {tmp_path / 'run'} is not a directory"
+    meaning = "this may not be done, by this process or in this directory"
+    expected = {"error": {"code": "not_permitted", "detail": detail, "meaning": meaning}}
+    status, said = second_start(tmp_path / "run", "--json")
+    assert (status, json.loads(said)) == (1, expected)
 
 
 def test_D5_the_pid_of_a_living_stranger_in_the_lock_file_means_nothing(tmp_path: Path) -> None:
@@ -131,14 +141,15 @@ def test_F14_a_directory_that_others_may_enter_starts_no_daemon(tmp_path: Path, 
     directory = tmp_path / "run"
     directory.mkdir()
     directory.chmod(mode)
-    assert second_start(directory) == (1, f"not_permitted: runtime directory {directory} has mode {mode:04o}, not 0700\n")
+    assert second_start(directory) == (1, f"error: not_permitted: runtime directory {directory} has mode {mode:04o}, not 0700\n")
     assert os.listdir(directory) == []
 
 
 def test_F14_a_symbolic_link_starts_no_daemon(tmp_path: Path) -> None:
     paths.prepare_directory(tmp_path / "real")
     (tmp_path / "run").symlink_to(tmp_path / "real")
-    assert second_start(tmp_path / "run") == (1, f"not_permitted: runtime directory {tmp_path / 'run'} is a symbolic link\n")
+    refusal = f"error: not_permitted: runtime directory {tmp_path / 'run'} is a symbolic link\n"
+    assert second_start(tmp_path / "run") == (1, refusal)
     assert os.listdir(tmp_path / "real") == []
 
 
@@ -146,7 +157,8 @@ def test_F14_a_symbolic_link_starts_no_daemon(tmp_path: Path) -> None:
 def test_F14_a_directory_of_another_user_starts_no_daemon(tmp_path: Path) -> None:
     directory = paths.prepare_directory(tmp_path / "run")
     os.chown(directory, NOBODY_UID, NOBODY_UID)
-    assert second_start(directory) == (1, f"not_permitted: runtime directory {directory} belongs to uid {NOBODY_UID}, not to 0\n")
+    refusal = f"error: not_permitted: runtime directory {directory} belongs to uid {NOBODY_UID}, not to 0\n"
+    assert second_start(directory) == (1, refusal)
 
 
 def test_F14_S1_a_missing_directory_is_made_for_us_alone(tmp_path: Path) -> None:

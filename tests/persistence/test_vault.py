@@ -120,6 +120,13 @@ def test_F9_acceptance_131_without_its_secret_nothing_is_saved_and_nothing_is_re
     assert ids(later) == [id_of(1)]
 
 
+def test_acceptance_109_a_state_directory_that_others_can_enter_is_told_as_what_it_is(vault: Vault, state: str) -> None:
+    save(vault, 1)
+    os.chmod(state, 0o755)
+    assert refusal(lambda: opened(state).grant(id_of(2))) == ("path_permission_denied", "the state directory: not ours alone")
+    os.chmod(state, 0o700)
+
+
 def test_F10_acceptance_131_who_wants_a_secret_at_once_gets_the_same(state: str) -> None:
     os.mkdir(state, 0o700)
     program = "import sys; from supervisors.persistence.secrets import *; print(*ring_of(sys.argv[1], bool).secrets.values())"
