@@ -191,6 +191,9 @@ ToGuardian: TypeAlias = Union[Ready, Serving, Hold, Adopt, Drop, ReplaceZygote, 
 EXIT_PRELOAD, EXIT_THREADS = 78, 79
 """Exit statuses of a zygote that cannot serve: a module of its list is not imported, or one starts threads."""
 
+ONE, MANY = "one", "many"
+"""How many processes a zygote is started for."""
+
 
 class ForkOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Node → zygote, with the child's end of its control socket."""

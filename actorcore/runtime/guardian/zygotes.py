@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from actorcore import faults
-from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, Offer, Template, ToNode, Unheld, Zygote
+from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, MANY, ONE, Offer, Template, ToNode, Unheld, Zygote
 from actorcore.runtime import children, clock, sockets
 from actorcore.runtime.children import Death
 from actorcore.runtime.evidence import errno_name
@@ -91,24 +91,25 @@ class Zygotes:
     def _spawn(self, name: str) -> tuple[int, socket.socket]:
         ours, theirs = sockets.pair()
         try:
-            return self._exec(name, theirs.fileno()), ours
+            return self._exec(name, theirs.fileno(), MANY), ours
         except OSError:
             ours.close()
             raise
         finally:
             theirs.close()
 
-    def _exec(self, name: str, control: int) -> int:
-        argv = [sys.executable, "-P", "-m", "actorcore.runtime.zygote.zygote", name, str(os.getpid()), self.logs, faults.plan]
+    def _exec(self, name: str, control: int, forks: str) -> int:
+        command = [sys.executable, "-P", "-m", "actorcore.runtime.zygote.zygote"]
+        arguments = [name, str(os.getpid()), self.logs, faults.plan, forks]
         fds = [control, self._mappings.status_fd, self._mappings.registry_fd]
-        return children.spawn_program([*argv, *self._templates[name].preload], fds)
+        return children.spawn_program([*command, *arguments, *self._templates[name].preload], fds)
 
     def fork_alone(self, name: str, serial: int, fds: list[int]) -> None:
         """Start one for process ``serial`` alone, whose order waits in the socket ``fds``; the node is told if that cannot be."""
         try:
             if not fds:
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-            self._alone[self._exec(name, fds[0])] = serial
+            self._alone[self._exec(name, fds[0], ONE)] = serial
         except OSError as error:
             self._announce(Unheld(serial, errno_name(error.errno or 0)), ())
         finally:

@@ -1,7 +1,8 @@
 """A zygote: a program that imports a template's modules once and then forks actor processes from itself.
 
-``python -m actorcore.runtime.zygote.zygote TEMPLATE GUARDIAN_PID LOGS PLAN [MODULE …]``; an empty PLAN is none
-One whose control socket has ended behind its only order forks that one process and ends.
+``python -m actorcore.runtime.zygote.zygote TEMPLATE GUARDIAN_PID LOGS PLAN FORKS [MODULE …]``; an empty PLAN is none
+FORKS is ``one`` or ``many``: whose control socket has ended behind its only order forks that one process and ends, so
+it prepares nothing for others.
 
 It stays single-threaded and holds no more than its own sockets, so that a fork is cheap and nothing of one session is
 seen by another. Its children are the guardian's (CLONE_PARENT): it may die at any moment without harming one.
@@ -20,11 +21,11 @@ from collections.abc import Sequence
 
 from actorcore.exit_reason import bounded_text
 from actorcore.faults import point
-from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, ForkRefused, encoder, fork_order
+from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, MANY, ForkRefused, encoder, fork_order
 from actorcore.runtime import children, fault_injection, sockets, syscalls
 from actorcore.runtime.actor import lean
 from actorcore.runtime.complain import complain
-from actorcore.runtime.zygote import birth
+from actorcore.runtime.zygote import birth, immortals
 from actorcore.runtime.zygote.limits import clear_signals, raise_oom_score
 from actorcore.words import ASYNCIO
 
@@ -37,7 +38,7 @@ OOM_SCORE_ADJ = 500
 """Of zygotes and their children (proc(5)): when memory ends, sessions go before the daemon."""
 
 
-def main(template: str, guardian_pid: int, logs: str, plan: str, preload: Sequence[str]) -> int:
+def main(template: str, guardian_pid: int, logs: str, plan: str, forks: str, preload: Sequence[str]) -> int:
     """Serve fork orders until the control socket ends; the exit status. ``plan``: see fault_injection."""
     for name in children.BIND_NOW:
         del os.environ[name]
@@ -62,18 +63,25 @@ def main(template: str, guardian_pid: int, logs: str, plan: str, preload: Sequen
     os.umask(0o077)
     control = socket.socket(fileno=CONTROL_FD)
     nursery = birth.Nursery(guardian_pid, STATUS_FD, REGISTRY_FD, logs, imports=not preload)
-    nursery.rehearse_births(birth.REHEARSALS_OF_ZYGOTE)
-    nursery.rehearse(birth.REHEARSALS_OF_ZYGOTE)
+    if forks == MANY:
+        _prepare(nursery)
     if plan:
         fault_injection.arm(plan)
-    gc.collect()
-    gc.freeze()
-    nursery.rehearse(birth.REHEARSALS_OF_BLANK, imports=False)  # the collection has emptied the interpreter's free lists
     syscalls.set_process_name(children.NEWBORN_COMM)
     control.setblocking(True)
     while (status := _fork(control, nursery)) is None:
         pass
     return status
+
+
+def _prepare(nursery: birth.Nursery) -> None:
+    """Make the lives of all children cheap: code specialised, nothing of ours counted or collected in them."""
+    nursery.rehearse_births(birth.REHEARSALS_OF_ZYGOTE)
+    nursery.rehearse(birth.REHEARSALS_OF_ZYGOTE)
+    gc.collect()
+    immortals.immortalize()
+    gc.freeze()
+    nursery.rehearse(birth.REHEARSALS_OF_BLANK, imports=False)  # the collection has emptied the interpreter's free lists
 
 
 def _import_all(template: str, modules: Sequence[str]) -> bool:
@@ -118,5 +126,5 @@ def _fork(control: socket.socket, nursery: birth.Nursery) -> int | None:
 
 
 if __name__ == "__main__":
-    status = main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5:])
+    status = main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5], sys.argv[6:])
     os._exit(status)  # not waiting for threads that a module may have started
