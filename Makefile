@@ -16,10 +16,16 @@ TORTURE ?= full
 JOBS ?= 2
 LIVES ?= 1000000
 MUTANTS ?=
+# make test PYTHON=python3.13: an environment of another Python than the one that is named is made anew.
+ifneq ($(origin PYTHON),file)
+ifneq ($(shell $(PYTHON) -V),$(shell $(PY) -V 2>/dev/null))
+.PHONY: $(PY)
+endif
+endif
 # A folder on the path, as an installation is: no hook that every start of Python and every import passes through.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-help:  ## this list
+help:  ## this list (each with PYTHON=python3.13 to name another Python than python3)
 	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(HAVE)  ## a guided tour on a private daemon
@@ -58,7 +64,7 @@ $(PY):
 	  || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 	       then apt-get update && apt-get install -y python3-venv; \
 	       else echo "$(PYTHON) has no ensurepip: install python3-venv (as root: apt-get install python3-venv)" >&2; exit 1; fi; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 
 # One stamp per set of extras and content of those two files; older stamps go, so that going back installs again.
 $(HAVE): $(PY)
