@@ -71,6 +71,8 @@ from actorcore.words import RESIDENT
 _encode = encoder.encode
 
 SMALL_ASK_BYTES = 256
+SHUTDOWN = Exit(NOBODY, "shutdown")
+"""To a resident that nobody has spawned, or whose parent is no resident: the daemon ends."""
 OWN_EVENTS = frozenset({TookOver, ReloadEnded, Crowded, LogDropped, ShutdownAsked, Inspected, ClockSet, Ticked})
 """What is not for the process table, or not for it alone."""
 
@@ -79,13 +81,17 @@ class Kernel:
     """``residents`` are named machines, each registered as ``system:<name>``; ``machines`` makes those that somebody spawns.
 
     A machine that is spawned with another template than ``resident`` runs in a process of its own: ``host`` is the
-    ``module:name`` of the actor that plays it there, with the machine's name before its arguments.
+    ``module:name`` of the actor that plays it there, with the machine's name before its arguments. ``last``: the resident that
+    the others may need to their end; in a shutdown it is told to leave when they have.
     """
 
-    def __init__(self, instance: int, residents: dict[str, Resident], machines: Machines | None = None, host: str = "") -> None:
+    def __init__(
+        self, instance: int, residents: dict[str, Resident], machines: Machines | None = None, host: str = "", last: str = ""
+    ) -> None:
         self.table = ProcessTable(instance)
         self._machines = machines or {}
         self._host = host
+        self._last = last
         self._residents: dict[str, Resident] = {"node": NodeDesk(self.table.statistics), **residents}
         self._serials = {name: self.table.add_resident(f"system:{name}") for name in self._residents}
         self._spawned: dict[int, tuple[str, Resident]] = {}
@@ -362,13 +368,12 @@ class Kernel:
         return [Report(kind, about, detail)]
 
     def _shut_down(self) -> list[Effect]:
-        """Ask every resident but the desk to leave, its parent if that is one; the last one that leaves halts the daemon."""
+        """Ask every resident to leave, its parent if that is one: the last of them after all others, and the desk never."""
         if self._ending:
             return []
         self._ending = True
-        shutdown = Exit(NOBODY, "shutdown")
         tops = [serial for serial in self._by_serial if self.table.parent_of(serial) not in self._by_serial]
-        self._inbox.extend(Deliver(serial, 0, shutdown) for serial in tops if serial != self._serials["node"])
+        self._inbox.extend(Deliver(serial, 0, SHUTDOWN) for serial in tops if serial not in self._lasting())
         return self._halt_if_alone()
 
     def _leave(self, serial: int, reason: Reason, now: float) -> list[Effect]:
@@ -378,6 +383,14 @@ class Kernel:
         effects = self.table.resident_exited(serial, reason, now)
         return self._sorted(effects) + self._halt_if_alone()
 
+    def _lasting(self) -> set[int]:
+        return {serial for name, serial in self._serials.items() if name in ("node", self._last)}
+
     def _halt_if_alone(self) -> list[Effect]:
-        return [Operate("halt")] if self._ending and set(self._by_serial) == {self._serials["node"]} else []
+        """The desk alone is left in a shutdown: the daemon halts. The last resident and the desk: it is the last one's turn."""
+        if not self._ending or self._by_serial.keys() != self._lasting():
+            return []
+        last = [serial for serial in self._by_serial if serial != self._serials["node"]]
+        self._inbox.extend(Deliver(serial, 0, SHUTDOWN) for serial in last)
+        return [] if last else [Operate("halt")]
 

@@ -48,4 +48,4 @@ def kernel_of(instance: int, residents: dict[str, Resident]) -> Kernel:
     """
     if missing := [name for name in NEEDS if name not in residents]:
         raise ValueError(f"missing service: {', '.join(missing)}")
-    return Kernel(instance, residents, MACHINES, HOST)
+    return Kernel(instance, residents, MACHINES, HOST, Services.name)  # the store is told how each session has ended

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from actorcore.effects import Deliver, Effect, Publish, Retract
+from actorcore.effects import Deliver, Effect, Operate, Publish, Retract
 from actorcore.kernel import Kernel
 from actorcore.requests import Ask, SendExit
-from actorcore.residents import AnswerTo, Consult, Order, Send, SetAlarm
+from actorcore.residents import AnswerTo, Consult, Leave, Order, Send, SetAlarm
 from actorcore.signals import (
     NOBODY,
     Alarm,
@@ -111,6 +111,20 @@ def test_a_killed_resident_goes_on_under_a_new_pid_with_its_name_and_its_alarms(
     assert it.polly.heard[-1] == Asking(it.client, it.numbers, packed(None))
     it.do(ShutdownAsked())
     assert it.polly.heard[-1] == Exit(NOBODY, "shutdown")
+
+
+def test_in_a_shutdown_the_last_resident_is_told_to_leave_after_all_others_and_the_daemon_halts_after_it() -> None:
+    polly, jack = Parrot(), Parrot({Exit: [Leave("shutdown")]})
+    kernel = Kernel(1, {"polly": polly, "jack": jack}, last="jack")
+    assert (kernel.handle(ShutdownAsked(), 0.0), jack.heard) == ([], [])
+    successor = Kernel(1, {"polly": Parrot({Alarm: [Leave("shutdown")]}), "jack": jack}, last="jack")
+    polly.orders[Asking] = [SetAlarm("bye", 5.0)]
+    kernel.handle(ClientAttached(0, b"", 1), 0.0)
+    kernel.handle(Asked(kernel.table.last_client, 1, Ask(kernel.table.published()["system:polly"], packed(None))), 0.0)
+    successor.restore(kernel.snapshot())
+    effects = successor.handle(Ticked(), 5.0)
+    assert (jack.heard, [effect for effect in effects if isinstance(effect, Operate)]) == (
+        [Exit(NOBODY, "shutdown")], [Operate("halt")])  # fmt: skip
 
 
 def test_code_that_has_more_residents_than_the_code_before_begins_with_them() -> None:
