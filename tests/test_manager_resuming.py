@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from actorcore.requests import NOBODY, SendExit
-from actorcore.residents import AnswerTo, CancelAlarm, Consult, Leave, Order, Send
-from actorcore.signals import Answer, Asking, Booted, ClockSet, Exit, Reborn, Refused, Sent
-from supervisors.persistence.store_words import STORE
+from actorcore.requests import SendExit
+from actorcore.residents import AnswerTo, Order
+from actorcore.signals import Answer, Asking, Booted, ClockSet, Reborn, Refused, Sent
 from supervisors.session.admissions import ADMITTED_S
 from supervisors.session.events import trouble_with
 from supervisors.session.manager import Manager
 from supervisors.session.settings import SessionSettings
 from supervisors.session.words import (
-    Attach,
     CreateSession,
     FailResume,
     GetCounters,
     GetSession,
     ListIds,
-    Publish,
     RestartSession,
     ResumeSession,
     Subscribe,
@@ -162,36 +159,6 @@ def test_a_session_that_the_supervisor_refuses_without_a_process_is_gone_at_once
     assert asked(2, ListIds()) == [AnswerTo(5, 2, [])]
 
 
-def test_the_process_that_remembers_a_group_is_sent_its_record_and_speaks_for_it() -> None:
-    world = ManagerWorld()
-    world.call(CreateSession(draft(1, group={"members": []}, policy={"idle_timeout_s": 40.0})))
-    (state,) = world.alive
-    party = world.parties.setdefault(state, Party(state))
-    world.call(CreateSession(draft(2)))
-    world.now += 5.0
-    told = [world.call(Attach(uuid(number)), party) for number in (1, 2, 9)]
-    assert (told, world.kernel.next_deadline()) == ([True, ("not_permitted", None), ("not_found", None)], world.now + 10.0)
-    assert [one["record"]["id"] for one in party.mail] == [uuid(1)]
-    assert isinstance(world.call(Publish(uuid(1), [("context_updated", {})]), party), int)
-    assert world.call(Publish(uuid(1), [("context_updated", {})])) == ("not_permitted", None)
-
-
-# ---- the end of the daemon ------------------------------------------------------------------------------------------
-
-
-def test_when_the_daemon_ends_nothing_is_started_and_the_manager_leaves_after_the_last_session() -> None:
-    world = ManagerWorld()
-    world.call(CreateSession(draft(1)))
-    world.call(CreateSession(draft(2, module="m:stubborn")))
-    world.call(SuspendSession(uuid(1)))
-    manager = world.kernel._residents["manager"]
-    assert isinstance(manager, Manager)
-    assert manager.handle(Exit(NOBODY, "shutdown"), world.now) == []
-    told = [world.call(request) for request in (CreateSession(draft(3)), WakeSession(uuid(1)), RestartSession(uuid(2)))]
-    assert told == [("shutting_down", None)] * 3
-    assert Manager().handle(Exit(NOBODY, "shutdown"), 0.0) == [Leave("shutdown")]
-
-
 def test_a_restart_that_is_asked_while_it_wakes_of_a_manager_that_was_killed_fails_with_its_process() -> None:
     world = ManagerWorld()
     world.ask(CreateSession(draft(1, module="m:slow")))
@@ -203,29 +170,6 @@ def test_a_restart_that_is_asked_while_it_wakes_of_a_manager_that_was_killed_fai
     assert (world.answer(asked), world.call(GetSession(uuid(1)))["status"]) == (None, "restarting")
     world.kill(max(world.alive))
     assert (world.answer(asked), world.call(GetSession(uuid(1)))["status"]) == (("start_failed", "killed"), "suspended")
-
-
-def test_a_session_that_nobody_has_when_the_manager_was_killed_is_gone() -> None:
-    manager = Manager()
-
-    def asked(number: int, request: object) -> list[Order]:
-        return manager.handle(Asking(5, number, msgspec.Raw(msgspec.msgpack.encode(request))), 0.0)
-
-    asked(1, CreateSession(draft(1)))
-    assert isinstance(manager.handle(Reborn(3), 0.0)[0], Consult)
-    ended = Send(STORE, msgspec.Raw(msgspec.msgpack.encode({"ended": uuid(1)})))
-    assert manager.handle(Answer(2, None, ("not_found", None)), 0.0) == [CancelAlarm(uuid(1)), ended]
-    assert asked(2, ListIds()) == [AnswerTo(5, 2, [])]
-
-
-def test_a_session_that_sleeps_keeps_no_daemon_from_ending_and_one_that_has_yet_to_end_does() -> None:
-    for module, orders in (("m:ok", [Leave("shutdown")]), ("m:stubborn", [])):
-        world = ManagerWorld()
-        world.call(CreateSession(draft(1, module=module)))
-        world.ask(SuspendSession(uuid(1)))
-        manager = world.kernel._residents["manager"]
-        assert isinstance(manager, Manager)
-        assert manager.handle(Exit(NOBODY, "shutdown"), world.now) == orders
 
 
 def test_a_session_that_hangs_is_unresponsive_until_it_has_recovered() -> None:

@@ -6,14 +6,14 @@ It gives a session's process its own keys and nobody else; what that process the
 from __future__ import annotations
 
 import os
-from typing import assert_never
+from typing import assert_never, cast
 
 import msgspec
 
 from actorcore.errors import ActorError, CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import Term
-from actorcore.gen_server import GenServer, NoReply, Ok, Reply, Result
-from actorcore.mailbox import From, Message
+from actorcore.gen_server import Continue, GenServer, NoReply, Ok, Reply, Result
+from actorcore.mailbox import From
 from actorcore.runtime import syscalls
 from actorcore.runtime.actor.process import Process
 from actorcore.runtime.clock import monotonic_s, wall_s
@@ -42,7 +42,7 @@ from supervisors.persistence.store_words import (
 )
 from supervisors.persistence.vault import Vault
 from supervisors.services.told import MANAGER
-from supervisors.session.words import MAX_PAGE_ROWS as LISTED_AT_ONCE, GetSession, ListSessions
+from supervisors.session.words import MAX_PAGE_ROWS as LISTED_AT_ONCE, ListSessions, TakeEnded
 
 WAIT_S = 10.0
 CLEAN_UP_S = 3600.0
@@ -67,7 +67,12 @@ class Store(GenServer):
             self._vault.prepare()
         except RequestError as error:  # whoever wants something will be told; it may be mended meanwhile
             complain(f"the store cannot be prepared: {error}")
-        return Ok(timeout_s=0.0)
+        return Ok(then=Continue())
+
+    def handle_continue(self, term: object) -> Result:
+        """Before anybody is answered: what ended while there was no store has ended."""
+        self._note_ends()
+        return NoReply(self._patience_s())
 
     def handle_call(self, request: object, frm: From) -> Result:
         try:
@@ -87,9 +92,8 @@ class Store(GenServer):
         return NoReply(self._patience_s())
 
     def handle_info(self, info: object) -> Result:
-        """The manager says that a session is no more. Or the inactivity timeout: it is time for a clean-up (acceptance 141)."""
-        if isinstance(info, Message) and isinstance(info.body, dict) and isinstance(id := info.body.get("ended"), str):
-            self._end(id)
+        """The manager says that sessions are no more. Or the inactivity timeout: it is time for a clean-up (acceptance 141)."""
+        self._note_ends()
         if monotonic_s() >= self._due_s:
             self._due_s = monotonic_s() + CLEAN_UP_S
             try:
@@ -103,17 +107,24 @@ class Store(GenServer):
                     complain(f"clean-up by age: {done.deleted} deleted, {done.skipped} stay, {done.failed} failed")
         return NoReply(self._patience_s())
 
-    def _end(self, id: str) -> None:
+    def _note_ends(self) -> None:
+        """Of all sessions that are no more since this was done last, be it by the store before."""
         assert isinstance(self.process, Process)
+        done: list[str] = []
         try:
-            self.process.call(MANAGER, GetSession(id), WAIT_S)  # it is there, again or whatever anybody says
-        except RequestError:
-            try:
-                self._vault.end(id)
-            except RequestError as error:
-                complain(f"the end of a session is not noted: {error}")
+            while ended := cast(list[str], self.process.call(MANAGER, TakeEnded(done), WAIT_S)):
+                for id in ended:
+                    self._end(id)
+                done = ended
         except ActorError as error:
-            complain(f"the end of a session is not noted: {error}")
+            complain(f"the ends of sessions are not noted: {error}")
+
+    def _end(self, id: str) -> None:
+        try:
+            self._vault.end(id)
+        except RequestError as error:
+            if error.code not in ("not_found", "running"):  # it has never said anything; it was resumed meanwhile
+                complain(f"the end of a session is not noted: {error}")
 
     def _patience_s(self) -> float:
         return max(0.0, self._due_s - monotonic_s())

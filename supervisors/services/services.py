@@ -29,8 +29,8 @@ class Ensure(Word, frozen=True, tag="ensure"):
 
 
 def services_with(limits: Limits) -> Mapping[str, ChildSpec]:
-    """Those that there are; ``limits`` are the store's."""
-    store = ProcessSpec("supervisors.persistence.store:Store", [msgspec.to_builtins(limits)], name=STORE)
+    """Those that there are; ``limits`` are the store's. It traps exits: what it was told before, it does before it ends."""
+    store = ProcessSpec("supervisors.persistence.store:Store", [msgspec.to_builtins(limits)], trap_exit=True, name=STORE)
     return {"store": ChildSpec("store", store, restart="permanent", give_up="never")}
 
 

@@ -11,17 +11,17 @@ import msgspec
 
 from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import encoder
-from actorcore.residents import AnswerTo, AwaitEnd, CancelAlarm, Consult, Do, Glance, Order, Send, SetAlarm
-from actorcore.signals import Answer, Demonitor, Monitor, ProcessSpec, Spawn
+from actorcore.residents import AnswerTo, AwaitEnd, CancelAlarm, Consult, Glance, Send, SetAlarm
+from actorcore.signals import Answer, Monitor, ProcessSpec, Spawn
 from actorcore.words import LEAN
-from supervisors.persistence.store_words import STORE
-from supervisors.services.told import ServiceReborn, ServiceTold
+from supervisors.services.services import Ensure, Services
+from supervisors.services.told import ServiceReborn
 from supervisors.session.admissions import Asker
-from supervisors.session.events import Event
+from supervisors.session.endings import NOTED_S, ring
 from supervisors.session.record import SessionRecord, child_spec, to_map
 from supervisors.session.refusals import reason_in, refusal_of
 from supervisors.session.state import WITH_PROCESS, Happening, next_status
-from supervisors.session.subscriptions import Subscription
+from supervisors.session.telling import Telling
 from supervisors.session.words import Errand, Memory, Slot
 from supervisors.tree import session_words as supervisor
 
@@ -31,19 +31,14 @@ RESUMING = "supervisors.session.resuming:main"
 STARTS: tuple[Errand, ...] = ("start", "wake", "restart")
 LOOKS_PER_TIMEOUT = 4
 """How exactly idleness is known: to a quarter of the timeout."""
+FAREWELL = ":farewell"
+"""Key of the alarm that ends the wait for the store; no id begins with a colon."""
 CLOCK_STEP_S = 1e-6
 """Between two times that are given to sessions, however the wall clock is set."""
 
 
-class Lifecycle:
+class Lifecycle(Telling):
     """All sessions by id, in the order of their creation."""
-
-    def __init__(self, memory: Memory) -> None:
-        self.now = 0.0
-        self.orders: list[Order] = []
-        self.memory = memory
-        self.slots = {slot.record.id: slot for slot in memory.sessions}
-        self._news: dict[str, None] = {}
 
     def remembered(self) -> Memory:
         """Everything that the next incarnation of this object needs."""
@@ -63,6 +58,7 @@ class Lifecycle:
 
     def create(self, asker: Asker, record: SessionRecord, is_resumed: bool) -> None:
         self.memory.slots += 1
+        self.memory.endings.ids.pop(record.id, None)
         seq = self.memory.subscriptions.seq_before(record.id, is_resumed)
         slot = Slot(self.memory.slots, record, began_at=self.now, starters=[asker], is_resumed=is_resumed, seq=seq)
         self.slots[record.id] = slot
@@ -125,11 +121,32 @@ class Lifecycle:
         else:
             slot.stale = True
 
-    def attach(self, slot: Slot, state: int) -> None:
-        """The process that remembers a group is another one now; it began with the record that its group began with."""
-        slot.state, slot.handled, slot.active_at = state, 0, self.now
+    def attach(self, slot: Slot, state: int, above: int) -> bool:
+        """The process that remembers a group is another one now, a child of ``above``; it began with the record that its group
+        began with. False: that is not the group's supervisor.
+        """
+        if slot.status in WITH_PROCESS and above != slot.serial:
+            return False
+        slot.state, slot.above, slot.handled, slot.active_at = state, above, 0, self.now
         self._send_record(slot)
         self._look_later(slot)
+        return True
+
+    def wind_up(self) -> bool:
+        """The daemon ends: who sleeps does so for good. Whether nothing is left of anybody, and the store has noted it."""
+        endings = self.memory.endings
+        for slot in self.slots.values():
+            if slot.status == "suspended" and not slot.ending:
+                self.stop(slot)
+        if self.slots:
+            return False
+        if endings.ids and endings.farewell == "none":
+            endings.farewell = "said"
+            self.memory.orders += 1
+            self.memory.errands[self.memory.orders] = ("farewell", "")
+            self.orders.append(Consult(self.memory.orders, Services.name, msgspec.Raw(encoder.encode(Ensure("store")))))
+            self.orders.append(SetAlarm(FAREWELL, self.now + NOTED_S))
+        return not endings.ids or endings.farewell == "over"
 
     # ---- what the supervisor says -----------------------------------------------------------------------------------
 
@@ -167,25 +184,6 @@ class Lifecycle:
             case _:
                 raise AssertionError(f"unknown news {told.kind}")
 
-    def on_service_told(self, told: ServiceTold) -> None:
-        """An event of a service: of the session that it concerns, if there is one."""
-        self.tell_about(str(told.data.get("key")), told.type, told.data)
-
-    def tell_about(self, id: str, type_: str, data: dict[str, Term]) -> None:
-        """An event of session ``id``, or of none if that is not there."""
-        slot = self.slots.get(id)
-        if slot is not None:
-            self.tell(slot, type_, **data)
-        else:
-            self.memory.seq += 1
-            self._publish("", self.memory.seq, type_, data)
-
-    def on_service_reborn(self, told: ServiceReborn, after: int) -> None:
-        """A resident was killed, and goes on as ``after`` (0: nobody knows, it is the manager)."""
-        self.memory.reborn[told.name] = count = self.memory.reborn.get(told.name, 0) + 1
-        for event in told.events(after, count):
-            self.on_service_told(event)
-
     def on_started(self, number: int, serial: int) -> None:
         """A process that was spawned here runs: the one that resumes."""
         if self.memory.errands.pop(number, None) == ("resumer", ""):
@@ -200,6 +198,11 @@ class Lifecycle:
             self.orders.append(AnswerTo(*asker, answer.value, answer.error))
             return
         errand, id = self.memory.errands.pop(answer.number, ("none", ""))
+        if errand == "farewell":
+            if answer.error is None:
+                self.orders.append(ring())
+            else:
+                self.memory.endings.farewell = "over"
         slot = self.slots.get(id)
         if slot is None or (errand in STARTS and answer.number != slot.start):
             return
@@ -224,6 +227,10 @@ class Lifecycle:
         """The manager was killed: nobody waits for it any more, and it hears of nothing unless it asks again."""
         self.memory.errands.clear()
         self.memory.admissions.asked.clear()
+        self.memory.unproved.clear()
+        if self.memory.endings.ids:
+            self.memory.endings.farewell = "none"
+            self.orders.append(ring())
         for slot in self.slots.values():
             slot.starters, slot.stoppers = [], []
             if slot.failure is not None:
@@ -237,6 +244,8 @@ class Lifecycle:
     def _on_ready(self, slot: Slot, serial: int) -> None:
         slot.serial, slot.ready_at, slot.reason, slot.handled, slot.active_at = serial, self.now, None, 0, self.now
         slot.is_woken = False
+        if slot.above != serial:  # of an older group, or of a stranger that said so while this one was being started
+            slot.state = 0
         self.advance(slot, "ready", self.now - slot.began_at)
         if slot.is_resumed:
             slot.is_resumed = False
@@ -296,9 +305,8 @@ class Lifecycle:
         self.tell(slot, "session_terminated", reason=NORMAL if slot.reason is None else slot.reason,
                   restart_count=slot.restarts, duration_s=self._uptime(slot))  # fmt: skip
         self.orders.append(CancelAlarm(slot.record.id))
-        if not (slot.is_resumed and slot.failure):  # what could not be resumed stays as it was
-            # Its process may have had no time to say so: who was stopped does not come back with the next daemon.
-            self.orders.append(Send(STORE, msgspec.Raw(encoder.encode({"ended": slot.record.id}))))
+        if slot.record.durability != "none" and not (slot.is_resumed and slot.failure):  # that stays as it was
+            self.orders.append(self.memory.endings.add(slot.record.id))
         del self.slots[slot.record.id]
         row = {**slot.row(), "serial": 0}
         self._answer(slot.stoppers[:1], row)
@@ -308,7 +316,9 @@ class Lifecycle:
     # ---- idleness ---------------------------------------------------------------------------------------------------
 
     def on_alarm(self, id: str) -> None:
-        """It is time to look whether the session has something to do."""
+        """It is time to look whether the session has something to do; or the store does not come."""
+        if id == FAREWELL:
+            self.memory.endings.farewell = "over"
         slot = self.slots.get(id)
         if slot is not None and slot.status in WITH_PROCESS:
             self.orders.append(Glance(slot.voice()))
@@ -347,39 +357,6 @@ class Lifecycle:
             took: dict[str, Term] = {} if duration_s is None else {"duration_s": duration_s}
             self.tell(slot, "session_status", status=status, previous_status=previous, **took)
         return True
-
-    def tell(self, slot: Slot, type_: str, **data: Term) -> int:
-        """An event of the session; its number."""
-        slot.seq += 1
-        return self._publish(slot.record.id, slot.seq, type_, data)
-
-    def _publish(self, session: str, seq: int, type_: str, data: dict[str, Term]) -> int:
-        number = self.memory.subscriptions.number + 1
-        at = self.now + self.memory.offset_s
-        self.memory.subscriptions.publish(Event(number, seq, session, type_, at, data))
-        self.memory.counters[type_] = self.memory.counters.get(type_, 0) + 1
-        self._news[session] = None
-        return number
-
-    def spread(self) -> None:
-        """Send every subscriber what is due to him, after everything else has been decided."""
-        sessions, self._news = self._news, {}
-        subscriptions = self.memory.subscriptions
-        due = {one.ref: one for session in sessions for one in subscriptions.concerned(session)}
-        for one in due.values():
-            self.serve(one)
-
-    def serve(self, one: Subscription) -> None:
-        """Send ``one`` what is due to it."""
-        subscriptions = self.memory.subscriptions
-        self.orders += [Send(one.to, msgspec.Raw(body)) for body in subscriptions.due(one)]
-        if one.over and one.cursor == subscriptions.number:
-            subscriptions.remove(one.ref)
-            self.do(Demonitor(one.ref))
-
-    def do(self, request: Monitor | Demonitor | Spawn) -> None:
-        self.memory.orders += 1
-        self.orders.append(Do(self.memory.orders, request))
 
     def _consult(self, errand: Errand, slot: Slot, body: supervisor.SessionRequest) -> None:
         self.memory.orders += 1

@@ -37,7 +37,7 @@ from actorcore.signals import (
     Started,
 )
 from supervisors.services.told import ServiceReborn, ServiceTold
-from supervisors.session import events
+from supervisors.session import events, proving
 from supervisors.session.admissions import Asker
 from supervisors.session.config import config_troubles, merged
 from supervisors.session.lifecycle import Lifecycle
@@ -74,6 +74,7 @@ from supervisors.session.words import (
     StopSession,
     Subscribe,
     SuspendSession,
+    TakeEnded,
     Unsubscribe,
     UpdateSession,
     WakeSession,
@@ -109,7 +110,8 @@ class Manager:
             case Asking():
                 self._on_asking(body)
             case Answer():
-                life.on_answer(body)
+                if not proving.on_answer(life, body):
+                    life.on_answer(body)
             case Sent():
                 self._on_sent(body)
             case ClockSet(offset_s):
@@ -122,8 +124,8 @@ class Manager:
                 life.memory.leaving = True
             case Reborn(before):
                 life.on_reborn(before)
-            case Alarm(id):
-                life.on_alarm(id)
+            case Alarm(key):
+                life.on_alarm(key)
             case Ended(serial):
                 life.on_ended(serial)
             case Inspected(_, seen):
@@ -134,8 +136,9 @@ class Manager:
                 pass  # it has no process, no link and no channel
             case _:
                 assert_never(body)
+        is_over = life.memory.leaving and life.wind_up()
         life.spread()
-        if life.memory.leaving and all(slot.status == "suspended" and not slot.ending for slot in life.slots.values()):
+        if is_over:
             life.memory.leaving = False
             life.orders.append(Leave("shutdown"))
         return life.orders
@@ -198,7 +201,12 @@ class Manager:
             case Publish():
                 return self._publish(asker[0], request)
             case Attach(session):
-                return self._attach(asker[0], session)
+                slot = self._life.slots.get(session)
+                if slot is None or slot.record.group is None:
+                    return ("not_found" if slot is None else "not_permitted", None)
+                return proving.look_up(self._life, asker, request)
+            case TakeEnded():
+                return proving.look_up(self._life, asker, request)
             case SetDefault(""):
                 self._life.memory.default = ""
                 return True
@@ -385,13 +393,6 @@ class Manager:
         for type_, data in request.events:
             self._life.tell(slot, type_, **data)
         return self._life.memory.subscriptions.number
-
-    def _attach(self, frm: int, session: str) -> Term | Refusal:
-        slot = self._life.slots.get(session)
-        if slot is None or slot.record.group is None:
-            return ("not_found" if slot is None else "not_permitted", None)
-        self._life.attach(slot, frm)
-        return True
 
 
 def _impossible(slot: Slot, waiting: list[Asker]) -> Refusal:

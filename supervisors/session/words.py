@@ -10,6 +10,7 @@ from actorcore.exit_reason import Reason, Term, bounded_text
 from actorcore.frames import DECODE_ERRORS, decode_ext, encoder
 from actorcore.words import Word
 from supervisors.session.admissions import Admissions, Asker
+from supervisors.session.endings import Endings
 from supervisors.session.record import SessionRecord, to_map
 from supervisors.session.state import WITH_PROCESS, Status
 from supervisors.session.subscriptions import Subscriptions
@@ -197,10 +198,19 @@ class Publish(Word, frozen=True, tag="publish"):
 class Attach(Word, frozen=True, tag="attach"):
     """The asker is the process ``state`` of ``session``, which is a group: it speaks for it, and is told what is new.
 
-    Answer: True. Errors: not_found, not_permitted (the session is one process).
+    Answer: True. Errors: not_found, not_permitted (it is not, or the session is one process).
     """
 
     session: str
+
+
+class TakeEnded(Word, frozen=True, tag="take_ended"):
+    """By the store: the ids of sessions that are no more, ENDED_AT_ONCE at most, until it says that they are ``done``.
+
+    Error: not_permitted (the asker is not the store).
+    """
+
+    done: list[str] = []
 
 
 class GetCounters(Word, frozen=True, tag="counters"):
@@ -212,7 +222,7 @@ class GetCounters(Word, frozen=True, tag="counters"):
 ManagerRequest: TypeAlias = Union[
     CreateSession, ResumeSession, FailResume, StopSession, RestartSession, SuspendSession, WakeSession, GetSession,
     FindSession, ResolveTarget, ListSessions, ListIds, ListPids, CountSessions, RenameSession, UpdateSession, SetDefault,
-    GetDefault, Subscribe, Seen, Unsubscribe, Publish, Attach, GetCounters,
+    GetDefault, Subscribe, Seen, Unsubscribe, Publish, Attach, TakeEnded, GetCounters,
 ]  # fmt: skip
 Refusal: TypeAlias = tuple[str, Term]
 
@@ -242,8 +252,9 @@ class Slot(msgspec.Struct):
     ``seq``: of its last event. ``began_at``, ``ready_at``: since when its process is being started, and is ready (monotonic
     seconds). ``ending``: it is suspended and its process is on its way out. ``stale``: its process began with an older
     record. ``is_woken``: it was suspended, and its process is not ready yet. ``state``: of a group, the process that
-    remembers. ``failure``: with what its start is refused as soon as its process is gone. ``handled``: messages when it was
-    looked at last; ``active_at``: the last look that found something done. ``starters``, ``stoppers``: who waits.
+    remembers; ``above``: its supervisor. ``failure``: with what its start is refused as soon as its process is gone.
+    ``handled``: messages when it was looked at last; ``active_at``: the last look that found something done. ``starters``,
+    ``stoppers``: who waits.
     """
 
     number: int
@@ -260,6 +271,7 @@ class Slot(msgspec.Struct):
     stale: bool = False
     is_woken: bool = False
     state: int = 0
+    above: int = 0
     is_resumed: bool = False
     failure: tuple[str, Term] | None = None
     handled: int = 0
@@ -284,14 +296,14 @@ class Slot(msgspec.Struct):
         return self.record.created_at, self.number
 
 
-Errand: TypeAlias = Literal["start", "wake", "stop", "restart", "watch", "resumer", "none"]
+Errand: TypeAlias = Literal["start", "wake", "stop", "restart", "watch", "resumer", "farewell", "none"]
 
 
 class Memory(msgspec.Struct):
     """The whole state of the resident. ``orders``, ``slots``: the last numbers used; ``errands``: what was asked of others,
-    by number, and for whom. ``seq``: of the last event that was none of a session; ``reborn``:
-    how often a resident was killed, by name. ``offset_s``: of the wall clock.
-    ``last_at``: the last time that was given to a session.
+    by number, and for whom; ``unproved``: who waits until it is known who he is. ``seq``: of the last event that was none
+    of a session; ``reborn``: how often a resident was killed, by name. ``offset_s``: of the wall clock. ``last_at``: the
+    last time that was given to a session.
     """
 
     orders: int = 0
@@ -299,6 +311,8 @@ class Memory(msgspec.Struct):
     sessions: list[Slot] = []
     errands: dict[int, tuple[Errand, str]] = {}
     admissions: Admissions = msgspec.field(default_factory=Admissions)
+    endings: Endings = msgspec.field(default_factory=Endings)
+    unproved: dict[int, tuple[Asker, Attach | TakeEnded]] = {}
     seq: int = 0
     reborn: dict[str, int] = {}
     subscriptions: Subscriptions = msgspec.field(default_factory=Subscriptions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +20,8 @@ from supervisors.persistence.notes import saved_note
 from supervisors.persistence.signing import Keys
 from supervisors.session.record import Policy
 from supervisors.session.requests import GetMessages, GetRecord, SendMessage
-from tests.daemon_fixture import WAIT_S, Daemon, send_signal
-from tests.fault.test_resume import kill_daemon
+from tests.daemon_fixture import WAIT_S, Daemon, await_deaths, send_signal, watched
+from tests.fault.test_resume import GATED, kill_daemon
 from tests.session_world import project_in
 
 POLICIES = {
@@ -180,3 +181,56 @@ def test_acceptance_71_125_who_was_stopped_does_not_come_back_with_the_next_daem
     assert (client.manager.ids(), len(list(client.saved.resumable()))) == ([alive], 5)
     client.manager.resume(stopped[1])
     assert contents(client, stopped[1]) == ["precious"]
+
+
+def refusal_of(client: Client, id: str) -> str:
+    with pytest.raises(RequestError) as refused:
+        client.manager.resume(id)
+    return refused.value.code
+
+
+def test_acceptance_71_81_when_the_daemon_is_told_to_end_nobody_comes_back_by_itself_with_or_without_a_process(
+    running: Daemon, tmp_path: Path
+) -> None:
+    client = running.client()
+    gate = tmp_path / "gate"
+    metadata: dict[str, Any] = {"gate": str(gate)}
+    refusals: list[str] = []
+    resumed = str(client.manager.create(project_in(tmp_path, "resumed"), module=GATED, metadata=metadata)["id"])
+    client.manager.stop(resumed)
+    ids = [without_a_process(client, project_in(tmp_path, status), status) for status in POLICIES]
+    for name, policy in (("alive", Policy()), ("killed", Policy(shutdown_s="brutal_kill"))):
+        ids.append(str(client.manager.create(project_in(tmp_path, name), policy=policy)["id"]))
+    os.mkfifo(gate)
+    with Client.connect(running.directory, WAIT_S) as other:
+        thread = threading.Thread(target=lambda: refusals.append(refusal_of(other, resumed)))
+        thread.start()
+        gate.read_bytes()  # it has opened its database, and is being born
+        writer = os.open(gate, os.O_WRONLY)  # it waits for that
+        gate.unlink()
+        with watched([running.guardian_pid]) as handles:
+            send_signal(running.guardian_pid, signal.SIGTERM)
+            with pytest.raises(RequestError, match="shutting_down"):
+                while True:
+                    client.spawn("tests.fault.actors:idle")
+            os.close(writer)
+            assert await_deaths(handles)
+        thread.join()
+    assert (running.process.wait(), refusals) == (0, ["start_failed"])
+    running.start()
+    saved = running.client().saved
+    assert {one.id: one.is_running for one in saved.list()} == dict.fromkeys([resumed, *ids], False)
+    assert len(list(saved.resumable())) == 6
+
+
+def test_acceptance_71_125_who_was_stopped_while_the_store_was_dead_does_not_come_back(running: Daemon, tmp_path: Path) -> None:
+    client = running.client()
+    stopped = hung(client, project_in(tmp_path))
+    store = next(row for row in client.processes() if row["name"] == "system:store")
+    send_signal(int(str(store["os_pid"])), signal.SIGSTOP)
+    assert client.manager.stop(stopped)["reason"] == "killed"
+    down = client.monitor("system:store")
+    send_signal(int(str(store["os_pid"])), signal.SIGKILL)
+    client.wait_down(down, WAIT_S)
+    client.call("system:services", ["ensure", "store"], WAIT_S)
+    assert [one.is_running for one in client.saved.list()] == [False]

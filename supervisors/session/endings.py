@@ -1,0 +1,49 @@
+"""Endings: sessions that are no more, remembered until the store has noted it. Pure.
+
+The process of a session may have had no time to say that it ended, and the store may be down just then: who was stopped does
+not come back with the next daemon all the same.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from actorcore.frames import encoder
+from actorcore.residents import Send
+from supervisors.persistence.store_words import STORE
+
+BELL: dict[str, None] = {"ended": None}
+"""To the store: there is something for it to take. Who else says so does no harm."""
+ENDED_AT_ONCE = 100
+MAX_ENDED = 4096
+"""So many wait for a store that does not come; then the oldest is forgotten."""
+NOTED_S = 2.0
+"""So long the end of the daemon waits for the store when all sessions are gone."""
+Farewell: TypeAlias = Literal["none", "said", "over"]
+
+
+class Endings(msgspec.Struct):
+    """``ids``: oldest first. ``farewell``: whether the store was asked for a last time, and whether that is over."""
+
+    ids: dict[str, None] = {}
+    farewell: Farewell = "none"
+
+    def add(self, id: str) -> Send:
+        """Session ``id`` is no more; the store is told that there is something."""
+        self.ids[id] = None
+        if len(self.ids) > MAX_ENDED:
+            del self.ids[next(iter(self.ids))]
+        return ring()
+
+    def take(self, done: list[str]) -> list[str]:
+        """The oldest that the store does not know yet; ``done``: these it has noted."""
+        for id in done:
+            self.ids.pop(id, None)
+        return list(self.ids)[:ENDED_AT_ONCE]
+
+
+def ring() -> Send:
+    """Wake the store, if there is one; one that begins comes by itself."""
+    return Send(STORE, msgspec.Raw(encoder.encode(BELL)))
