@@ -22,6 +22,8 @@ ifneq ($(shell $(PYTHON) -V),$(shell $(PY) -V 2>/dev/null))
 .PHONY: $(PY)
 endif
 endif
+# Where the environment forbids them, every start of every daemon would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # A folder on the path, as an installation is: no hook that every start of Python and every import passes through.
 EDITABLE := --config-settings editable_mode=compat --editable
 
@@ -31,8 +33,10 @@ help:  ## this list (each with PYTHON=python3.13 to name another Python than pyt
 demo: $(HAVE)  ## a guided tour on a private daemon
 	$(PY) -m supervisors demo
 
-test: lint  ## lint, then every test, JOBS=2 files at a time; the slowest are listed
-	LIVES=$(LIVES) $(PY) -m pytest -n $(JOBS) --dist loadfile --durations 20 $(PYTEST_ARGS)
+test: $(HAVE)-test  ## every test, JOBS=2 files at a time, and lint beside them; the slowest are listed
+	@{ $(MAKE) --no-print-directory lint 2>&1 | tee .venv/lint.log; } & lint=$$!; tests=0; \
+	  LIVES=$(LIVES) $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations 20 $(PYTEST_ARGS) || tests=$$?; \
+	  wait $$lint || { cat .venv/lint.log; exit 1; }; exit $$tests
 
 lint: $(HAVE)-test  ## ruff, strict mypy
 	$(PY) -m ruff check .

@@ -30,6 +30,13 @@ def malformed_live(request: pytest.FixtureRequest) -> int:
     return count
 
 
+LONGEST = """
+test_lives_simulation otp/test_vectors_core fault/test_takeover otp/test_vectors_processes persistence/test_crashes
+torture/test_kills fault/test_manager fault/test_supervisor_process fault/test_tasks fault/test_floods fault/test_resume
+fault/test_birth_points fault/test_reload persistence/test_power_loss fault/test_hangs
+""".split()
+"""Files that take more than 15 s, longest first: `make test` begins with them, so that none is waited for alone."""
+
 SIZES = ("small", "mid", "full")
 
 Size: TypeAlias = Callable[[str, int, int, int], int]
@@ -58,7 +65,10 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # of xdist, which takes the files in this order
+        places = {f"{Path(__file__).parent}/{name}.py": place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(str(item.path), len(LONGEST)))
     for item in items:
         if item.get_closest_marker("sized") is not None:
             item.add_marker(pytest.mark.timeout(120 if os.environ.get("TORTURE", "small") == "small" else 7200), append=False)

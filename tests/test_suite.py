@@ -46,20 +46,29 @@ def borne(name: str) -> set[str]:
     return found
 
 
-def functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
-    for path in sorted(TESTS.rglob("test_*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                yield path, node
+@functools.cache
+def every_test() -> list[tuple[Path, ast.FunctionDef]]:
+    """Every test with its module; read by whoever asks first, not by each worker that only collects."""
+    return [
+        (path, node)
+        for path in sorted(TESTS.rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
 
 
-ALL = list(functions())
-BORNE = {number for _, function in ALL for number in borne(function.name)}
+def on_a_daemon() -> list[tuple[Path, ast.FunctionDef]]:
+    return [(path, function) for path, function in every_test() if path.parent.name in ("fault", "torture")]
+
+
+@functools.cache
+def all_borne() -> set[str]:
+    return {number for _, function in every_test() for number in borne(function.name)}
 
 
 @pytest.mark.parametrize("number", [*numbers(CELLS), *numbers(ACCEPTANCE)])
 def test_there_is_a_test_that_bears(number: str) -> None:
-    assert number in BORNE
+    assert number in all_borne()
 
 
 def test_names_are_read_as_they_are_meant() -> None:
@@ -78,18 +87,17 @@ def test_acceptance_69_no_isolation_test_plays_a_kill() -> None:
     """Whatever is in tests/fault runs against a real daemon: nothing is mocked or patched there."""
     played = {
         f"{path.name}:{function.name}"
-        for path, function in ALL
+        for path, function in every_test()
         if path.parent.name == "fault" and "mock" in ast.unparse(function)
     }
     patched = {
         f"{path.name}:{function.name}"
-        for path, function in ALL
+        for path, function in every_test()
         if path.parent.name == "fault" and "monkeypatch" in {argument.arg for argument in function.args.args}
     }
     assert (played, patched) == (set(), {"test_files.py:test_S3_the_socket_has_its_mode_from_birth"})  # which takes chmod away
 
 
-ON_A_DAEMON = [(path, function) for path, function in ALL if path.parent.name in ("fault", "torture")]
 KILLS = re.compile(r"(^|_)(kill|kills|killed|sigkill|struck)(_|$)")
 REAL_SIGNALS = {"send_signal", "pidfd_send_signal", "killpg", "raise_signal"}
 KILL_CELLS = "A1 A2 A5 A7 A10-13 A15-19 41 42 43 45 46 47 52 53 54 56 58 61 62"
@@ -135,7 +143,7 @@ def test_planted_kills_that_are_none_are_seen(body: str, is_real: bool) -> None:
 def test_acceptance_69_what_says_that_it_kills_sends_a_real_signal() -> None:
     silent = {
         function.name
-        for path, function in ON_A_DAEMON
+        for path, function in on_a_daemon()
         if KILLS.search(function.name) and not sends_a_real_signal(path, function)
     }
     assert silent == set(NOBODYS_PROCESS)
@@ -143,7 +151,7 @@ def test_acceptance_69_what_says_that_it_kills_sends_a_real_signal() -> None:
 
 @pytest.mark.parametrize("number", list(numbers(KILL_CELLS)))
 def test_acceptance_69_a_kill_is_shown_by_a_real_signal_to_a_real_daemon(number: str) -> None:
-    bearing = [(path, function) for path, function in ON_A_DAEMON if number in borne(function.name)]
+    bearing = [(path, function) for path, function in on_a_daemon() if number in borne(function.name)]
     assert [function.name for path, function in bearing if sends_a_real_signal(path, function)] != []
 
 
@@ -167,7 +175,7 @@ def test_acceptance_196_every_fault_test_has_a_fixture_that_checks_the_others() 
     checking = {"desk", "own", "daemon", "desk_of", "Daemon"}
     unchecked = {
         f"{path.name}:{function.name}"
-        for path, function in ALL
+        for path, function in every_test()
         if path.parent.name == "fault" and not checking & used(function, helpers(path))
     }
     assert unchecked == WITHOUT_DAEMON
@@ -223,7 +231,7 @@ def outcomes(function: ast.FunctionDef) -> Iterator[int]:
 
 
 def test_acceptance_197_no_test_is_content_with_one_of_several_outcomes() -> None:
-    assert {f"{path.name}:{function.name}" for path, function in ALL if list(outcomes(function))} == set()
+    assert {f"{path.name}:{function.name}" for path, function in every_test() if list(outcomes(function))} == set()
 
 
 def test_planted_several_outcomes_are_seen() -> None:
