@@ -1,6 +1,7 @@
 """A real guardian whose nodes are puppets: each hands its control socket to the test, which then speaks as that node.
 
-``python -m tests.guardian_world PATH`` runs the guardian; PATH is the test's listening socket.
+``python -m tests.guardian_world PATH FD`` runs the guardian; PATH is the test's listening socket, FD a pipe that is told the
+time of each of its turns.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,8 +45,14 @@ def puppet(control: socket.socket, ledger: memoryview, registry: memoryview, sta
         signal.pause()
 
 
-def main(path: str) -> int:
+def main(path: str, turns: int) -> int:
     os.environ[PUPPETEER] = path
+    os.set_blocking(turns, False)
+
+    def on_watch(now_s: float) -> None:
+        with contextlib.suppress(BlockingIOError):  # nobody reads them, in most tests
+            os.write(turns, struct.pack("d", now_s))
+
     registry = SharedRegistry(INSTANCE)
     ledger_fd = memory.create_memfd("ledger", LEDGER_BYTES)
     ledger = memory.map_shared(ledger_fd, LEDGER_BYTES, writable=True)
@@ -54,7 +62,7 @@ def main(path: str) -> int:
     # It stamps as a node does that makes a turn whenever it is asked.
     mappings = Mappings(ledger, registry.memory, status, registry.fd, status_fd, clock.monotonic_ns)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    return Guardian("tests.guardian_world:puppet", listener, mappings, INSTANCE, lambda: None).run()
+    return Guardian("tests.guardian_world:puppet", listener, mappings, INSTANCE, lambda: None, on_watch=on_watch).run()
 
 
 class Puppet:
@@ -124,10 +132,11 @@ class World:
         self._listener.bind(path)
         self._listener.listen(64)
         self._log = directory / "guardian.log"
+        self._turns, told = os.pipe()
+        argv = [sys.executable, "-m", "tests.guardian_world", path, str(told)]
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.guardian_world", path], stderr=log, cwd=Path(__file__).parent.parent
-            )  # fmt: skip
+            self.process = subprocess.Popen(argv, pass_fds=[told], stderr=log, cwd=Path(__file__).parent.parent)
+        os.close(told)
 
     def __enter__(self) -> World:
         return self
@@ -139,6 +148,7 @@ class World:
         for close in self._closers:
             close()
         self._listener.close()
+        os.close(self._turns)
 
     def puppet(self) -> Puppet:
         assert select.select([self._listener], [], [], WAIT_S)[0], self.log()
@@ -156,6 +166,11 @@ class World:
         self._closers.append(sock.close)
         return sock
 
+    def turn_s(self) -> float:
+        """When the guardian made its next turn that was not asked for yet (monotonic seconds); waits for it."""
+        (now_s,) = struct.unpack("d", os.read(self._turns, 8))
+        return float(now_s)
+
     def log(self) -> str:
         return self._log.read_text()
 
@@ -170,4 +185,4 @@ class World:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))

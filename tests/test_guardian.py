@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -15,7 +16,8 @@ import pytest
 
 from actorcore import guardian_words as words
 from actorcore.frames import decode_up
-from actorcore.runtime import children, sockets, syscalls
+from actorcore.runtime import children, clock, sockets, syscalls
+from actorcore.runtime.guardian.guardian import WATCH_PERIOD_S
 from actorcore.signals import Born
 from tests.daemon_fixture import await_deaths, await_taken, descendants, send_signal, still_there, watched
 from tests.guardian_world import Puppet, World
@@ -292,6 +294,17 @@ def test_spares_that_die_before_they_are_ready_are_followed_by_others_until_one_
     for _ in range(4):
         end_by_signal(world.puppet().os_pid)
     assert world.puppet().take_over().os_pid in world.children()
+
+
+@pytest.mark.parametrize("who", ["node", "spare"])
+def test_who_has_closed_its_socket_and_lives_on_costs_no_turns(world: World, who: str) -> None:
+    """Between its end and its death, which may be far: a socket at its end is readable all the time."""
+    node, spare = world.puppet().take_over(), world.puppet()
+    {"node": node, "spare": spare}[who].control.close()
+    since_s = clock.monotonic_s()
+    turns = itertools.dropwhile(lambda at_s: at_s < since_s, iter(world.turn_s, None))
+    rests = (later - earlier for earlier, later in itertools.pairwise(turns))
+    assert any(rest_s > WATCH_PERIOD_S / 2 for rest_s in itertools.islice(rests, 1000)), "it never rests"
 
 
 # ---- the end --------------------------------------------------------------------------------------------------------
