@@ -13,8 +13,8 @@ from actorcore.runtime.children import NEWBORN_COMM, Orphans
 from tests.test_adoption import World, daemonise, end, in_a_session
 
 
-def orphans(ours: set[int], refresh: Callable[[], None] = lambda: None) -> Orphans:
-    return Orphans(lambda some: some - ours, refresh)
+def orphans(ours: set[int], refresh: Callable[[], None] = lambda: None, are_births: bool = True) -> Orphans:
+    return Orphans(lambda some: some - ours, refresh, lambda: are_births)
 
 
 def sweep(sweeper: Orphans) -> None:
@@ -48,6 +48,8 @@ def who_is_somebodys_is_left(world: World) -> None:
     sweep(orphans({known}))
     assert set(children.children_of_self()) == {known, newborn}
     assert unknown not in children.children_of_self()
+    sweep(orphans({known}, are_births=False))
+    assert children.children_of_self() == [known], "nobody is being born: that is a name which anybody can take"
 
 
 def who_is_claimed_after_all_is_left(world: World) -> None:

@@ -82,13 +82,17 @@ class Orphans:
     """The children that are nobody's: descendants of dead sessions come to us, generation by generation.
 
     ``strangers``: which of these children nobody wants; each death asks about all there are. ``refresh`` lets the caller
-    hear of adoptions: a newborn changes its name only after its adoption was announced, so who bears another name and is a
-    stranger after a refresh is an orphan.
+    hear of orders and adoptions: a newborn changes its name only after its adoption was announced, so who bears another name
+    and is a stranger after a refresh is an orphan. So is who bears that name when nobody is being born (``are_births``): anybody
+    can take a name.
     """
 
-    def __init__(self, strangers: Callable[[set[int]], set[int]], refresh: Callable[[], None]) -> None:
+    def __init__(
+        self, strangers: Callable[[set[int]], set[int]], refresh: Callable[[], None], are_births: Callable[[], bool]
+    ) -> None:
         self._strangers = strangers
         self._refresh = refresh
+        self._are_births = are_births
         self._undying: set[int] = set()
         self._left: set[int] = set()
 
@@ -117,10 +121,13 @@ class Orphans:
         present = set(children_of_self())
         self._left.clear()
         self._undying &= present
-        strangers = {os_pid for os_pid in self._strangers(present - self._undying) if _name(os_pid) != NEWBORN_COMM}
-        if strangers:
+        names = {os_pid: _name(os_pid) for os_pid in self._strangers(present - self._undying)}
+        if names:
             self._refresh()
-        return self._strangers(strangers)
+        orphans = self._strangers(set(names))
+        if NEWBORN_COMM in map(names.__getitem__, orphans) and self._are_births():
+            return {os_pid for os_pid in orphans if names[os_pid] != NEWBORN_COMM}
+        return orphans
 
 
 def _bury(os_pid: int, deadline: float) -> None:

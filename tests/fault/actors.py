@@ -12,6 +12,7 @@ from typing import NoReturn
 from actorcore.errors import RequestError
 from actorcore.gen_server import Continue, GenServer, Ok, Reply, Stop
 from actorcore.mailbox import ExitMessage, From
+from actorcore.runtime import syscalls
 from actorcore.runtime.actor.process import Process
 
 
@@ -108,6 +109,10 @@ class Witness(GenServer):
     def do_offspring(self, number: int) -> Reply:
         return Reply([daemonised() for _ in range(number)])
 
+    def do_disguised(self, name: str) -> Reply:
+        """The pid of a process as of :func:`daemonised` that calls itself ``name``."""
+        return Reply(daemonised(name))
+
     def do_start_program(self, _: None) -> Reply:
         """A child of our own, for which our own code waits."""
         self.program = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
@@ -200,8 +205,8 @@ def ends_at_the_gate(process: Process, gate: str) -> None:
         process.send(message.body, word)  # type: ignore[arg-type, union-attr]
 
 
-def daemonised() -> int:
-    """The pid of a process with a session of its own, that ignores TERM, and whose parent is gone."""
+def daemonised(name: str = "offspring") -> int:
+    """The pid of a process with a session of its own, that ignores TERM, and whose parent is gone; its name (prctl(2))."""
     reader, writer = os.pipe()
     middle = os.fork()
     if middle == 0:
@@ -209,6 +214,7 @@ def daemonised() -> int:
         if os.fork():
             os._exit(0)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        syscalls.set_process_name(name)
         os.write(writer, str(os.getpid()).encode())
         os.close(writer)
         while True:

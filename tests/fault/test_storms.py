@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from actorcore.runtime.children import NEWBORN_COMM
 from tests.conftest import Size, Tell
-from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of, send_signal, watched
+from tests.daemon_fixture import WAIT_S, Daemon, Desk, comm, desk_of, send_signal, watched
+from tests.fault.test_resources import await_pool
 
 STORM = 2_000_000
 BOMB = 500
@@ -149,6 +151,17 @@ def test_A11_R6_fifty_daemonised_grandchildren_are_gone_when_their_session_s_dea
         assert [os_pid for os_pid in offspring if Path(f"/proc/{os_pid}").exists()] == [], "not even as a zombie"
         assert len(handles) == 50
     tell(f"R6: 50 grandchildren gone {took * 1e3:.1f} ms after the kill")
+    desk.await_up("victim")
+
+
+def test_A11_who_calls_itself_a_newborn_is_gone_when_its_session_s_death_is_told(desk: Desk) -> None:
+    """A process that was just forked for the node is nobody's yet, and told by its name from what dead sessions leave."""
+    os_pid = desk.start("victim")
+    disguised = desk.client.call("victim", ["disguised", NEWBORN_COMM], WAIT_S)
+    assert comm(disguised) == NEWBORN_COMM
+    await_pool(desk)
+    assert desk.signal("victim", os_pid, signal.SIGKILL).reason == "killed"
+    assert not Path(f"/proc/{disguised}").exists()
     desk.await_up("victim")
 
 

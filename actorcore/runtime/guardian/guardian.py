@@ -58,7 +58,7 @@ class Guardian:
         self._generation = 0
         self._succession = Succession()
         self._ending = Ending()
-        self._orphans = children.Orphans(self._strangers, self._hear_adoptions)
+        self._orphans = children.Orphans(self._strangers, self._hear_adoptions, self._are_births)
         self._mourned: deque[words.Died] = deque()
         self._mourned_until_s = 0.0
         self._is_behind = False
@@ -164,6 +164,10 @@ class Guardian:
 
     def _strangers(self, some: set[int]) -> set[int]:
         return some.difference(self._serial_of, self._zygotes.os_pids(), (link.os_pid for link in self._links()))
+
+    def _are_births(self) -> bool:
+        """Whether somebody may be there who was ordered and is not adopted."""
+        return any(kept.os_pid == 0 and kept.died is None for kept in self._kept.values())
 
     def _on_death(self, death: Death) -> None:
         serial = self._serial_of.pop(death.os_pid, None)
