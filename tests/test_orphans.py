@@ -13,8 +13,12 @@ from actorcore.runtime.children import NEWBORN_COMM, Orphans
 from tests.test_adoption import World, daemonise, end, in_a_session
 
 
-def orphans(ours: set[int], refresh: Callable[[], None] = lambda: None, are_births: bool = True) -> Orphans:
-    return Orphans(lambda some: some - ours, refresh, lambda: are_births)
+def orphans(ours: set[int], refresh: Callable[[], object] = lambda: None, are_births: bool = True) -> Orphans:
+    def heard() -> bool:
+        refresh()
+        return are_births
+
+    return Orphans(lambda some: some - ours, heard)
 
 
 def sweep(sweeper: Orphans) -> None:

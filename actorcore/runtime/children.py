@@ -82,17 +82,14 @@ class Orphans:
     """The children that are nobody's: descendants of dead sessions come to us, generation by generation.
 
     ``strangers``: which of these children nobody wants; each death asks about all there are. ``refresh`` lets the caller
-    hear of orders and adoptions: a newborn changes its name only after its adoption was announced, so who bears another name
-    and is a stranger after a refresh is an orphan. So is who bears that name when nobody is being born (``are_births``): anybody
-    can take a name.
+    hear of orders and adoptions, and tells whether somebody is being born: a newborn changes its name only after its adoption
+    was announced, so who bears another name and is a stranger after a refresh is an orphan. So is who bears that name when
+    nobody is being born: anybody can take it.
     """
 
-    def __init__(
-        self, strangers: Callable[[set[int]], set[int]], refresh: Callable[[], None], are_births: Callable[[], bool]
-    ) -> None:
+    def __init__(self, strangers: Callable[[set[int]], set[int]], refresh: Callable[[], bool]) -> None:
         self._strangers = strangers
         self._refresh = refresh
-        self._are_births = are_births
         self._undying: set[int] = set()
         self._left: set[int] = set()
 
@@ -122,12 +119,10 @@ class Orphans:
         self._left.clear()
         self._undying &= present
         names = {os_pid: _name(os_pid) for os_pid in self._strangers(present - self._undying)}
-        if names:
-            self._refresh()
-        orphans = self._strangers(set(names))
-        if NEWBORN_COMM in map(names.__getitem__, orphans) and self._are_births():
-            return {os_pid for os_pid in orphans if names[os_pid] != NEWBORN_COMM}
-        return orphans
+        if not names:
+            return set()
+        spared = NEWBORN_COMM if self._refresh() else None
+        return self._strangers({os_pid for os_pid, name in names.items() if name != spared})
 
 
 def _bury(os_pid: int, deadline: float) -> None:

@@ -58,7 +58,7 @@ class Guardian:
         self._generation = 0
         self._succession = Succession()
         self._ending = Ending()
-        self._orphans = children.Orphans(self._strangers, self._hear_adoptions, self._are_births)
+        self._orphans = children.Orphans(self._strangers, self._hear_adoptions)
         self._mourned: deque[words.Died] = deque()
         self._mourned_until_s = 0.0
         self._is_behind = False
@@ -158,20 +158,17 @@ class Guardian:
                 self._tell(self._mourned.popleft())
         self._is_behind = bool(self._mourned) or len(changes) == CHANGES_PER_TURN
 
-    def _hear_adoptions(self) -> None:
+    def _hear_adoptions(self) -> bool:
+        """Whether somebody may be there who was ordered and is not adopted."""
         if self._node is not None:
             self._listen_to(self._node)
+        return any(not (kept.os_pid or kept.died) for kept in self._kept.values())
 
     def _strangers(self, some: set[int]) -> set[int]:
         return some.difference(self._serial_of, self._zygotes.os_pids(), (link.os_pid for link in self._links()))
 
-    def _are_births(self) -> bool:
-        """Whether somebody may be there who was ordered and is not adopted."""
-        return any(kept.os_pid == 0 and kept.died is None for kept in self._kept.values())
-
     def _on_death(self, death: Death) -> None:
-        serial = self._serial_of.pop(death.os_pid, None)
-        if serial is not None:
+        if (serial := self._serial_of.pop(death.os_pid, None)) is not None:
             self._untold.discard(serial)
             self._kept[serial].died = died = words.Died(serial, death.code, death.status)
             if not self._mourned:
@@ -191,8 +188,7 @@ class Guardian:
     def _on_halted(self, os_pid: int, stopped: bool) -> None:
         if os_pid not in self._serial_of:
             self._hear_adoptions()
-        serial = self._serial_of.get(os_pid)
-        if serial is not None:
+        if (serial := self._serial_of.get(os_pid)) is not None:
             self._kept[serial].stopped = stopped
             self._untold.add(serial)
         elif stopped and (self._node is None or os_pid != self._node.os_pid):
