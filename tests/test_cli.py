@@ -240,7 +240,8 @@ def test_a_spawn_without_a_name_gets_an_id_and_one_without_restart_a_pid(line: O
     assert (line.run("call", pid, '["add", 1]'), line.out) == (0, "1\n")
     assert line.run("stop", pid, "--json") == 0
     assert json.loads(line.out) == {"pid": pid, "reason": "shutdown"}
-    assert (line.run("call", pid, '["add", 1]'), line.err) == (1, "error: process_not_alive: noproc\n")
+    refusal = "error: process_not_alive: noproc (the process is dead or never lived)\n"
+    assert (line.run("call", pid, '["add", 1]'), line.err) == (1, refusal)
 
 
 def test_a_spawn_takes_json_arguments_and_a_folder(line: Output, tmp_path: Path) -> None:
@@ -265,7 +266,7 @@ def test_a_machine_of_the_node_is_spawned_as_a_session_or_by_itself(line: Output
     kinds = {row["name"]: (row["kind"], row["start"]) for row in json.loads(line.out)}
     assert (kinds["keys"], kinds["tree"]) == (("resident", "registry"), ("resident", "supervisor"))
     assert [line.run("stop", name) for name in ("tree", "keys")] == [0, 0]
-    assert (line.run("whereis", "leaf"), line.err) == (1, "error: not_found: leaf\n")
+    assert (line.run("whereis", "leaf"), line.err) == (1, "error: not_found: leaf (there is nothing of that name or id)\n")
 
 
 @pytest.mark.parametrize(("words", "code"), [

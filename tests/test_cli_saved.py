@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actorcore.errors import MEANINGS
 from tests.daemon_fixture import Daemon
 from tests.test_cli_offline import Output
 
@@ -64,8 +65,9 @@ def test_acceptance_146_154_the_sixth_resume_of_a_minute_is_refused_with_the_sec
         assert line.run("resume", id) == 0
         assert line.run("rm", id) == 0
     assert line.run("resume", id) == 1
-    code, _, seconds = line.err.removeprefix("error: ").strip().partition(": ")
-    assert (code, 1 <= int(seconds) <= 60) == ("rate_limit_exceeded", True)
+    code, _, told = line.err.removeprefix("error: ").strip().partition(": ")
+    seconds, _, meaning = told.partition(" ")
+    assert (code, 1 <= int(seconds) <= 60, meaning) == ("rate_limit_exceeded", True, f"({MEANINGS['rate_limit_exceeded']})")
 
 
 def test_acceptance_116_a_save_by_hand_says_where(line: Output) -> None:
@@ -96,7 +98,7 @@ def test_acceptance_128_132_an_export_comes_in_again_and_what_was_changed_only_w
     assert said(line, "import", "--unsigned", str(file)) == {"id": id}
     assert "wob" in [one["name"] for one in said(line, "saved")]
     assert line.run("export", "wob", str(tmp_path / "none" / "x")) == 1
-    assert line.err == "error: path_not_found: enoent\n"
+    assert line.err == "error: path_not_found: enoent (there is nothing at that path)\n"
 
 
 def test_acceptance_120_127_136_what_cannot_be_resumed_is_refused_with_its_reason_and_counted(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from actorcore.errors import MEANINGS
 from supervisors.cli.sessions import short
 from supervisors.session.ages import moment
 from tests.daemon_fixture import Daemon, send_signal
@@ -70,7 +71,7 @@ def test_acceptance_26_targets_are_numbers_names_and_prefixes(line: Output) -> N
         assert said(line, "info", target)["id"] == rows[1]["id"]
     assert said(line, "call", "apid", '["add", 2]') == 2
     assert line.run("info", "ap") == 1
-    assert line.err == 'error: ambiguous_target: ["api","apidocs"]\n'
+    assert line.err == f'error: ambiguous_target: ["api","apidocs"] ({MEANINGS["ambiguous_target"]})\n'
     for target in ("", " ", "nobody"):
         assert line.run("info", target) == 1
         assert line.err == f"error: not_found: {target} is no session that works in a folder; see `actorcore sessions`\n"
@@ -103,7 +104,7 @@ def test_a_session_is_renamed_suspended_woken_restarted_and_stopped(line: Output
     assert line.out == "front\n"
     assert said(line, "suspend", "front")["status"] == "suspended"
     assert line.run("suspend", "front") == 1
-    assert line.err == "error: invalid_transition: suspended\n"
+    assert line.err == f"error: invalid_transition: suspended ({MEANINGS['invalid_transition']})\n"
     woken = said(line, "wake", "1")
     assert (woken["status"], woken["id"], woken["pid"] == first["pid"]) == ("active", first["id"], False)
     restarted = said(line, "restart", "front")
@@ -122,7 +123,7 @@ def test_acceptance_24_94_the_default_is_chosen_and_keys_are_merged_or_refused_a
     assert said(line, "update", "api", "--config", '{"temperature": 0, "top": 0.0}', "--metadata", '{"a": ""}')["config"] == {
         "temperature": 0, "top": 0.0}  # fmt: skip
     assert line.run("update", "api", "--config", '{"temperature": 3, "max_tokens": 0, "top": 1}') == 1
-    assert line.err == 'error: invalid_config: ["invalid_temperature","invalid_max_tokens"]\n'
+    assert line.err == f'error: invalid_config: ["invalid_temperature","invalid_max_tokens"] ({MEANINGS["invalid_config"]})\n'
     row = said(line, "update", "api", "--config", '{"top": null}')
     assert (row["config"], row["metadata"]) == ({"temperature": 0}, {"a": ""})
     assert line.run("update", "nobody", "--config", "{}") == 1
@@ -139,7 +140,7 @@ def test_acceptance_145_what_cannot_be_is_one_line_without_a_path_or_an_id(line:
         "error: path_not_found: there is nothing at that path\n", "error: not_permitted: a system directory\n",
         "error: path_not_found: there is nothing at that path\n"]  # fmt: skip
     assert line.run("create", str(tmp_path), "--config", '{"temperature": 7, "model": ""}') == 1
-    assert line.err == 'error: invalid_config: ["invalid_model","invalid_temperature"]\n'
+    assert line.err == f'error: invalid_config: ["invalid_model","invalid_temperature"] ({MEANINGS["invalid_config"]})\n'
     assert line.run("rename", "web", "x" * 51) == 1
     assert line.err == "error: name_too_long: at most 50 characters\n"
 

@@ -1,7 +1,7 @@
 """The command line: ``actorcore COMMAND``. Commands are thin; what they do is in the client.
 
-What went wrong is one line on stderr: ``error: code: detail``, or with --json ``{"error": {"code", "detail", "meaning"}}``;
-the exit codes are in :mod:`supervisors.exit_codes`.
+What went wrong is one line on stderr: ``error: code: detail``, with its meaning where the detail does not say it, or
+with --json ``{"error": {"code", "detail", "meaning"}}``; the exit codes are in :mod:`supervisors.exit_codes`.
 """
 
 from __future__ import annotations

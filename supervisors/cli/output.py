@@ -100,11 +100,15 @@ def say_json_error(code: str, detail: str) -> None:
 
 
 def say_error(error: ActorError, as_json: bool = False) -> int:
-    """Print ``error: code: detail`` to stderr, the code's meaning where there is no detail, or all as JSON; the exit code."""
+    """Print ``error: code: detail`` to stderr, the code's meaning where the detail is one word or none, or all as JSON; the
+    exit code.
+    """
     code, detail, exit_code = explain(error)
     if as_json:
         say_json_error(code, detail)
         return exit_code
-    told = printable(detail) or MEANINGS.get(code, "")  # a session's own code may be any
+    told, meaning = printable(detail), MEANINGS.get(code, "")  # a session's own code may be any
+    if meaning and " " not in told:
+        told = f"{told} ({meaning})" if told else meaning
     click.echo(f"error: {code}: {told}" if told else f"error: {code}", err=True)
     return exit_code
