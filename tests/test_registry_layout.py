@@ -70,7 +70,7 @@ def test_the_table_is_a_dict_that_outlives_its_writers(
         fresh = [kept[name] for name in wanted if (wanted[name], kept[name]) != (model.get(name), held.get(name))]
         free = heap_blocks(16) - sum(blocks_of(len(value)) for value in held.values())
         if len(wanted) > max_entries(16) or sum(blocks_of(len(value)) for value in fresh) > free:
-            with pytest.raises(RequestError, match="registry_full"):
+            with pytest.raises(RequestError, match=r"^registry_full"):
                 writer.apply(batch, values)
         else:
             writer.apply(batch, values)

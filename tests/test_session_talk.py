@@ -415,7 +415,7 @@ def test_acceptance_92_a_piece_that_is_no_text_is_refused_and_the_message_goes_o
     session = Session()
     session.do(ask.StartStreaming())
     session.talk.chunk("on")
-    with pytest.raises(RequestError, match="invalid_message"):
+    with pytest.raises(RequestError, match=r"^invalid_message"):
         session.talk.chunk(HALF)
     session.talk.chunk("e")
     session.do(ask.EndStreaming())

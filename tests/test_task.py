@@ -315,7 +315,7 @@ def test_a_task_is_its_owners_alone() -> None:
         owner.await_(stranger, 1.0), owner.yield_(stranger, 1.0), owner.shutdown(stranger, 1.0), owner.ignore(stranger),
         owner.await_many([mine, stranger], 1.0), owner.yield_many([mine, stranger], 1.0),
     ):  # fmt: skip
-        with pytest.raises(RequestError, match="not_permitted"):
+        with pytest.raises(RequestError, match=r"^not_permitted"):
             world.run(steps)  # type: ignore[arg-type]
     assert world.done == []
 

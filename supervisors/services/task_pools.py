@@ -15,7 +15,7 @@ from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT
 from supervisors.client import Client
 from supervisors.tree.child_spec import ChildSpec
-from supervisors.tree.spec import PoolSpec
+from supervisors.tree.spec import PoolSpec, trouble_with_pool
 
 _TAKEN = ("already_exists", "already_registered")
 
@@ -63,9 +63,12 @@ class TaskPools:
 
 def _spec(fields: dict[str, Any]) -> Any:
     try:
-        return msgspec.to_builtins(msgspec.convert(fields, PoolSpec))
+        spec = msgspec.convert(fields, PoolSpec)
     except msgspec.ValidationError as error:
         raise RequestError("invalid_spec", str(error)) from None
+    if (trouble := trouble_with_pool(spec)) is not None:
+        raise RequestError("invalid_spec", trouble)
+    return msgspec.to_builtins(spec)
 
 
 def _missing(name: str) -> RequestError:

@@ -238,7 +238,7 @@ def test_B3_a_child_struck_after_its_init_was_started_and_its_monitor_tells_why_
 
 
 def test_B3_of_a_start_that_failed_no_monitor_is_left_to_tell(desk: Desk) -> None:
-    with pytest.raises(RequestError, match="start_failed"):
+    with pytest.raises(RequestError, match=r"^start_failed"):
         desk.client.spawn_monitor(ProcessSpec("no_such_module:x"))
     while desk.client.node("status")["monitors"]:  # the process that refused has not ended yet
         pass

@@ -132,7 +132,7 @@ def test_C22_a_client_that_floods_is_refused_as_well(desk: Desk) -> None:
     pid = desk.client.whereis("reader")
     assert pid is not None
     sent = itertools.count()
-    with pytest.raises(RequestError, match="mailbox_full"):
+    with pytest.raises(RequestError, match=r"^mailbox_full"):
         while True:
             desk.client.send(pid, next(sent))
     taken = next(sent) - 1

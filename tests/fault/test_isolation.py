@@ -129,7 +129,7 @@ def test_A14_what_is_wanted_no_more_ends_with_its_zygote(armed: Armed, desk: Des
     """Guardian and zygote stand still until the time of the spawn is over."""
     armed.arm("guardian.hold:1:stop")
     before = set(descendants(desk.daemon.guardian_pid))
-    with pytest.raises(RequestError, match="start_timeout"):
+    with pytest.raises(RequestError, match=r"^start_timeout"):
         desk.client.spawn_spec(spec("alone", init_timeout_s=0.1))
     await_stop(armed.await_pass("guardian.hold"))
     send_signal(desk.daemon.guardian_pid, signal.SIGCONT)

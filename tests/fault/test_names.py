@@ -135,7 +135,7 @@ def test_acceptance_53_B6_after_a_node_s_death_all_names_and_values_are_there_ag
         assert [desk.client.wait_down(ref, WAIT_S).reason for ref in refs] == ["killed", "killed"]
         desk.client.exit(pids.pop("name-7"), "kill")
         assert {name: seen(desk, name) for name in wanted} == {**wanted, "name-7": None}
-        with pytest.raises(RequestError, match="already_registered"):
+        with pytest.raises(RequestError, match=r"^already_registered"):
             desk.client.register("kept", desk.client.whereis("ada"))
         for pid in pids.values():
             desk.client.exit(pid, "kill")

@@ -383,11 +383,11 @@ def test_more_state_than_a_snapshot_can_hold_is_refused_and_the_daemon_goes_on(o
     with desk_of(own) as desk:
         node = desk.node_os_pid()
         pids = []
-        with pytest.raises(RequestError, match="resource_exhausted: the daemon holds all that it can"):
+        with pytest.raises(RequestError, match=r"^resource_exhausted: the daemon holds all that it can"):
             while len(pids) < 1000:
                 pids.append(desk.client.spawn_spec(big, wait_init=False))
         assert 200 < len(pids) < 500
-        with pytest.raises(RequestError, match="resource_exhausted"):
+        with pytest.raises(RequestError, match=r"^resource_exhausted"):
             desk.client.monitor("ada")
         assert desk.client.call("ada", ["add", 0]) == 1
         for pid in pids:

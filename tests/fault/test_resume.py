@@ -171,7 +171,7 @@ def test_acceptance_121_122_a_folder_that_changes_between_check_and_start_starts
     checked = draft_of(client.call("system:store", GetSaved(session["id"]), WAIT_S))
     change(project)
     client.call("system:manager", ResumeSession(session["id"]))
-    with pytest.raises(RequestError, match="project_path_changed"):
+    with pytest.raises(RequestError, match=r"^project_path_changed"):
         client.call("system:manager", CreateSession(checked, True), WAIT_S)
     assert (files_of(running, session["id"]), client.whereis(session["id"]), list(client.manager.list())) == (before, None, [])
 
@@ -373,7 +373,7 @@ def test_a_start_that_fails_when_its_code_has_spoken_has_left_nothing_and_a_resu
     def create() -> Row:
         return client.manager.create(project, id=id, module=UNLUCKY, metadata={"luck": str(luck), "end": end})
 
-    with pytest.raises(RequestError, match="start_failed"):
+    with pytest.raises(RequestError, match=r"^start_failed"):
         create()
     assert (list(client.saved.list()), list(client.saved.resumable())) == ([], [])
     kill_daemon(running)

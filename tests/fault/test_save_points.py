@@ -85,7 +85,7 @@ def test_B10_acceptance_126_a_session_killed_as_it_comes_back_is_still_saved(arm
     desk.client.call(id, ["add", "kept"], WAIT_S)
     desk.client.stop_session(id)
     armed.arm(f"{point}:1:kill")
-    with pytest.raises(RequestError, match="start_failed"):
+    with pytest.raises(RequestError, match=r"^start_failed"):
         desk.client.start_session(spec_of(id))
     assert armed.passed().count(point) == 1
     armed.arm()
@@ -150,7 +150,7 @@ def test_acceptance_107_a_save_that_is_held_up_delays_no_other_session(
 def test_B8_a_session_killed_as_it_is_made_can_be_made_again(armed: Armed, desk: Desk, point: str) -> None:
     id = str(uuid.uuid4())
     armed.arm(f"{point}:1:kill")
-    with pytest.raises(RequestError, match="start_failed"):
+    with pytest.raises(RequestError, match=r"^start_failed"):
         desk.client.start_session(spec_of(id))
     armed.arm()
     desk.client.start_session(spec_of(id))

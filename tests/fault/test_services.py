@@ -105,7 +105,7 @@ def test_acceptance_163_174_a_pool_that_refuses_tells_it_once_until_it_takes_aga
         held: Any = desk.client.call("narrow", ["start_child", HOLDING])
         ref = desk.client.monitor(Pid(desk.client.pid.instance, held))
         for _ in range(3):
-            with pytest.raises(RequestError, match="busy"):
+            with pytest.raises(RequestError, match=r"^busy"):
                 desk.client.call("narrow", ["start_child", HOLDING])
         desk.client.exit(Pid(desk.client.pid.instance, held), "kill")
         assert desk.client.wait_down(ref, WAIT_S).reason == "killed"

@@ -138,7 +138,7 @@ def test_acceptance_158_a_session_tells_what_happens_in_it_and_nothing_of_what_o
     samples: dict[type, Any] = {str: "x", int: 1, dict: {}}
     forged = {name: samples[kinds[0]] for name, kinds in LIFECYCLE[type_].required.items()}
     with desk.client.manager.subscribe(id) as events:
-        with pytest.raises(RequestError, match="not_permitted"):
+        with pytest.raises(RequestError, match=r"^not_permitted"):
             desk.client.call(id, ["try_publish", [[type_, forged]]], WAIT_S)
         desk.client.call(id, ["publish", [["llm_response", {"content": "still told"}]]], WAIT_S)
         event = events.next(WAIT_S)

@@ -77,7 +77,7 @@ def test_B13_B14_a_node_killed_in_the_shutdown_goes_on_with_it(tmp_path: Path) -
         assert node in descendants(daemon.guardian_pid)
         with watched([daemon.guardian_pid]) as handles:
             send_signal(node, signal.SIGKILL)
-            with pytest.raises(RequestError, match="shutting_down"):
+            with pytest.raises(RequestError, match=r"^shutting_down"):
                 client.spawn(IDLE)
             ending.release.write_bytes(b"")
             assert await_deaths(handles)
@@ -89,7 +89,7 @@ def test_B14_B15_a_reload_in_the_shutdown_is_answered_and_the_new_code_goes_on_w
         ending = Ending(daemon, client, tmp_path)
         with watched([daemon.guardian_pid]) as handles:
             assert client.node("reload", WAIT_S)["generation"] == 2
-            with pytest.raises(RequestError, match="shutting_down"):
+            with pytest.raises(RequestError, match=r"^shutting_down"):
                 client.spawn(IDLE)
             ending.release.write_bytes(b"")
             assert await_deaths(handles)

@@ -85,7 +85,7 @@ def test_who_is_saved_is_admitted_with_a_warning_or_for_another(
 
 @pytest.mark.parametrize(("live", "auto_clean"), [((), False), (("s0", "s1", "s2"), True)])
 def test_where_nobody_may_go_nobody_is_admitted(live: Sequence[str], auto_clean: bool) -> None:
-    with pytest.raises(RequestError, match="session_limit_reached: 10/10 saved sessions"):
+    with pytest.raises(RequestError, match=r"^session_limit_reached: 10/10 saved sessions"):
         admit(saved(1, 9, 5), 10, live, Limits(max_saved=10, auto_clean=auto_clean))
 
 
