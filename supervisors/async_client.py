@@ -20,7 +20,7 @@ from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.sys_face import Sys
 from supervisors import paths
-from supervisors.client import NODE, PAGE_ROWS, SESSIONS
+from supervisors.client import PAGE_ROWS
 from supervisors.clients import kill, steps, tasks
 from supervisors.clients.async_driver import AsyncDriver
 from supervisors.clients.async_manager import AsyncManagerClient
@@ -29,6 +29,7 @@ from supervisors.clients.code import CodeChanged, change_code
 from supervisors.clients.driver import DEFAULT_TIMEOUT_S
 from supervisors.clients.messages import DownMessage, Mail, Ref
 from supervisors.clients.steps import Target
+from supervisors.own_names import NODE, SESSIONS
 from supervisors.tree.child_spec import ChildSpec
 from supervisors.tree.session_words import GetSession, ListSessions, RestartSession, StartSession, StopSession
 

@@ -29,11 +29,10 @@ from supervisors.clients.manager import ManagerClient
 from supervisors.clients.messages import DownMessage, Mail, Ref
 from supervisors.clients.saved import SavedClient
 from supervisors.clients.steps import Target
+from supervisors.own_names import NODE, SESSIONS
 from supervisors.tree.child_spec import ChildSpec
 from supervisors.tree.session_words import GetSession, ListSessions, RestartSession, StartSession, StopSession
 
-SESSIONS = "system:sessions"
-NODE = "system:node"
 PAGE_ROWS = 500
 
 

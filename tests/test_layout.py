@@ -36,7 +36,7 @@ LAYERS: dict[str, int] = {
     "actorcore.runtime": 2,
     "actorcore.runtime.**": 2,
     "actorcore": 2,  # the package's face: may offer what any of its layers has
-    "supervisors.machines": 3,
+    **dict.fromkeys((f"supervisors.{name}" for name in "machines own_names".split()), 3),
     **dict.fromkeys((f"supervisors.tree.{name}" for name in "application process".split()), 4),
     "supervisors.tree.*": 3,
     "supervisors.registry.*": 3,

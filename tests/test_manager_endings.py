@@ -8,7 +8,7 @@ import msgspec
 
 from actorcore.residents import AnswerTo, CancelAlarm, Consult, Do, Leave, Order, SetAlarm
 from actorcore.signals import NOBODY, Alarm, Answer, Asking, Exit, Processes, Reborn, Sent, ShutdownAsked
-from supervisors.persistence.store_words import STORE
+from supervisors.own_names import STORE
 from supervisors.session.endings import ENDED_AT_ONCE, MAX_ENDED, NOTED_S, Endings, ring
 from supervisors.session.lifecycle import FAREWELL
 from supervisors.session.manager import Manager

@@ -9,9 +9,10 @@ import pytest
 
 from actorcore.frames import term_decoder
 from actorcore.residents import Order, Send
+from supervisors.own_names import MANAGER
 from supervisors.persistence.retention import Limits
 from supervisors.services.services import SERVICES, Ensure, Services, services_with
-from supervisors.services.told import MANAGER, ServiceReborn, ServiceTold, tell_life, tell_manager, tell_reborn
+from supervisors.services.told import ServiceReborn, ServiceTold, tell_life, tell_manager, tell_reborn
 from supervisors.tree.session_words import GetSession
 from supervisors.tree.sessions import Sessions
 from tests.sessions_world import BAD_INIT, World, spec

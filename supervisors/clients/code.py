@@ -20,9 +20,9 @@ from actorcore.system_words import ChangeCode, Resume, Suspend, SystemRequest
 from supervisors.clients import steps
 from supervisors.clients.core import ClientCore
 from supervisors.clients.steps import Steps
+from supervisors.own_names import NODE
 
 PAGE_ROWS = 500
-NODE = "system:node"
 
 
 class CodeChanged(msgspec.Struct, frozen=True):

@@ -16,14 +16,15 @@ from actorcore.exit_reason import Term
 from actorcore.signals import Ask
 from supervisors.clients.core import ClientCore
 from supervisors.clients.messages import InfoMessage, Mail
-from supervisors.clients.steps import Steps, ask, await_mail, call
-from supervisors.persistence.store_words import SERVICES, STORE, GetSaved
+from supervisors.clients.saved_steps import store
+from supervisors.clients.steps import Steps, ask, await_mail
+from supervisors.own_names import MANAGER
+from supervisors.persistence.store_words import GetSaved
 from supervisors.session import project_path, words
 from supervisors.session.project_path import draft_of
 from supervisors.session.record import ID, SERVER, Policy
 from supervisors.session.subscriptions import WINDOW
 
-MANAGER = "system:manager"
 PAGE_ROWS = 500
 TOKEN_BYTES = 16
 """Of chance: nobody guesses them."""
@@ -78,8 +79,7 @@ def resume(core: ClientCore, id: object) -> Steps[Row]:
         raise RequestError("invalid_id")
     yield from ask(core, MANAGER, words.ResumeSession(id))
     try:
-        yield from ask(core, SERVICES, ["ensure", "store"])
-        draft = draft_of((yield from call(core, STORE, GetSaved(id))))
+        draft = draft_of((yield from store(core, GetSaved(id))))
     except ActorError as error:
         failure = RequestError("session_exists") if isinstance(error, RequestError) and error.code == "running" else error
         code = failure.code if isinstance(failure, RequestError) else "not_running"

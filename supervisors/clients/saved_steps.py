@@ -8,6 +8,7 @@ from actorcore.errors import CallFailed
 from actorcore.exit_reason import NOPROC, Reason, Term
 from supervisors.clients.core import ClientCore
 from supervisors.clients.steps import Steps, ask, call
+from supervisors.own_names import SERVICES, STORE
 from supervisors.persistence import store_words as words
 from supervisors.persistence.asking import TRIES
 from supervisors.persistence.saved import SavedSession
@@ -27,9 +28,9 @@ def store(core: ClientCore, request: words.StoreRequest) -> Steps[Term]:
     """Ask the store, which is started for it if it does not run."""
     reason: Reason = NOPROC
     for _ in range(TRIES):
-        yield from ask(core, words.SERVICES, ["ensure", "store"])
+        yield from ask(core, SERVICES, ["ensure", "store"])
         try:
-            return (yield from call(core, words.STORE, request))
+            return (yield from call(core, STORE, request))
         except CallFailed as error:  # it died of something: its successor says the same
             reason = error.reason
     raise CallFailed(reason)

@@ -15,7 +15,7 @@ from actorcore import frames
 from actorcore.errors import ActorError, CallFailed, CallTimeout, NotAlive, RequestError
 from actorcore.exit_reason import NOPROC, Reason, Term
 from actorcore.frames import Call, Cast, Info, System
-from actorcore.names import decode_value, encode_value
+from actorcore.names import RESERVED_PREFIX, decode_value, encode_value
 from actorcore.pids import Pid
 from actorcore.runtime.actor.channel import Channel
 from actorcore.signals import (
@@ -45,7 +45,6 @@ T = TypeVar("T")
 Steps: TypeAlias = Generator[int, Term, T]
 Target: TypeAlias = Pid | str
 """A Pid, or a registered name."""
-RESIDENT_PREFIX = "system:"
 
 
 def request(core: ClientCore, body: Request) -> Steps[Term]:
@@ -113,7 +112,7 @@ def spawn_monitor(core: ClientCore, spec: ProcessSpec, wait_init: bool) -> Steps
 
 def call(core: ClientCore, to: Target, body: object) -> Steps[Term]:
     """A call over the direct channel; a resident has none and is asked through the node."""
-    if isinstance(to, str) and to.startswith(RESIDENT_PREFIX):
+    if isinstance(to, str) and to.startswith(RESERVED_PREFIX):
         try:
             return (yield from ask(core, to, body))
         except NotAlive as dead:

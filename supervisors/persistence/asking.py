@@ -6,7 +6,8 @@ from typing import Protocol
 
 from actorcore.errors import CallFailed
 from actorcore.exit_reason import NOPROC, Reason
-from supervisors.persistence.store_words import SERVICES, STORE, OpenSession, StoreRequest
+from supervisors.own_names import SERVICES, STORE
+from supervisors.persistence.store_words import OpenSession, StoreRequest
 
 TRIES = 3
 WAIT_S = 10.0

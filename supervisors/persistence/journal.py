@@ -12,13 +12,14 @@ from actorcore.exit_reason import Term
 from actorcore.frames import DECODE_ERRORS
 from actorcore.process_face import ProcessFace
 from actorcore.runtime.complain import complain
+from supervisors.own_names import STORE
 from supervisors.persistence.asking import ask_store
 from supervisors.persistence.database import Database
 from supervisors.persistence.notes import saved_note
 from supervisors.persistence.proof import Content, Untrue
 from supervisors.persistence.signing import Keys
 from supervisors.persistence.snapshot import Snapshot
-from supervisors.persistence.store_words import STORE, Grant, OpenSession
+from supervisors.persistence.store_words import Grant, OpenSession
 from supervisors.session.journal import JournalError, Kept
 from supervisors.session.records import Record, SessionChanged, decode_record, encode_record
 

@@ -19,6 +19,7 @@ from actorcore.runtime.actor.process import Process
 from actorcore.runtime.clock import monotonic_s, wall_s
 from actorcore.runtime.complain import complain
 from actorcore.signals import Processes
+from supervisors.own_names import MANAGER
 from supervisors.paths import STATE_VARIABLE
 from supervisors.persistence import saved as lists
 from supervisors.persistence.retention import Limits
@@ -41,7 +42,6 @@ from supervisors.persistence.store_words import (
     StoreRequest,
 )
 from supervisors.persistence.vault import Vault
-from supervisors.services.told import MANAGER
 from supervisors.session.words import MAX_PAGE_ROWS as LISTED_AT_ONCE, ListSessions, TakeEnded
 
 WAIT_S = 10.0

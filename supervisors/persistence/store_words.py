@@ -8,9 +8,6 @@ import msgspec
 
 from actorcore.exit_reason import Term
 
-SERVICES = "system:services"
-"""Who starts it: ask ``["ensure", "store"]`` first."""
-STORE = "system:store"
 MAX_PAGE_ROWS = 500
 
 

@@ -15,8 +15,8 @@ from actorcore.frames import DECODE_ERRORS
 from actorcore.residents import AnswerTo
 from actorcore.signals import Asking, ProcessSpec
 from actorcore.words import Word
+from supervisors.own_names import STORE
 from supervisors.persistence.retention import Limits
-from supervisors.persistence.store_words import STORE
 from supervisors.tree.child_spec import ChildSpec
 from supervisors.tree.session_words import Asker
 from supervisors.tree.sessions import Sessions

@@ -12,8 +12,8 @@ from actorcore.exit_reason import KILLED, Term
 from actorcore.frames import encoder
 from actorcore.residents import Send
 from actorcore.words import Word
+from supervisors.own_names import MANAGER
 
-MANAGER = "system:manager"
 STARTS = frozenset({"task_pool", "limiter", "supervisors.services.cache_server:CacheServer"})
 """The ``start`` of those that users run."""
 _NAMES = {"restarts": "restart_count", "old": "old_pid", "new": "new_pid"}

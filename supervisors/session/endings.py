@@ -12,7 +12,7 @@ import msgspec
 
 from actorcore.frames import encoder
 from actorcore.residents import Send
-from supervisors.persistence.store_words import STORE
+from supervisors.own_names import STORE
 
 BELL: dict[str, None] = {"ended": None}
 """To the store: there is something for it to take. Who else says so does no harm."""

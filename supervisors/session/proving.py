@@ -11,7 +11,7 @@ import msgspec
 from actorcore.exit_reason import Term
 from actorcore.residents import AnswerTo
 from actorcore.signals import Answer, Processes
-from supervisors.persistence.store_words import STORE
+from supervisors.own_names import STORE
 from supervisors.session.admissions import Asker
 from supervisors.session.lifecycle import Lifecycle
 from supervisors.session.words import Attach, Later, TakeEnded

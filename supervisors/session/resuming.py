@@ -12,21 +12,21 @@ from actorcore.errors import ActorError, RequestError
 from actorcore.exit_reason import Term
 from actorcore.runtime.actor.process import Process
 from actorcore.runtime.complain import complain
-from supervisors.persistence.store_words import SERVICES, STORE, GetSaved, ListResumable
+from supervisors.own_names import MANAGER
+from supervisors.persistence.asking import ask_store
+from supervisors.persistence.store_words import GetSaved, ListResumable
 from supervisors.session.project_path import draft_of
 from supervisors.session.words import CreateSession, FailResume, ResumeSession
 
-MANAGER = "system:manager"
 WAIT_S = 60.0
 
 
 def main(process: Process) -> None:
     """Resume all that were alive, each by a process of its own, so that none waits for another."""
-    process.call(SERVICES, ["ensure", "store"], WAIT_S)
     found: list[str] = []
     after: object = 0
     while isinstance(after, int):
-        page = cast(dict[str, Term], process.call(STORE, ListResumable(True, after), WAIT_S))
+        page = cast(dict[str, Term], ask_store(process, ListResumable(True, after), WAIT_S))
         found += [str(cast(dict[str, Term], line)["id"]) for line in cast(list[Term], page["sessions"])]
         after = page["next"]
     for id in found:
@@ -37,7 +37,7 @@ def main(process: Process) -> None:
 def resume(process: Process, id: str) -> None:
     """Ask for saved session ``id``."""
     try:
-        draft = draft_of(cast(Term, process.call(STORE, GetSaved(id), WAIT_S)))
+        draft = draft_of(cast(Term, ask_store(process, GetSaved(id), WAIT_S)))
     except ActorError as error:
         complain(f"a session is not resumed: {error}")
         process.call(MANAGER, FailResume(id, error.code if isinstance(error, RequestError) else "not_running"), WAIT_S)

@@ -27,6 +27,7 @@ from actorcore.runtime import clock
 from actorcore.runtime.actor.process import Process
 from actorcore.runtime.complain import complain
 from actorcore.signals import Ask
+from supervisors.own_names import MANAGER
 from supervisors.persistence.journal import open_journal
 from supervisors.session import requests
 from supervisors.session.cache import Cache
@@ -39,7 +40,6 @@ from supervisors.session.project_files import Folder, ProjectFiles
 from supervisors.session.records import Message, MessageAdded, Record, SessionChanged
 from supervisors.session.talk import Accepted, Moment, Talk
 
-MANAGER = "system:manager"
 MESSAGES_AT_ONCE = 64
 """Messages that wait together are kept by one write and one sync, and then acknowledged."""
 NEWS_AT_ONCE = 64

@@ -13,7 +13,7 @@ from actorcore.errors import RequestError
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from supervisors.clients.manager_steps import SessionEvent
-from supervisors.persistence.store_words import SERVICES
+from supervisors.own_names import SERVICES
 from supervisors.services.task_pools import TaskPools
 from supervisors.session.events import LIFECYCLE, trouble_with
 from supervisors.tree.child_spec import ChildSpec

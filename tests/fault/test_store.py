@@ -21,9 +21,9 @@ import pytest
 from actorcore.errors import RequestError
 from actorcore.signals import ProcessSpec
 from supervisors.client import Client
+from supervisors.own_names import STORE
 from supervisors.persistence.asking import ask_store
 from supervisors.persistence.store_words import (
-    STORE,
     CleanUp,
     DeleteSaved,
     Export,
