@@ -174,11 +174,15 @@ class Daemon:
         return self._clients[-1]
 
     def zygote_pid(self, template: str = "lean") -> int:
-        """The zygote of ``template`` is a child of the guardian that is a program of its own."""
+        """The zygote of ``template`` that serves: a child of the guardian that is a program of its own.
+
+        For a moment there may be none: one that no processor has run for two seconds is taken to be stuck, and replaced.
+        """
         program = f"actorcore.runtime.zygote.zygote\0{template}\0".encode()
-        found = [p for p in descendants(self.guardian_pid) if program in _cmdline(p)
-                 and comm(p) == "actor-zygote" and _stat(p)[1:2] == [str(self.guardian_pid)]
-                 and _session_leader_fd_is_zygote(p)]  # fmt: skip
+        while not (found := [p for p in descendants(self.guardian_pid) if program in _cmdline(p)
+                             and comm(p) == "actor-zygote" and _stat(p)[1:2] == [str(self.guardian_pid)]
+                             and _session_leader_fd_is_zygote(p)]):  # fmt: skip
+            os.sched_yield()
         return min(found, key=lambda p: int(_stat(p)[19]))  # a newborn has its descriptors for a moment
 
     def bystanders(self) -> None:

@@ -135,8 +135,9 @@ def test_A12_a_killed_zygote_is_replaced_and_no_spawn_is_lost(
 ) -> None:
     with desk_of(own) as desk:
         desk.client.exit(desk.client.spawn(IDLE, template=template), "kill")
-        with watched([own.zygote_pid(template)]) as handles:
-            send_signal(own.zygote_pid(template), signal.SIGKILL)
+        zygote = own.zygote_pid(template)
+        with watched([zygote]) as handles:
+            send_signal(zygote, signal.SIGKILL)
             assert await_deaths(handles)
         pids = [desk.client.spawn(IDLE, template=template) for _ in range(20)]
         assert len({pid.serial for pid in pids}) == 20
