@@ -184,7 +184,12 @@ def encode(value: object) -> bytes:
     try:
         return encoder.encode(value)
     except ENCODE_ERRORS as error:
-        raise RequestError("invalid_message", _short(error)) from None
+        raise no_plain_data(error) from None
+
+
+def no_plain_data(error: Exception) -> RequestError:
+    """What becomes of one of ``ENCODE_ERRORS``: it is the sender's mistake."""
+    return RequestError("invalid_message", _short(error))
 
 
 def decode_hello(data: bytes) -> Hello:

@@ -10,7 +10,7 @@ import msgspec
 
 from actorcore.errors import ProtocolError
 from actorcore.exit_reason import Term
-from actorcore.frames import DECODE_ERRORS, encoder, term_decoder
+from actorcore.frames import DECODE_ERRORS, encode, term_decoder
 from actorcore.registry_layout import VALUE_BYTES, blocks_of, heap_blocks, max_entries
 from actorcore.shown import Change, Shown
 from actorcore.signals import NOBODY
@@ -34,8 +34,8 @@ def key_error(name: str, resident: bool = False) -> str | None:
 
 
 def encode_value(term: Term) -> bytes:
-    """The value of a name as it is stored; None is none."""
-    return b"" if term is None else encoder.encode(term)
+    """The value of a name as it is stored; None is none. Raises RequestError ``invalid_message`` for what is no plain data."""
+    return b"" if term is None else encode(term)
 
 
 def decode_value(value: bytes) -> Term:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
+from actorcore.errors import CallFailed
 from actorcore.gen_server import Continue, GenServer, Ok, Reply
 from actorcore.mailbox import From
 
@@ -16,7 +18,8 @@ class Reporter(GenServer):
         return Ok(then=Continue())
 
     def handle_continue(self, term: object) -> None:
-        self.process.send(self.watcher, os.getpid())
+        with suppress(CallFailed):  # it may have left
+            self.process.send(self.watcher, os.getpid())
 
     def handle_call(self, request: object, frm: From) -> Reply:
         return Reply(request)

@@ -37,6 +37,7 @@ from actorcore.signals import (
     Whereis,
 )  # fmt: skip
 from actorcore.system_words import SystemRequest, Terminate
+from actorcore.targets import check_map, checked_name
 from actorcore.words import RESIDENT
 from supervisors.clients.core import SPOKEN_TO, ClientCore
 from supervisors.clients.messages import DownMessage, Mail, Ref
@@ -188,7 +189,7 @@ def unlink(core: ClientCore, to: Target) -> Steps[None]:
 
 def monitor(core: ClientCore, to: Target) -> Steps[Ref]:
     """A monitor; the DOWN of what is not there comes at once."""
-    to = to if isinstance(to, Pid) else checked(to)
+    to = to if isinstance(to, Pid) else checked_name(to)
     ref = Ref(core.connection.next_number())
     if isinstance(to, Pid) and to.instance != core.connection.instance:
         core.mail(DownMessage(ref, to, NOPROC))
@@ -267,6 +268,8 @@ def register(core: ClientCore, name: str, who: Pid | None, value: Term) -> Steps
 
 
 def register_many(core: ClientCore, names: Mapping[str, Pid], values: Mapping[str, Term]) -> Steps[None]:
+    check_map(names)
+    check_map(values)
     entries = []
     for name, pid in names.items():
         serial = yield from _serial(core, pid)
@@ -284,15 +287,8 @@ def processes(core: ClientCore, after: int, limit: int) -> Steps[list[dict[str, 
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def checked(name: object) -> str:
-    """``name``, unless it is none: a serial is easily taken for a Pid."""
-    if isinstance(name, str):
-        return name
-    raise RequestError("invalid_message", f"a Pid or a name is needed, not {type(name).__name__}")
-
-
 def _serial(core: ClientCore, to: Target) -> Steps[int]:
-    pid = to if isinstance(to, Pid) else (yield from _resolve(core, checked(to)))
+    pid = to if isinstance(to, Pid) else (yield from _resolve(core, checked_name(to)))
     if pid is None or pid.instance != core.connection.instance:
         raise CallFailed(NOPROC)
     return pid.serial

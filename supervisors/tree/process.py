@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from actorcore.errors import NotAlive, RequestError, StartFailed
+from actorcore.errors import CallFailed, NotAlive, RequestError, StartFailed
 from actorcore.exit_reason import Reason, Term
 from actorcore.faults import point
 from actorcore.frames import failure, term_decoder
@@ -184,6 +184,8 @@ class SupervisorProcess(GenServer):
     def _post(self, to: int | str, say: Callable[[], None]) -> None:
         try:
             say()
+        except CallFailed:  # nobody has the name of this listener now
+            return
         except RequestError as error:  # mailbox_full: who reads nothing gets nothing
             complain(f"message to {to} dropped: {error}")
 

@@ -6,10 +6,11 @@ import fcntl
 import os
 import resource
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from actorcore.errors import RequestError
+from actorcore.errors import CallFailed, RequestError
 from actorcore.gen_server import Continue, GenServer, Ok, Reply, Stop
 from actorcore.mailbox import ExitMessage, From
 from actorcore.runtime import syscalls
@@ -33,7 +34,8 @@ class Witness(GenServer):
 
     def handle_continue(self, term: object) -> None:
         if self.watcher is not None:
-            self.process.send(self.watcher, {"up": self.process.begin.spec.name, "os_pid": os.getpid()})
+            with suppress(CallFailed):  # it may not have come yet, or have left
+                self.process.send(self.watcher, {"up": self.process.begin.spec.name, "os_pid": os.getpid()})
 
     def handle_call(self, request: object, frm: From) -> Reply | Stop:
         verb, argument = request  # type: ignore[misc]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from actorcore.errors import RequestError
+from actorcore.errors import CallFailed, RequestError
 from actorcore.gen_server import Ok, Reply
 from actorcore.runtime.actor.process import Process
 from supervisors.session.requests import CacheDelete, CacheGet, CachePut, GetMessages, SendMessage, StreamChunk
@@ -66,7 +67,8 @@ class State(SessionServer):
 
     def opened(self, is_restored: bool) -> None:
         watcher = self.state.session["metadata"]["watcher"]  # type: ignore[index, call-overload]
-        self.process.send(str(watcher), {"up": self.id, "os_pid": os.getpid()})
+        with suppress(CallFailed):  # it may not have come yet, or have left
+            self.process.send(str(watcher), {"up": self.id, "os_pid": os.getpid()})
 
 
 class Gated(SessionServer):

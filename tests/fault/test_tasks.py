@@ -193,12 +193,12 @@ def test_a_task_that_is_shut_down_is_dead_and_leaves_nothing(stage: Stage) -> No
 
 
 def test_a_value_that_is_no_plain_data_is_its_task_s_error(stage: Stage) -> None:
-    error = {"type": "NotImplementedError", "text": "object is not plain data"}
+    error = {"type": "RequestError", "text": "invalid_message: object is not plain data"}
     assert stage.do("run", f"{TASKS}:strange") == {"failed": {"error": error}}
 
 
 def test_a_task_is_a_call_of_whatever_can_be_called(stage: Stage) -> None:
-    error = {"type": "NotImplementedError", "text": "Gate is not plain data"}
+    error = {"type": "RequestError", "text": "invalid_message: Gate is not plain data"}
     assert [stage.do("run", "builtins:int", "7"), stage.do("run", f"{HERE}:Gate")] == [7, {"failed": {"error": error}}]
 
 

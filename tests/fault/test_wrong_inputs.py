@@ -13,6 +13,7 @@ from actorcore.pids import Pid
 from actorcore.words import AUTO, RESIDENT, ProcessSpec
 from supervisors.client import Client
 from tests.daemon_fixture import WAIT_S, Desk
+from tests.fault.mistaken import MISTAKES as MISTAKEN
 
 CHILD = {"id": "c", "process": {"start": "nowhere:X"}}
 SPECS: list[tuple[str, Any, str]] = [
@@ -120,3 +121,23 @@ def test_what_is_nowhere_is_noproc(desk: Desk) -> None:
     assert failed.value.reason == "noproc"
     desk.client.cast("nobody", 1)  # as in OTP
     assert desk.client.wait_down(desk.client.monitor("nobody"), WAIT_S).reason == "noproc"
+
+
+OTHERWISE: dict[str, list[object]] = {
+    "a start that is none": ["refused", "invalid_spec"],
+    "a start with a text for arguments": ["refused", "invalid_spec"],
+    "a start with an unknown field": ["refused", "invalid_spec"],
+    "a call of itself": ["failed", "calling_self"],
+    "a stop of itself": ["failed", "calling_self"],
+    "a stop of nobody": ["failed", "noproc"],
+    "a message to nobody": ["failed", "noproc"],
+    "a cast to nobody": ["done", None],
+}
+
+
+@pytest.mark.parametrize("kind", ["Mistaken", "MistakenInLoop"])
+def test_a_wrong_type_within_an_actor_is_an_invalid_message_too_and_ends_nobody(desk: Desk, kind: str) -> None:
+    actor = desk.client.spawn_spec(ProcessSpec(f"tests.fault.mistaken:{kind}", [desk.client.pid]))
+    said = {mistake: desk.client.call(actor, mistake, WAIT_S) for mistake in MISTAKEN}
+    assert said == {mistake: OTHERWISE.get(mistake, ["refused", "invalid_message"]) for mistake in MISTAKEN}
+    desk.client.stop(actor)

@@ -9,53 +9,49 @@ from __future__ import annotations
 import asyncio
 import select
 from _thread import get_ident
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine
 from typing import Any, NoReturn
 
 import msgspec
 
 from actorcore import frames
 from actorcore.errors import CallFailed, CallTimeout, RequestError
-from actorcore.exit_reason import NOPROC, Reason, Term
+from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import Call, Cast, Info, Message, Reply, System
-from actorcore.mailbox import DownMessage, Event, From, Item, Raw, invalid_message
-from actorcore.names import NO_VALUES
+from actorcore.mailbox import Arrivals, DownMessage, Event, From, Item, Raw, invalid_message
 from actorcore.pids import Pid
-from actorcore.runtime.actor.intake import FINISH_S, ExitSelf, Intake, running
-from actorcore.runtime.actor.loop_poller import LoopPoller
+from actorcore.runtime.actor.async_requests import AsyncRequests
+from actorcore.runtime.actor.intake import FINISH_S, ExitSelf, running
 from actorcore.runtime.actor.loop_waits import AwaitedCall, Deadlines, let_others_run, wake_all
-from actorcore.runtime.actor.messaging import QUEUE_WAIT_S, Batch, ask_of, deadline_of, failed_call, is_resident, value_of
-from actorcore.runtime.actor.node_requests import REQUEST_WAIT_S, spec_of, value_of_answer
+from actorcore.runtime.actor.messaging import (
+    QUEUE_WAIT_S,
+    Batch,
+    ask_of,
+    asker_of,
+    callee_of,
+    check_lost,
+    deadline_of,
+    failed_call,
+    is_resident,
+    refusing,
+    value_of,
+)
+from actorcore.runtime.actor.node_requests import REQUEST_WAIT_S
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.status_page import fitting
-from actorcore.signals import (
-    Answer,
-    Demonitor,
-    IsAlive,
-    Link,
-    Lookup,
-    Monitor,
-    ProcessSpec,
-    Request,
-    Spawn,
-    TrapExit,
-    Unlink,
-    Unregister,
-    Whereis,
-)  # fmt: skip
-from actorcore.system_words import SystemRequest
+from actorcore.signals import Answer, Demonitor, Monitor
+from actorcore.system_words import SystemRequest, Terminate
+from actorcore.targets import checked_pid
 
 EAGER_ITEMS = 64
 """Messages handled in a row before the other tasks of the loop get a turn."""
 
 
-class AsyncProcess(Intake):
+class AsyncProcess(AsyncRequests):
     """The running process; every method belongs to the thread of its loop.
 
     Meaning, bounds and errors are those of the methods of the same names of :class:`actorcore.runtime.actor.process.Process`.
     """
-
-    _poller: LoopPoller
 
     def attach(self, main: asyncio.Task[Reason]) -> None:
         """Begin to read; ``main`` is the task whose result is the exit reason."""
@@ -70,9 +66,6 @@ class AsyncProcess(Intake):
         self._poller.attach(self._loop, self._on_ready)
 
     # ---- reading and waiting ----------------------------------------------------------------------------------------
-
-    def _new_poller(self) -> LoopPoller:
-        return LoopPoller()
 
     def _on_ready(self, fd: int, mask: int) -> None:
         try:
@@ -92,26 +85,6 @@ class AsyncProcess(Intake):
     def _reconsider(self) -> None:
         """Whom a full mailbox keeps from being read may have changed."""
         self.restrict(self.mailbox.oldest_awaited())
-
-    def _answered(self, answer: Answer) -> None:
-        asked = self._asked.get(answer.number)
-        if asked is not None and not asked.done():
-            asked.set_result(answer)
-
-    def _wait(self, future: asyncio.Future[Any], deadline_s: float | None) -> Coroutine[Any, Any, None]:
-        """Until ``future`` is done or the deadline has passed."""
-        if self._batching:
-            self._peers.flush_all()
-        return self._deadlines.wait(future, deadline_s)
-
-    async def _wait_among(self, waiting: list[asyncio.Future[None]], deadline_s: float | None) -> None:
-        future = self._loop.create_future()
-        waiting.append(future)
-        try:
-            await self._wait(future, deadline_s)
-        finally:
-            if future in waiting:
-                waiting.remove(future)
 
     async def next_item(self, deadline_s: float | None) -> Item | None:
         """The next undecoded message, waiting until ``deadline_s``; None when it passed."""
@@ -194,10 +167,10 @@ class AsyncProcess(Intake):
         await self._post_to(to, Info(message))  # type: ignore[arg-type]
 
     async def reply(self, frm: From, value: object) -> None:
-        await self._post(frm.pid.serial, Reply(frm.number, value))  # type: ignore[arg-type]
+        await self._post(asker_of(frm), Reply(frm.number, value))  # type: ignore[arg-type]
 
     async def reply_error(self, frm: From, code: str, detail: Term = "") -> None:
-        await self._post(frm.pid.serial, Reply(frm.number, error=(code, detail)))
+        await self._post(asker_of(frm), refusing(frm, code, detail))
 
     async def refuse(self, item: Item) -> None:
         """Tell the sender of a call that its message does not decode; other messages are dropped."""
@@ -227,10 +200,12 @@ class AsyncProcess(Intake):
     async def _post_to(self, to: Pid | str, message: Cast | Info) -> None:
         peer = to.serial if type(to) is Pid and to.instance == self._instance else await self._resolve(to)
         if peer == self._serial:
-            body = msgspec.Raw(frames.encoder.encode(message.body))
+            body = msgspec.Raw(frames.encode(message.body))
             self._push(Raw(peer, type(message)(body)))
         elif peer is not None:
             await self._post(peer, message)
+        else:
+            check_lost(to, message)
 
     async def _post(self, peer: int, message: Message) -> None:
         if not self.has_room(peer):
@@ -252,100 +227,40 @@ class AsyncProcess(Intake):
         elif not channel.send_now(message):
             self._peers.wants_room(channel)
 
-    def _push(self, item: Item) -> None:
-        self.mailbox.push(item)
-        wake_all(self._for_item)
-
-    # ---- the node ---------------------------------------------------------------------------------------------------
-
-    async def request(self, body: Request, timeout_s: float = REQUEST_WAIT_S) -> Term:
-        future: asyncio.Future[Answer | None] = self._loop.create_future()
-        number = self._say(body)
-        self._asked[number] = future
-        try:
-            await self._wait(future, monotonic_s() + timeout_s)
-        finally:
-            del self._asked[number]
-        if (answer := future.result()) is None:
-            raise RequestError("timeout", type(body).__name__)
-        return value_of_answer(answer)
-
-    async def _resolve(self, to: Pid | str) -> int | None:
-        if isinstance(to, Pid):
-            return to.serial if to.instance == self.self_pid.instance else None
-        if self._registry is not None:
-            try:
-                return self._registry.lookup(to)
-            except RequestError:  # busy: it changes faster than it can be read
-                pass
-        serial = await self.request(Whereis(to))
-        return serial if isinstance(serial, int) else None
-
-    async def spawn(
-        self, start: str | ProcessSpec, args: Sequence[object] = (), link: bool = False, wait_init: bool = True, **spec: Any
-    ) -> Pid | None:
-        return await self._spawn(spec_of(start, args, spec), link, 0, wait_init)
-
-    async def spawn_link(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> Pid | None:
-        return await self._spawn(spec_of(start, args, spec), True, 0, True)
-
-    async def spawn_monitor(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> tuple[Pid, int]:
-        ref = self._next_ref()
-        pid = await self._spawn(spec_of(start, args, spec), False, ref, False)
-        if pid is None:
-            raise RequestError("internal_error", "a spawn without a pid")
-        return pid, ref
-
-    async def _spawn(self, spec: ProcessSpec, link: bool, monitor: int, wait_init: bool) -> Pid | None:
-        return self._pid(await self.request(Spawn(spec, link, monitor, wait_init), spec.init_timeout_s + REQUEST_WAIT_S))
-
     async def exit(self, to: Pid, reason: Reason) -> None:
-        if to.instance == self.self_pid.instance:
-            await self.request(self._exit_signal(to, reason))
+        signal = self._exit_signal(checked_pid(to), reason)
+        if to.instance == self._instance:
+            await self.request(signal)
 
-    async def link(self, to: Pid) -> None:
-        await self.request(Link(self._serial_of(to)))
+    async def stop(self, to: Pid | str, reason: Reason = NORMAL, timeout_s: float | None = None) -> None:
+        frames.check_reason(reason)
+        peer = callee_of(await self._resolve(to), self._serial)
+        deadline_s, ref, arrivals = deadline_of(timeout_s), self._next_ref(), Arrivals()
+        self.mailbox.divert([ref], arrivals)  # for this task, and not for the callbacks
+        try:
+            await self.request(Monitor(ref, peer))
+            if not await self._ask_to_stop(peer, reason):
+                await self._post(peer, System(0, Terminate(reason)))  # type: ignore[arg-type]  # encoded in place of its Raw
+            await self._arrival(arrivals, deadline_s)
+            if not arrivals.items:
+                raise CallTimeout(f"not ended within {timeout_s} s")
+            down = arrivals.items.popleft()
+        finally:
+            try:
+                await self.request(Demonitor(ref))
+            finally:
+                arrivals.items.clear()
+                self.mailbox.restore([ref])
+        assert isinstance(down, DownMessage)
+        if down.reason != reason:
+            raise CallFailed(down.reason)
 
-    async def unlink(self, to: Pid) -> None:
-        await self.request(Unlink(self._serial_of(to)))
-
-    async def monitor(self, to: Pid | str) -> int:
-        ref = self._next_ref()
-        if isinstance(to, str):
-            await self.request(Monitor(ref, name=to))
-        elif to.instance == self.self_pid.instance:
-            await self.request(Monitor(ref, to.serial))
-        else:
-            self._push(DownMessage(ref, to, NOPROC))
-        return ref
-
-    async def demonitor(self, ref: int, flush: bool = True) -> bool:
-        existed = bool(await self.request(Demonitor(ref)))
-        if flush:
-            self.mailbox.take_down(ref)
-        return existed
-
-    async def trap_exit(self, on: bool) -> bool:
-        return bool(await self.request(TrapExit(on)))
-
-    async def register(self, name: str, who: Pid | None = None, value: Term = None) -> None:
-        await self.request(self._registration(name, who, value))
-
-    async def register_many(self, names: Mapping[str, Pid], values: Mapping[str, Term] = NO_VALUES) -> None:
-        await self.request(self._registrations(names, values))
-
-    async def unregister(self, name: str) -> None:
-        await self.request(Unregister(name))
-
-    async def whereis(self, name: str) -> Pid | None:
-        return self._pid(await self._resolve(name))
-
-    async def lookup(self, name: str) -> tuple[Pid, Term] | None:
-        found = self._read_value(name)
-        return self._found(await self.request(Lookup(name)) if found is False else found)
-
-    async def is_alive(self, pid: Pid) -> bool:
-        return pid.instance == self.self_pid.instance and bool(await self.request(IsAlive(pid.serial)))
+    async def _ask_to_stop(self, to: int, reason: Reason) -> bool:
+        try:
+            await self.request(ask_of(to, ["stop", reason]))
+        except RequestError as error:
+            return error.code != "unsupported"
+        return True
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
 from actorcore.frames import Call
 from actorcore.pids import Pid
 from actorcore.runtime.actor.async_process import AsyncProcess
-from actorcore.runtime.actor.loop_waits import wake, wake_all
+from actorcore.runtime.actor.loop_waits import wake_all
 from actorcore.runtime.actor.tasks import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, owner_of, task_spec
 from actorcore.task import START_WAIT_S, BeginTask, Grace, Outcome, Question, Restart, Steps, Stream, Task, Todo, Wait
 from actorcore.words import ProcessSpec
@@ -99,13 +98,7 @@ class AsyncTasks:
                 # As a call; and who has been told that the task runs is right, though its owner is killed now.
                 await process._post_away(task.pid.serial, Call(task.ref, None))  # type: ignore[arg-type]
             case Wait(arrivals, until_s):
-                if not arrivals.items:
-                    future: asyncio.Future[None] = process._loop.create_future()
-                    arrivals.wake = lambda: wake(future)
-                    try:
-                        await process._wait(future, until_s)
-                    finally:
-                        arrivals.wake = None
+                await process._arrival(arrivals, until_s)
             case _:
                 return await process.request(todo)
         return None

@@ -84,11 +84,13 @@ class Channel:
     def post(self, message: Message) -> None:
         """Queue ``message``; the caller has looked at ``is_full``.
 
-        :raises RequestError: ``value_too_long`` above 64 MiB.
-        :raises TypeError, NotImplementedError, OverflowError: the body is no plain data.
+        :raises RequestError: ``value_too_long`` above 64 MiB; ``invalid_message``, the body is no plain data.
         """
         encoded = self._buffers.encoded
-        _encode_into(message, encoded)
+        try:
+            _encode_into(message, encoded)
+        except frames.ENCODE_ERRORS as error:
+            raise frames.no_plain_data(error) from None
         size = len(encoded)
         if len(self._batch) + size > _BATCH_END and self._batched:
             self._seal()
@@ -106,7 +108,10 @@ class Channel:
             self.post(message)
             return self.flush()
         encoded = self._buffers.encoded
-        _encode_into([message], encoded)
+        try:
+            _encode_into([message], encoded)
+        except frames.ENCODE_ERRORS as error:
+            raise frames.no_plain_data(error) from None
         if len(encoded) > WHOLE_BYTES:
             self._queue_parts(memoryview(encoded)[1:])  # without the header of a list of one
             return self.flush()

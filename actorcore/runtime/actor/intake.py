@@ -47,6 +47,7 @@ from actorcore.signals import (
 )  # fmt: skip
 from actorcore.sys_face import Sys, Target
 from actorcore.system_words import SystemRequest
+from actorcore.targets import check_map, checked_name, checked_pid
 from actorcore.words import RESIDENT
 
 _decode_term = frames.term_decoder.decode
@@ -147,10 +148,13 @@ class Intake:
         return Register(name, NOBODY if who is None else self._serial_of(who), encode_value(value))
 
     def _registrations(self, names: Mapping[str, Pid], values: Mapping[str, Term]) -> RegisterMany:
+        check_map(names)
+        check_map(values)
         return RegisterMany([self._registration(name, pid, values.get(name)) for name, pid in names.items()])
 
     def _read_value(self, name: str) -> tuple[int, bytes] | Literal[False] | None:
         """Serial and value of ``name`` by the shared registry; False: ask the node."""
+        checked_name(name)
         if self._registry is None:
             return False
         try:
@@ -300,7 +304,7 @@ class Intake:
         return Pid(self.self_pid.instance, serial) if isinstance(serial, int) else None
 
     def _serial_of(self, pid: Pid) -> int:
-        if pid.instance != self.self_pid.instance:
+        if checked_pid(pid).instance != self.self_pid.instance:
             raise RequestError("process_not_alive", "a pid of another instance")
         return pid.serial
 
@@ -309,6 +313,7 @@ class Intake:
 
     def _exit_signal(self, to: Pid, reason: Reason) -> SendExit:
         """The request behind ``exit(to, reason)``: after all that was sent to ``to`` before."""
+        frames.check_reason(reason)
         channel = self._peers.find(to.serial)
         sent = 0 if channel is None else channel.sent
         return SendExit(to.serial, fitting(reason), sent, self._peers.frame_of(to.serial))

@@ -21,6 +21,7 @@ from actorcore.runtime.sockets import MOMENT_S
 from actorcore.runtime.status_page import fitting
 from actorcore.signals import Ask
 from actorcore.system_words import SystemRequest, Terminate
+from actorcore.targets import checked_pid
 from actorcore.words import RESIDENT
 
 QUEUE_WAIT_S = 5.0
@@ -79,24 +80,29 @@ class Messaging(NodeRequests):
         self._post_to(to, Cast(request))  # type: ignore[arg-type]
 
     def send(self, to: Pid | str, message: object) -> None:
-        """OTP's ``!``: as :meth:`cast`, but it arrives as a plain message."""
+        """OTP's ``!``: as :meth:`cast`, but it arrives as a plain message, and a name must be somebody's.
+
+        :raises CallFailed: ``noproc``, nobody has the name (in OTP ``badarg``).
+        """
         self._post_to(to, Info(message))  # type: ignore[arg-type]
 
     def reply(self, frm: From, value: object) -> None:
         """Answer a call now or later, from any callback; to the dead it vanishes."""
-        self._post_now(frm.pid.serial, Reply(frm.number, value))  # type: ignore[arg-type]
+        self._post_now(asker_of(frm), Reply(frm.number, value))  # type: ignore[arg-type]
 
     def reply_error(self, frm: From, code: str, detail: Term = "") -> None:
         """Refuse a call: its caller gets RequestError(code) with ``detail`` as text."""
-        self._post_now(frm.pid.serial, Reply(frm.number, error=(code, detail)))
+        self._post_now(asker_of(frm), refusing(frm, code, detail))
 
     def _post_to(self, to: Pid | str, message: Cast | Info) -> None:
         peer = to.serial if type(to) is Pid and to.instance == self._instance else self._resolve(to)
         if peer == self._serial:
-            body = msgspec.Raw(frames.encoder.encode(message.body))
+            body = msgspec.Raw(frames.encode(message.body))
             self.mailbox.push(Raw(peer, type(message)(body)))
         elif peer is not None:
             self._post_now(peer, message)
+        else:
+            check_lost(to, message)
 
     def _post_now(self, peer: int, message: Message) -> bool:
         """Send or queue; whether it has left, and all that was said to ``peer`` before."""
@@ -140,33 +146,35 @@ class Messaging(NodeRequests):
         What is sent from now on comes after it. A signal to oneself has arrived when this returns, and one that ends
         the caller does not return.
         """
-        if to.instance == self.self_pid.instance:
-            self.request(self._exit_signal(to, reason))
+        signal = self._exit_signal(checked_pid(to), reason)
+        if to.instance == self._instance:
+            self.request(signal)
 
-    def stop(self, to: Pid, reason: Reason = NORMAL, timeout_s: float | None = None) -> None:
+    def stop(self, to: Pid | str, reason: Reason = NORMAL, timeout_s: float | None = None) -> None:
         """OTP's ``gen_server:stop/3``: returns when ``to`` has ended, after its ``terminate``, with exactly ``reason``.
 
-        :raises CallFailed: it ended with another reason, or was dead (``noproc``).
+        :raises CallFailed: it ended with another reason, was dead (``noproc``), or is the caller (``calling_self``).
         :raises CallTimeout: it has not ended in time; it will.
         """
         frames.check_reason(reason)
+        peer = callee_of(self._resolve(to), self._serial)
         deadline_s = deadline_of(timeout_s)
-        ref = self.monitor(to)
-        if to.instance == self._instance and not self._ask_to_stop(to, reason):
-            self._post_now(to.serial, System(0, Terminate(reason)))  # type: ignore[arg-type]  # encoded in place of its Raw
+        ref = self.monitor(Pid(self._instance, peer))
+        if not self._ask_to_stop(peer, reason):
+            self._post_now(peer, System(0, Terminate(reason)))  # type: ignore[arg-type]  # encoded in place of its Raw
         try:
             while (down := self.mailbox.take_down(ref)) is None:
-                if not self.pump(deadline_s, to.serial) and deadline_s is not None and monotonic_s() >= deadline_s:
+                if not self.pump(deadline_s, peer) and deadline_s is not None and monotonic_s() >= deadline_s:
                     raise CallTimeout(f"not ended within {timeout_s} s")
         finally:
             self.demonitor_only(ref)
         if down.reason != reason:
             raise CallFailed(down.reason)
 
-    def _ask_to_stop(self, to: Pid, reason: Reason) -> bool:
+    def _ask_to_stop(self, to: int, reason: Reason) -> bool:
         """Whether ``to`` is a resident, or dead; a resident has been asked then."""
         try:
-            self.request(ask_of(to.serial, ["stop", reason]))
+            self.request(ask_of(to, ["stop", reason]))
         except RequestError as error:
             return error.code != "unsupported"
         return True
@@ -195,6 +203,33 @@ def deadline_of(timeout_s: float | None) -> float | None:
     return None if timeout_s is None else monotonic_s() + timeout_s
 
 
+def callee_of(peer: int | None, me: int) -> int:
+    """Who is asked; raises CallFailed: nobody (``noproc``), or who asks (``calling_self``)."""
+    if peer is None or peer == me:
+        raise CallFailed(NOPROC if peer is None else "calling_self")
+    return peer
+
+
+def check_lost(to: Pid | str, message: Cast | Info) -> None:
+    """``message`` to ``to``, whom nobody is, vanishes; a plain one to a name raises CallFailed."""
+    if isinstance(to, str) and isinstance(message, Info):
+        raise CallFailed(NOPROC)
+
+
+def asker_of(frm: From) -> int:
+    """Who waits for the answer; raises RequestError ``invalid_message``."""
+    if isinstance(frm, From):
+        return frm.pid.serial
+    raise RequestError("invalid_message", f"the From of a call is needed, not {type(frm).__name__}")
+
+
+def refusing(frm: From, code: str, detail: Term) -> Reply:
+    """The answer that says no; raises RequestError ``invalid_message``: a wrong type would cost the caller its channel."""
+    if not isinstance(code, str):
+        raise RequestError("invalid_message", f"a code is a text, not {type(code).__name__}")
+    return Reply(frm.number, error=(code, detail))
+
+
 def is_resident(outcome: Reply | Refusal | Dead) -> bool:
     """Whether the callee has no channel, because it lives in the node."""
     return type(outcome) is Refusal and outcome.code == RESIDENT
@@ -209,7 +244,7 @@ def failed_call(error: RequestError) -> ActorError:
 
 def ask_of(to: int, body: object, kind: type[Call | System] = Call) -> Ask:
     """The call of a resident, or the system message to it."""
-    return Ask(to, msgspec.Raw(frames.encoder.encode(body if kind is Call else System(0, body))))  # type: ignore[arg-type]
+    return Ask(to, msgspec.Raw(frames.encode(body if kind is Call else System(0, body))))  # type: ignore[arg-type]
 
 
 def value_of(outcome: Reply | Refusal | Dead) -> object:

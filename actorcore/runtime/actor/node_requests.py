@@ -32,6 +32,7 @@ from actorcore.signals import (
     Unregister,
     Whereis,
 )
+from actorcore.targets import checked_name, checked_pid
 
 EPOLL_BATCH = 64
 REQUEST_WAIT_S = 30.0
@@ -98,6 +99,7 @@ class NodeRequests(Intake):
     def _resolve(self, to: Pid | str) -> int | None:
         if isinstance(to, Pid):
             return to.serial if to.instance == self.self_pid.instance else None
+        checked_name(to)
         if self._registry is not None:
             try:
                 return self._registry.lookup(to)
@@ -112,7 +114,7 @@ class NodeRequests(Intake):
         """Start a process; ``spec`` are fields of ProcessSpec. None: its ``init`` said ignore.
 
         :raises StartFailed: its ``init`` refused (only with ``wait_init``).
-        :raises RequestError: the node refused.
+        :raises RequestError: the node refused; ``invalid_spec``: a field is none of ProcessSpec, or of the wrong type.
         """
         return self._spawn(spec_of(start, args, spec), link, 0, wait_init)
 
@@ -143,7 +145,7 @@ class NodeRequests(Intake):
         ref = self._next_ref()
         if isinstance(to, str):
             self.request(Monitor(ref, name=to))
-        elif to.instance == self.self_pid.instance:
+        elif checked_pid(to).instance == self.self_pid.instance:
             self.request(Monitor(ref, to.serial))
         else:
             self.mailbox.push(DownMessage(ref, to, NOPROC))
@@ -177,7 +179,7 @@ class NodeRequests(Intake):
         return self._found(self.request(Lookup(name)) if found is False else found)
 
     def is_alive(self, pid: Pid) -> bool:
-        return pid.instance == self.self_pid.instance and bool(self.request(IsAlive(pid.serial)))
+        return checked_pid(pid).instance == self.self_pid.instance and bool(self.request(IsAlive(pid.serial)))
 
 
 def value_of_answer(answer: Answer) -> Term:
@@ -200,7 +202,15 @@ def refusal(code: str, detail: Term) -> RequestError:
 
 
 def spec_of(start: str | ProcessSpec, args: Sequence[object], fields: dict[str, Any]) -> ProcessSpec:
-    """The spec that the arguments of a ``spawn`` mean; raises msgspec.ValidationError."""
+    """The spec that the arguments of a ``spawn`` mean.
+
+    :raises RequestError: ``invalid_spec``, a field that cannot be so or that there is not.
+    """
     if isinstance(start, ProcessSpec):
         return start
-    return msgspec.convert({"start": start, "args": list(args), **fields}, ProcessSpec)
+    if isinstance(args, (str, bytes)) or not isinstance(args, Sequence):
+        raise RequestError("invalid_spec", f"args: a list is needed, not {type(args).__name__}")
+    try:
+        return msgspec.convert({"start": start, "args": list(args), **fields}, ProcessSpec)
+    except msgspec.ValidationError as error:
+        raise RequestError("invalid_spec", str(error)) from None

@@ -149,5 +149,5 @@ def owner_of(process: Intake, supervisor: Pid | str, start_wait_s: float) -> Own
 
 
 def task_spec(process: Intake, start: str | ProcessSpec, args: Sequence[object], fields: dict[str, Any]) -> ProcessSpec:
-    """The spec of a task; raises msgspec.ValidationError."""
+    """The spec of a task; see :func:`actorcore.runtime.actor.node_requests.spec_of`."""
     return spec_of(start, args, {"path": process.begin.spec.path, **fields})
