@@ -15,7 +15,7 @@ from random import Random
 from tests.mutants import warm
 from tests.mutants.judge import ALL, JUDGES, Verdict, control, verdicts
 from tests.mutants.operators import Mutant, known_survivors, mutants
-from tests.mutants.planted import planted
+from tests.mutants.planted import noticed_by, planted
 
 
 def main() -> int:
@@ -43,8 +43,11 @@ def judge_planted(wanted: argparse.Namespace) -> int:
         print(f"the judge condemns the right program: {right.by}")
         return 2
     missed = 0
-    for verdict in verdicts(wrongs, tests, wanted.jobs, wanted.lives):
+    first = noticed_by() if wanted.judge == "all" else {}
+    for done, verdict in enumerate(verdicts(wrongs, tests, wanted.jobs, wanted.lives, first), 1):
         missed += not verdict.by
+        if done % 20 == 0:
+            print(f"{done} of {len(wrongs)}", file=sys.stderr, flush=True)
         tell(verdict, set(), wanted.verbose)
     share = 1 - missed / max(1, len(wrongs))
     print(f"{len(wrongs)} wrong rules tried, {missed} not noticed by {wanted.judge}: {share:.1%} found")

@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -38,6 +38,8 @@ JUDGES: dict[str, list[str]] = {
 ALL = [path for name in ("units", "talk", "behaviours", "lives", "simulations", "vectors") for path in JUDGES[name]]
 NOT_PLANTED = "not planted and not command_line and not judge_is_content and not no_short_life and not reach_every"
 """The suite's own wrong rules need the right ones, and random examples that shrink take their time."""
+USAGE, NONE_RUN = 4, 5
+"""What pytest ends with when a test is not there, or none is left."""
 CPU_S = 120
 MEMORY_BYTES = 3 << 30
 
@@ -74,8 +76,17 @@ class _FirstFailure:
             self.name = f"import of {report.nodeid}"
 
 
-def verdict(wrong: Wrong, tests: list[str], lives: int) -> Verdict:
-    """Run ``tests`` against ``wrong``. Raises RuntimeError when they could not be run at all."""
+def verdict(wrong: Wrong, tests: list[str], lives: int, first: str = "") -> Verdict:
+    """Run ``tests`` against ``wrong``, but ``first`` one of them alone, which may be gone.
+
+    :raises RuntimeError: they could not be run at all.
+    """
+    if first and (quick := _verdict(wrong, [first], lives, (0, 1, 2, USAGE, NONE_RUN))).by == first:
+        return quick
+    return _verdict(wrong, tests, lives, (0, 1, 2))
+
+
+def _verdict(wrong: Wrong, tests: list[str], lives: int, codes: tuple[int, ...]) -> Verdict:
     with _forking:  # no child holds the pipe of another
         reader, writer = os.pipe()
         child = os.fork()
@@ -89,7 +100,7 @@ def verdict(wrong: Wrong, tests: list[str], lives: int) -> Verdict:
     if os.WIFSIGNALED(status):
         return Verdict(wrong.name, "hang")
     code = os.WEXITSTATUS(status)
-    if code not in (0, 1, 2):
+    if code not in codes:
         raise RuntimeError(f"{wrong.name}: pytest ended with {code}: {by}")
     return Verdict(wrong.name, by if code else "")
 
@@ -100,10 +111,10 @@ def control(tests: list[str], lives: int) -> Verdict:
     return verdict(Wrong("the right program", module, path_of(module).read_text), tests, lives)
 
 
-def verdicts(wrongs: list[Wrong], tests: list[str], jobs: int, lives: int) -> Iterator[Verdict]:
-    """In the order of ``wrongs``."""
+def verdicts(wrongs: list[Wrong], tests: list[str], jobs: int, lives: int, first: Mapping[str, str]) -> Iterator[Verdict]:
+    """In the order of ``wrongs``; ``first``: by name, the test to ask first."""
     with ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(lambda wrong: verdict(wrong, tests, lives), wrongs)
+        yield from pool.map(lambda wrong: verdict(wrong, tests, lives, first.get(wrong.name, "")), wrongs)
 
 
 def _judge(wrong: Wrong, tests: list[str], lives: int, told: int) -> None:

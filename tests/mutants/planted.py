@@ -8,6 +8,7 @@ from tests.mutants.judge import Wrong
 from tests.mutants.patching import path_of, replaced
 
 RULES = Path(__file__).with_name("planted.txt")
+NOTICED_BY = Path(__file__).with_name("noticed_by.txt")
 
 
 def planted() -> list[Wrong]:
@@ -24,6 +25,11 @@ def planted() -> list[Wrong]:
     if gone:
         raise ValueError("\n".join(gone))
     return found
+
+
+def noticed_by() -> dict[str, str]:
+    """The test that noticed each rule when all of them were last judged by ``--verbose``: it is asked first."""
+    return dict(line.rsplit(", by ", 1) for line in NOTICED_BY.read_text().splitlines())
 
 
 def _wrong(name: str, changes: list[str]) -> Wrong:

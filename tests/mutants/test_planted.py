@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import Size, Tell
 from tests.mutants.operators import known_survivors, mutants, of_module
 from tests.mutants.patching import ROOT
-from tests.mutants.planted import planted
-
-NOTICED_BY = Path(__file__).with_name("noticed_by.txt")
+from tests.mutants.planted import noticed_by, planted
 
 
 def report_of(*arguments: str) -> str:
@@ -31,7 +28,7 @@ def test_every_wrong_rule_still_has_its_place_in_the_source() -> None:
 
 def test_it_is_known_which_test_noticed_which_wrong_rule() -> None:
     """noticed_by.txt is what ``python -m tests.mutants planted --verbose`` said last: its rules and its tests are still there."""
-    noticed = dict(line.rsplit(", by ", 1) for line in NOTICED_BY.read_text().splitlines())
+    noticed = noticed_by()
     assert len(noticed) >= 111
     assert set(noticed) <= {wrong.name for wrong in planted()}
     for test in noticed.values():
