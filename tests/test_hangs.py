@@ -6,7 +6,7 @@ import pytest
 
 from actorcore.effects import Deliver, Effect, Kill, Look, Report
 from actorcore.signals import Booted, Born, Continued, Event, Hung, Looked, ProcessSpec, Refill, Spawn, Started, Stopped, Ticked
-from actorcore.table.hangs import STOPPED_LIMIT_S, UNRESPONSIVE
+from actorcore.table.hangs import LATE_S, STOPPED_LIMIT_S, UNRESPONSIVE
 from tests.table_driver import Driver, bodies, without_reports
 
 
@@ -60,6 +60,16 @@ def test_a_process_hangs_when_it_has_been_stopped_for_the_limit() -> None:
     assert world.run(0.001) == hung(serial, "stopped", world)
     assert world.phase(serial) == "unresponsive"
     assert world.run(1000) == []
+
+
+def test_who_is_judged_late_by_just_so_much_is_judged_and_by_more_has_its_time_again() -> None:
+    for late_s, happened in ((LATE_S, True), (LATE_S + 0.001, False)):
+        world = World()
+        world.now = 128.0
+        serial = world.start()
+        world.do(Stopped(serial))
+        world.now += STOPPED_LIMIT_S + late_s
+        assert (world.do(Ticked()) == hung(serial, "stopped", world), world.phase(serial) == "unresponsive") == (happened,) * 2
 
 
 def test_who_goes_on_before_the_limit_never_hung() -> None:

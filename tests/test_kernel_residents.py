@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from actorcore.effects import Deliver, Effect, Operate, Publish, Retract
+from actorcore.effects import Deliver, Effect, Operate, Publish, Report, Retract
 from actorcore.kernel import Kernel
 from actorcore.requests import Ask, SendExit
-from actorcore.residents import AnswerTo, Consult, Leave, Order, Send, SetAlarm
+from actorcore.residents import AnswerTo, Consult, Leave, Order, Send, SetAlarm, Tell
 from actorcore.signals import (
     NOBODY,
     Alarm,
@@ -87,6 +87,15 @@ def test_a_resident_asks_another_by_its_name() -> None:
     it.request(Ask(it.names["system:polly"], packed(None)))
     assert it.jack.heard == [Asking(it.names["system:polly"], 1, packed("question"))]
     assert it.polly.heard[1:] == [Answer(2, None, ("process_not_alive", "noproc")), Answer(1, "yes")]
+
+
+def test_what_a_resident_tells_is_reported_and_only_the_words_of_the_node_s_desk_do_something() -> None:
+    it = Pair()
+    it.polly.orders[Asking] = [Tell("sung", 7, {"how": "loud"}), Tell("reload", 8, None)]
+    effects = it.request(Ask(it.names["system:polly"], packed(None)))
+    told = [effect for effect in effects if not isinstance(effect, Deliver)]
+    assert (Report("sung", 7, {"how": "loud"}) in told, Operate("reload", 8) in told) == (True, True)
+    assert [effect for effect in told if isinstance(effect, Operate)] == [Operate("reload", 8)]
 
 
 def test_the_clock_is_told_to_the_node_s_own_residents() -> None:

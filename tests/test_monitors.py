@@ -37,7 +37,7 @@ def test_demonitor_tells_whether_it_existed() -> None:
 def test_the_monitors_of_a_dead_watcher_are_gone() -> None:
     monitors = Monitors()
     monitors.add(1, 1, 7)
-    monitors.add(1, 2, 1)
+    monitors.add(1, 2, 1, is_late=True)
     monitors.drop(1)
     assert monitors == Monitors()
 

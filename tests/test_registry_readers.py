@@ -306,6 +306,16 @@ def test_reconcile_repairs_whatever_differs_and_nothing_else() -> None:
     assert (writer.reconcile(names, values), writer.committed) == (0, committed + 2)
 
 
+def test_what_is_so_already_is_no_batch() -> None:
+    writer = RegistryWriter(empty())
+    writer.apply([("there", 1)], {"there": b"v"})
+    committed = writer.committed
+    writer.apply([("there", 1), ("nowhere", 0)], {"there": b"v"})
+    assert writer.committed == committed
+    writer.apply([("there", 1)], {"there": b"w"})
+    assert writer.committed == committed + 1
+
+
 def test_reconcile_finds_room_where_all_of_it_is_taken_by_what_must_go() -> None:
     writer = RegistryWriter(memory := empty())
     before = {f"before-{at}": at + 1 for at in range(max_entries(16))}

@@ -79,6 +79,12 @@ def test_where_no_room_is_left_a_resident_shows_nothing_and_what_it_showed_is_go
     assert (shown, shown.put(ONE, "a", b"1", 0, 0)) == (Shown(), [])
 
 
+def test_a_text_that_no_name_can_be_is_asked_for_and_not_looked_up() -> None:
+    book = Book()
+    book.write(Shown().put(ONE, "a", b"1", 0, 0))
+    assert [book.reader.lookup_shown(owner, key) for owner, key in (("one", "\ud800"), ("\ud800", "a"))] == [False, False]
+
+
 def test_an_entry_is_no_name() -> None:
     assert entry_name(7, "k") == "7/k"
     assert entry_name(7, "k" * (KEY_BYTES - 1)) is None

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from actorcore.exit_reason import Reason, Term
+from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, CancelAlarm, Do, Leave, Order, Ready, Refuse, Send, SetAlarm
 from actorcore.signals import Alarm, Asking, Begin, Delivery, Down, Exit, Monitor, ProcessSpec, SendExit, Spawn, Started
 from supervisors.services.task_pool import MAX_WAITING_BYTES, TaskPool
-from supervisors.tree.spec import MAX_POOL, PoolSpec, trouble_with_pool
+from supervisors.tree.spec import MAX_POOL, Child, PoolSpec, trouble_with_pool
 
 PARENT = 1
 
@@ -25,7 +26,7 @@ class World:
         self.running: dict[int, str] = {}
         self.answers: list[AnswerTo] = []
         self.other: list[Order] = []
-        self.tell(Begin(2, 7, 0, ProcessSpec("task_pool"), PARENT))
+        self.tell(Begin(2, 7, 0, ProcessSpec("task_pool", name="clerks"), PARENT))
 
     def tell(self, body: Delivery) -> None:
         again = TaskPool()
@@ -99,6 +100,19 @@ def test_what_waits_has_bounds_in_bytes() -> None:
     world.end("t0")
     world.start("last", ["x" * 50_000])
     assert world.errors() == ["busy"]
+
+
+def test_a_bound_in_bytes_may_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = TaskPool(PoolSpec(size=1))
+    pool.handle(Begin(2, 7, 0, ProcessSpec("task_pool"), PARENT), 0.0)
+    task = {"id": "task", "process": {"start": "m:f"}, "restart": "temporary"}
+    body = msgspec.Raw(msgspec.msgpack.encode(["start_child", task]))
+    (spawn,) = [order for order in pool.handle(Asking(50, 1, body), 0.0) if isinstance(order, Do)]
+    pool.handle(Started(spawn.number, 100), 0.0)
+    pool.handle(Asking(50, 2, body), 0.0)
+    monkeypatch.setattr("supervisors.services.task_pool.MAX_WAITING_BYTES", len(encoder.encode(msgspec.convert(task, Child))))
+    told = [order for number in (3, 4) for order in pool.handle(Asking(50, number, body), 0.0)]
+    assert [order for order in told if isinstance(order, AnswerTo)] == [AnswerTo(50, 4, None, ("busy", 2))]
 
 
 def test_who_has_had_his_turn_waits_no_more_in_bytes_either() -> None:
@@ -185,6 +199,8 @@ def test_a_pool_tells_once_that_it_refuses_and_once_more_when_it_has_taken_someb
         world.start(name)
         told.append(len([order for order in world.other if isinstance(order, Send)]))
     assert (told, world.errors()) == ([0, 1, 1, 1, 2], ["busy"] * 3)
+    (first, *_) = [order for order in world.other if isinstance(order, Send)]
+    assert msgspec.msgpack.decode(first.body) == ["service_told", "service_refused", {"name": "clerks", "code": "busy"}]
 
 
 def test_what_is_no_task_is_refused_at_once() -> None:

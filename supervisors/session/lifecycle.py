@@ -158,10 +158,9 @@ class Lifecycle(Telling):
             case "session_started":
                 self._on_ready(slot, told.serial)
             case "session_restarted":
-                old = slot.serial or None
                 slot.restarts = int(str(told.detail["count"]))
                 self._on_ready(slot, told.serial)
-                self.tell(slot, "session_restarted", old_pid=told.detail["old"] or old, new_pid=told.serial,
+                self.tell(slot, "session_restarted", old_pid=told.detail["old"] or None, new_pid=told.serial,
                           restart_count=slot.restarts, duration_s=self.now - slot.began_at)  # fmt: skip
             case "session_crashed":
                 self._on_crash(slot, told.serial, reason_in(told.detail))

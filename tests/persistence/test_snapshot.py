@@ -115,6 +115,9 @@ def test_acceptance_134_all_missing_fields_are_named() -> None:
     with pytest.raises(RequestError) as caught:
         decode(changed(content=None, generation=None, session=None), ID, KEYS)
     assert (caught.value.code, caught.value.detail) == ("missing_fields", "generation, session, content")
+    with pytest.raises(RequestError) as caught:
+        decode_unsigned(changed(content=None))
+    assert (caught.value.code, caught.value.detail) == ("missing_fields", "content")
 
 
 def test_an_older_version_is_made_newer_step_by_step() -> None:
