@@ -7,10 +7,12 @@ import pytest
 
 from actorcore import names
 from actorcore.effects import Deliver, Effect, Publish, PublishMany, Retract
+from actorcore.exit_reason import Reason
 from actorcore.kernel import Kernel
 from actorcore.names import decode_value, encode_value
 from actorcore.registry_layout import BLOCK_BYTES, VALUE_BYTES
 from actorcore.signals import (
+    EVERYTHING,
     Answer,
     Ask,
     Asked,
@@ -19,6 +21,7 @@ from actorcore.signals import (
     ClientAttached,
     ClientDetached,
     Event,
+    Exit,
     Exited,
     ForkFailed,
     Lookup,
@@ -31,13 +34,14 @@ from actorcore.signals import (
     SendExit,
     Spawn,
     Ticked,
+    TrapExit,
     Unregister,
     Whereis,
 )
 from supervisors.tree.child_spec import ChildSpec
 from supervisors.tree.session_words import RemoveSession, SessionRequest, StartSession, StopSession
 from supervisors.tree.sessions import Sessions
-from tests.table_driver import Driver
+from tests.table_driver import Driver, bodies
 
 # ---- values ----
 
@@ -149,6 +153,26 @@ def test_a_dying_holder_s_name_is_kept_for_whom_it_is_kept() -> None:
 # ---- names that are kept ----
 
 SPEC = ProcessSpec("m:f", name="kept")
+
+
+TAKEN = {"already_registered": 9}
+
+
+@pytest.mark.parametrize(("reason", "waits", "told"), [
+    (TAKEN, True, []), (TAKEN, False, [Exit(3, TAKEN, EVERYTHING)]),
+    ("no", True, [Exit(3, "no", EVERYTHING)]), ({"why": "no"}, True, [Exit(3, {"why": "no"}, EVERYTHING)]),
+])  # fmt: skip
+def test_a_key_that_is_taken_is_told_to_who_waits_for_the_start_and_not_by_the_link_as_well(
+    reason: Reason, waits: bool, told: list[Exit]
+) -> None:
+    node = Driver()
+    client = node.client()
+    node.ask(client, TrapExit(True))
+    node.ask(client, Spawn(ProcessSpec("m:f"), link=True, wait_init=waits))
+    node.do(Born(3, 1))
+    refused = bodies(node.do(Refused(3, reason)), client)
+    assert refused == ([Answer(2, None, ("start_failed", reason))] if waits else [])
+    assert bodies(node.exit(3, reason), client) == told
 
 
 def test_B12_a_name_in_a_spec_stays_taken_for_the_next_child_and_is_not_found() -> None:

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from actorcore.effects import Connect, Deliver, Forget, Fork, Kill, Publish, Report, Retract
-from actorcore.exit_reason import Reason
 from actorcore.frames import MAX_DATAGRAM_BYTES, Downlink, encoder
 from actorcore.process_table import ProcessTable
 from actorcore.signals import (
@@ -155,26 +154,6 @@ def test_a_taken_name_forks_nothing() -> None:
     assert node.error(client, Spawn(ProcessSpec("m:f", name="system:x"))) == (
         "start_failed", {"reserved_key": "system:x"},
     )  # fmt: skip
-
-
-TAKEN = {"already_registered": 9}
-
-
-@pytest.mark.parametrize(("reason", "waits", "told"), [
-    (TAKEN, True, []), (TAKEN, False, [Exit(3, TAKEN, EVERYTHING)]),
-    ("no", True, [Exit(3, "no", EVERYTHING)]), ({"why": "no"}, True, [Exit(3, {"why": "no"}, EVERYTHING)]),
-])  # fmt: skip
-def test_a_key_that_is_taken_is_told_to_who_waits_for_the_start_and_not_by_the_link_as_well(
-    reason: Reason, waits: bool, told: list[Exit]
-) -> None:
-    node = Driver()
-    client = node.client()
-    node.ask(client, TrapExit(True))
-    node.ask(client, Spawn(SPEC, link=True, wait_init=waits))
-    node.do(Born(3, 1))
-    refused = bodies(node.do(Refused(3, reason)), client)
-    assert refused == ([Answer(2, None, ("start_failed", reason))] if waits else [])
-    assert bodies(node.exit(3, reason), client) == told
 
 
 def test_C11_a_failed_fork_is_an_answer_and_frees_the_page() -> None:
