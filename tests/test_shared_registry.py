@@ -162,7 +162,7 @@ def test_C15_a_daemon_that_gets_no_shared_memory_says_so_in_a_line_and_leaves_no
 
     done = subprocess.run(argv, cwd=ROOT, preexec_fn=limit, capture_output=True, text=True)
     what, size_bytes = ("registry", registry_bytes()) if limit_bytes < registry_bytes() else ("ledger", 64 << 20)
-    said = f"resource_exhausted: memfd actorcore-{what} of {size_bytes} bytes: File too large\n"
+    said = f"error: resource_exhausted: memfd actorcore-{what} of {size_bytes} bytes: File too large\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
     assert not (run / "actorcore.sock").exists()
 

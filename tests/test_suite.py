@@ -201,6 +201,7 @@ def used(function: ast.FunctionDef, known: dict[str, ast.FunctionDef]) -> set[st
 
 
 WITHOUT_DAEMON = {
+    "test_files.py:test_a_refused_daemon_speaks_json_if_it_is_asked_to",
     "test_files.py:test_F12_what_is_not_a_socket_is_left_there_and_no_daemon_starts",
     "test_files.py:test_F12_a_socket_of_another_user_is_left_there",
     "test_files.py:test_F14_a_directory_that_others_may_enter_starts_no_daemon",
