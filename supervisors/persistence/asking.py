@@ -27,9 +27,9 @@ def ask_store(caller: Caller, request: StoreRequest | OpenSession, timeout_s: fl
     """
     reason: Reason = NOPROC
     for _ in range(TRIES):
-        caller.call(SERVICES, ["ensure", "store"], timeout_s)
         try:
             return caller.call(STORE, request, timeout_s)
         except CallFailed as error:
             reason = error.reason
+        caller.call(SERVICES, ["ensure", "store"], timeout_s)
     raise CallFailed(reason)

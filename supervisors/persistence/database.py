@@ -29,11 +29,12 @@ from supervisors.persistence.database_files import (
     ENDINGS,
     HEAD_NAME,
     LOG,
-    SCHEMA,
     connect,
+    fill,
     is_at,
     lock,
     read,
+    sync_new,
     told,
     trouble_of,
 )  # fmt: skip
@@ -352,19 +353,16 @@ class Database:
         path, content = self._path(epoch), self._content
         for ending in ENDINGS:
             files.discard(f"{path}{ending}")
-        os.close(files.open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
-        point("database.created")
+        fd = files.open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            point("database.created")
+            fill(path, (content.snapshot.generation, content.text), content.records, content.snapshot.number)
+            sync_new(fd)
+        finally:
+            os.close(fd)  # before SQLite has locks: closing any descriptor of a file ends all that a process has (fcntl(2))
+        point("database.filled")
         connection, log = connect(path), None
         try:
-            number = content.snapshot.number
-            connection.execute("BEGIN")
-            for statement in SCHEMA:
-                connection.execute(statement)
-            connection.execute("INSERT INTO snapshot VALUES (?, ?)", (content.snapshot.generation, content.text))
-            rows = [(number + at, body, mac) for at, (body, mac) in enumerate(content.records, 1)]
-            connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows)
-            connection.execute("COMMIT")
-            point("database.filled")
             log = Log(f"{path}{LOG}")
             files.sync_directory(self._folder)
         except BaseException:

@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from actorcore.errors import RequestError
@@ -104,6 +104,34 @@ def connect(path: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+_UNSYNCED = ("locking_mode=EXCLUSIVE", "journal_mode=OFF", "synchronous=OFF", "temp_store=MEMORY", "trusted_schema=OFF")
+
+
+def fill(path: str, text: tuple[int, bytes], records: Sequence[tuple[bytes, bytes]], number: int) -> None:
+    """Write a new database at ``path``, where an empty file is: the snapshot ``text`` = (generation, bytes) and the records after
+    record ``number``. Nothing is synced and a failure leaves half of it: it is nobody's yet.
+    """
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        for pragma in _UNSYNCED:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        connection.execute("BEGIN")
+        for statement in SCHEMA:
+            connection.execute(statement)
+        connection.execute("INSERT INTO snapshot VALUES (?, ?)", text)
+        rows = [(at, body, mac) for at, (body, mac) in enumerate(records, number + 1)]
+        connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows)
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode=WAL").fetchall()
+    finally:
+        connection.close()
+
+
+def sync_new(fd: int) -> None:
+    """What :func:`fill` wrote is durable, before a head names it."""
+    os.fdatasync(fd)
 
 
 def read(path: str, id: str, keys: Keys) -> Content:

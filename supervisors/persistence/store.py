@@ -11,7 +11,7 @@ from typing import assert_never, cast
 import msgspec
 
 from actorcore.errors import ActorError, CallFailed, CallTimeout, RequestError
-from actorcore.exit_reason import Term
+from actorcore.exit_reason import Reason, Term
 from actorcore.gen_server import Continue, GenServer, NoReply, Ok, Reply, Result
 from actorcore.mailbox import From
 from actorcore.runtime import syscalls
@@ -45,6 +45,8 @@ from supervisors.persistence.vault import Vault
 from supervisors.session.words import MAX_PAGE_ROWS as LISTED_AT_ONCE, ListSessions, TakeEnded
 
 WAIT_S = 10.0
+NOTES_AT_ONCE = 64
+"""Saves that were told of and wait for the index to be written, which is done when there is nothing else to do."""
 CLEAN_UP_S = 3600.0
 """Between two clean-ups by age; the first comes when the store starts."""
 
@@ -89,11 +91,15 @@ class Store(GenServer):
             self._vault.note(request)
         except RequestError as error:
             complain(f"a save cannot be noted: {error}")
+        if self._vault.behind >= NOTES_AT_ONCE:
+            self._vault.write_index()
         return NoReply(self._patience_s())
 
     def handle_info(self, info: object) -> Result:
         """The manager says that sessions are no more. Or the inactivity timeout: it is time for a clean-up (acceptance 141)."""
         self._note_ends()
+        if self._vault.behind:
+            self._vault.write_index()
         if monotonic_s() >= self._due_s:
             self._due_s = monotonic_s() + CLEAN_UP_S
             try:
@@ -127,7 +133,13 @@ class Store(GenServer):
                 complain(f"the end of a session is not noted: {error}")
 
     def _patience_s(self) -> float:
-        return max(0.0, self._due_s - monotonic_s())
+        return 0.0 if self._vault.behind else max(0.0, self._due_s - monotonic_s())
+
+    def terminate(self, reason: Reason) -> None:
+        """The daemon ends: what was noted stays so."""
+        self._note_ends()
+        if self._vault.behind:
+            self._vault.write_index()
 
     # ---- requests ---------------------------------------------------------------------------------------------------
 

@@ -163,7 +163,7 @@ class Vault:
         return False
 
     def note(self, saved: SessionSaved) -> None:
-        """A snapshot is durable: no older one of the session is believed any more.
+        """A snapshot is durable: no older one of the session is believed any more, from the next :meth:`write_index` on for good.
 
         :raises RequestError: ``not_permitted``, that was not said by its process.
         """
@@ -174,7 +174,7 @@ class Vault:
         known = self._index.lines.get(id)
         if known is None or note.generation >= known.generation:
             self._index.lines[id] = line_of(id, note.session, note.generation, wall_s(), True)
-            self._write_index()
+            self.behind += 1
 
     def end(self, id: str) -> None:
         """Session ``id`` is no more, whatever became of its process: the next daemon does not resume it by itself.
@@ -255,7 +255,7 @@ class Vault:
         self._admit()
         Database(self._folder(id), id, keys).install(snapshot)
         self._index.lines[id] = line_of(id, session, snapshot.generation, snapshot.saved_at, False)
-        self._write_index()
+        self.write_index()
         return id
 
     def delete(self, id: str) -> bool:
@@ -284,7 +284,7 @@ class Vault:
                 os.close(handle)
             shutil.rmtree(f"{folder}{DELETED}")
         if self._index.lines.pop(id, None) is not None:
-            self._write_index()
+            self.write_index()
         return True
 
     def clear(self) -> Cleanup:
@@ -387,14 +387,14 @@ class Vault:
                 saved_at = max(saved_at, os.stat(f"{folder}/{head.epoch}.db{LOG}").st_mtime)
         return line_of(id, session, content.snapshot.generation, saved_at, head.is_running, database_files.size_bytes(folder))
 
-    def _write_index(self) -> None:
-        """A failure is no failure of what is being told: the index is then behind, and written with the next change."""
+    def write_index(self) -> None:
+        """Make it durable. A failure is no failure of what is being told: it is then behind until the next change."""
         try:
             self._index.write(self.ring())
+            self.trouble = ""
         except (OSError, FileTrouble) as error:
             self.trouble = FileTrouble.of(error).code if isinstance(error, OSError) else error.code
-        else:
-            self.trouble = ""
+        self.behind = 0
 
-    trouble = ""
-    """Why the index could not be written last; empty when it could."""
+    behind = 0  # so many notes are not yet in the index
+    trouble = ""  # why it could not be written last

@@ -19,7 +19,7 @@ from actorcore.signals import Lookup, Monitor, ProcessSpec
 from actorcore.table.backlog import MAX_OWED_TOGETHER_BYTES, MAX_UNACKNOWLEDGED
 from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of, send_signal
-from tests.fault.weighed import SCALE
+from tests.fault.weighed import SCALE, SCALE_BYTES, weights
 from tests.fault.wire import dialled, framed, greeted, send
 
 TALKER = "tests.fault.floods:Talker"
@@ -158,12 +158,6 @@ def test_C21_many_clients_that_read_nothing_are_owed_no_more_together_than_a_sna
     assert desk.daemon.log.read_text()[begun:].count('"kind":"mailbox_full"') == 9
 
 
-def weights(scale: Path) -> tuple[int, int]:
-    """Bytes that a node of tests.fault.weighed holds, and the most that it ever held."""
-    held, most = memoryview(scale.read_bytes()).cast("Q")
-    return held, most
-
-
 def flood_and_read_nothing(desk: Desk) -> None:
     """Requests of two deliveries each, an answer and the DOWN of a monitor of nobody; none is ever acknowledged."""
     with dialled(desk) as sock:
@@ -178,7 +172,7 @@ def flood_and_read_nothing(desk: Desk) -> None:
 def test_C21_a_client_that_reads_nothing_is_ended_and_the_daemon_keeps_no_memory_of_it(tmp_path: Path) -> None:
     """The first flood fills the free lists of the interpreter, 2,000 tuples of each size; the second leaves nothing."""
     scale = tmp_path / "scale"
-    scale.write_bytes(bytes(16))
+    scale.write_bytes(bytes(SCALE_BYTES))
     weighed = Daemon(tmp_path / "run", module="tests.fault.weighed")
     weighed.environment[SCALE] = str(scale)
     with weighed, desk_of(weighed) as desk:

@@ -31,11 +31,13 @@ from tests.daemon_fixture import (
     still_there,
     watched,
 )
+from tests.fault.weighed import SCALE, SCALE_BYTES, leave_garbage_out, weights
 
 PLAIN = "tests.fault.session_actors:Plain"
 STUBBORN = "tests.fault.session_actors:Stubborn"
 BROKEN = "tests.fault.session_actors:Broken"
 NOBODY_UID = 65534
+CYCLES = 60
 LIMITED = "[sessions]\nmax_sessions = 10\n"
 
 
@@ -509,19 +511,23 @@ def test_acceptance_73_77_ten_are_stopped_at_once_some_of_which_are_dead_by_then
     assert (desk.client.manager.ids(), list(desk.client.manager.list())) == ([], [])
 
 
-@pytest.mark.sized
-def test_acceptance_82_created_and_stopped_again_and_again_leaves_everything_as_it_was(own: Daemon, folders, size) -> None:
-    with desk_of(own) as desk:
-        filling = create(desk, folders[0])["id"]
-        for _ in range(44):
-            desk.client.call(filling, ["publish", [["llm_response", {"content": "x" * 200}]] * 25], WAIT_S)  # all of the history
-        desk.client.manager.stop(filling)
-        cycle(desk, folders[0], 100)  # what is allocated once has been, snapshots of all this among it
-        before, anonymous = descriptors_beyond(desk), anonymous_kib(desk)
-        cycle(desk, folders[0], size("SESSION_CYCLES", 200, 1000, 1000))
-        assert descriptors_beyond(desk) == before
-        assert anonymous_kib(desk) - anonymous < 160  # a session that the manager does not forget is 1.7
-        assert desk.client.manager.count() == {"total": 0, "limit": 1000, "status": {}}
+@pytest.mark.parametrize(("module", "forgets"), [("tests.fault.weighed", True), ("tests.fault.leaking", False)])
+def test_acceptance_82_created_and_stopped_again_and_again_leaves_everything_as_it_was(
+    tmp_path: Path, folders, module: str, forgets: bool
+) -> None:
+    """Known bad: a manager that keeps what it knew of a session, 1.7 KiB, is found out."""
+    scale = tmp_path / "scale"
+    scale.write_bytes(bytes(SCALE_BYTES))
+    daemon = Daemon(tmp_path / "run", module=module)
+    daemon.environment[SCALE] = str(scale)
+    with daemon, desk_of(daemon) as desk:
+        filling = str(create(desk, folders[1])["id"])
+        cycle(desk, folders[0], 40)  # what is allocated once has been
+        before, descriptors = weight(desk, filling, scale), descriptors_beyond(desk)
+        cycle(desk, folders[0], CYCLES)
+        assert descriptors_beyond(desk) == descriptors
+        assert (weight(desk, filling, scale) - before < CYCLES * 1000) == forgets
+        assert desk.client.manager.count() == {"total": 1, "limit": 1000, "status": {"active": 1}}
 
 
 def cycle(desk: Desk, folder: Path, count: int) -> None:
@@ -530,11 +536,13 @@ def cycle(desk: Desk, folder: Path, count: int) -> None:
         desk.client.manager.stop(str(row["id"]))
 
 
-def anonymous_kib(desk: Desk) -> int:
-    """The memory of guardian and node that is no file's."""
-    os_pids = [desk.daemon.guardian_pid, desk.node_os_pid()]
-    texts = [Path(f"/proc/{os_pid}/status").read_text() for os_pid in os_pids]
-    return sum(int(text.partition("RssAnon:")[2].split()[0]) for text in texts)
+def weight(desk: Desk, filling: str, scale: Path) -> int:
+    """Bytes that the node holds without its garbage, with a history of events that is full of the same."""
+    for turn in range(42):
+        leave_garbage_out(scale, turn == 41)
+        desk.client.call(filling, ["publish", [["llm_response", {"content": "x" * 200}]] * 25], WAIT_S)
+    leave_garbage_out(scale, False)
+    return weights(scale)[0]
 
 
 def test_acceptance_85_a_session_that_rests_for_its_timeout_is_stopped_and_a_message_puts_it_off(desk: Desk, folders) -> None:

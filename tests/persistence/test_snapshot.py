@@ -183,25 +183,29 @@ class Victim:
         database.open()
         for number in range(8):
             database.append([b"record %d" % number * 9])
-        shutil.copytree(self.folder, f"{root}/older")
+        self.older = f"{root}/older"
+        self.copied(self.older, lambda: database.checkpoint({"name": "zero"}, b"state before"))
         database.checkpoint({"name": "one"}, b"state")
         for number in range(6):
             database.append([b"later %d" % number * 9])
         if is_saving:
-            faults.hook = lambda name: name == "database.checkpointed" and shutil.copytree(self.folder, self.pristine)
-            database.checkpoint({"name": "two"}, b"state later")
-            faults.hook = None
+            self.copied(self.pristine, lambda: database.checkpoint({"name": "two"}, b"state later"))
             shutil.copy(f"{self.folder}/head", self.pristine)
         else:
             shutil.copytree(self.folder, self.pristine)
         database.close()
-        self.older = f"{root}/older"
         self.names = sorted(os.listdir(self.pristine))
         self.files = {name: Path(self.pristine, name).read_bytes() for name in self.names}
         shutil.rmtree(self.folder)
         shutil.copytree(self.pristine, self.folder)
         self.counting = ["head", "1.db-wal"] if is_saving else ["head", "1.db", "1.db-log"]
         self.truth = self.read()
+
+    def copied(self, to: str, checkpoint: Callable[[], object]) -> None:
+        """Save, and leave a copy of the folder from when the save was in SQLite's log."""
+        faults.hook = lambda name: name == "database.checkpointed" and shutil.copytree(self.folder, to)
+        checkpoint()
+        faults.hook = None
 
     def read(self) -> object:
         """What is believed; a RequestError's code when it is refused."""
@@ -211,7 +215,7 @@ class Victim:
                 return "head: missing"
             content = database_files.read(f"{self.folder}/{head.epoch}.db", ID, KEYS)
             proof.check_head(head, content)
-            proof.check_generation(2, content)
+            proof.check_generation(3, content)
         except RequestError as error:
             return error.code
         except (OSError, sqlite3.Error) as error:

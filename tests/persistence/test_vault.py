@@ -69,6 +69,7 @@ def open_session(vault: Vault, number: int, path: str = "") -> Database:
     database.append([encode_record(SessionChanged(record, 0.0))])
     generation = database.checkpoint(record, b"state %d" % number).generation
     vault.note(saved_note(id, Keys(grant.keys), generation, record))
+    vault.write_index()
     return database
 
 
