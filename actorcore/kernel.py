@@ -393,4 +393,3 @@ class Kernel:
         last = [serial for serial in self._by_serial if serial != self._serials["node"]]
         self._inbox.extend(Deliver(serial, 0, SHUTDOWN) for serial in last)
         return [] if last else [Operate("halt")]
-

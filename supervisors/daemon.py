@@ -1,6 +1,6 @@
 """The daemon: the guardian with its sockets and memory, and the residents that its node runs.
 
-``python -m supervisors.daemon --dir DIR [--config FILE] [--announce LINE] [--ready-fd N] [--faults PLAN]``
+``python -m supervisors.daemon --dir DIR [--config FILE] [--announce LINE] [--json] [--ready-fd N] [--faults PLAN]``
 """
 
 from __future__ import annotations

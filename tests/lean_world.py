@@ -203,4 +203,3 @@ def say(sock: socket.socket, *messages: Message) -> None:
 def say_mark(sock: socket.socket, number: int) -> None:
     """As a peer that has sent exit signal ``number``."""
     assert sockets.send(sock, frames.encoder.encode(-number))
-

@@ -61,4 +61,3 @@ def test_without_the_lock_made_anew_such_a_child_is_aborted() -> None:
 def test_of_a_libuv_that_keeps_something_unknown_asyncios_own_loop_is_used() -> None:
     life = "('asyncio.unix_events', b'spoken\\n', [0, 1, 2, 3])"
     assert outcome("loops._is_known = False") == f"('asyncio.unix_events', b'spoken\\n') [{life}, {life}, {life}] 0"
-

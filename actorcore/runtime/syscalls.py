@@ -122,6 +122,20 @@ def read_signals(descriptor: int) -> list[int]:
     return found
 
 
+_IN_MODIFY: Final = 0x2
+
+
+def watch_writes(path: str | os.PathLike[str]) -> int:
+    """An inotify(7) descriptor that can be read when the file at ``path`` has been written to or cut; raises OSError."""
+    watch = _checked(int(_libc.inotify_init1(os.O_CLOEXEC)))
+    try:
+        _checked(int(_libc.inotify_add_watch(watch, os.fsencode(path), _IN_MODIFY)))
+    except OSError:
+        os.close(watch)
+        raise
+    return watch
+
+
 RESOLVE_NO_MAGICLINKS: Final = 0x02
 RESOLVE_BENEATH: Final = 0x08
 _NR_OPENAT2: Final = 437

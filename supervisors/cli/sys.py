@@ -123,4 +123,3 @@ def code_change(module: str, extra: object, old_version: object, timeout_s: floa
     lines = [f"{len(told.changed)} changed", *(f"{pid}: {code}: {detail!s}" for pid, (code, detail) in told.failed.items())]
     say({"changed": [str(pid) for pid in told.changed], "failed": failed}, as_json, lines)
     click.get_current_context().exit(int(bool(failed)))
-

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import io
 import os
 import select
 from collections.abc import Iterator
 from pathlib import Path
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_IN_MODIFY = 0x2
+from actorcore.runtime import syscalls
+
 _EVENT_BYTES = 4096
 
 
@@ -39,9 +38,8 @@ def follow(path: Path, writer: int | None) -> Iterator[list[str]]:
 
     :raises OSError: the file cannot be read or watched.
     """
-    watch = _checked(_libc.inotify_init1(os.O_CLOEXEC))
+    watch = syscalls.watch_writes(path)
     try:
-        _checked(_libc.inotify_add_watch(watch, os.fsencode(path), _IN_MODIFY))
         waits = select.poll()
         for fd in (watch, writer):
             if fd is not None:
@@ -59,10 +57,3 @@ def follow(path: Path, writer: int | None) -> Iterator[list[str]]:
                     return
     finally:
         os.close(watch)
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return result

@@ -245,5 +245,3 @@ def _page(sessions: list[SavedSession], bad: int, after: int, limit: int) -> dic
         raise RequestError("invalid_field", f"after: from 0; limit: 1 to {MAX_PAGE_ROWS}")
     end = after + limit
     return {"sessions": sessions[after:end], "bad": bad, "next": end if end < len(sessions) else None}
-
-

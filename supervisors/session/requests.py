@@ -317,4 +317,3 @@ CacheRequest: TypeAlias = Union[CachePut, CacheGet, CacheDelete, CacheClear, Get
 FileRequest: TypeAlias = Union[ReadFile, WriteFile, ListFolder]
 SessionRequest: TypeAlias = Union[AskedChange, Look, CacheRequest, FileRequest, Save]
 """All calls; a module of one's own may add its own: ``calls = SessionRequest | MyRequest``."""
-

@@ -55,4 +55,3 @@ def test_D3_a_daemon_of_another_time_namespace_serves_those_outside(tmp_path: Pa
         daemon.bystanders()
         with desk_of(daemon):
             assert lived(daemon, tmp_path / "project", []) == "killed ['hello'] True"
-

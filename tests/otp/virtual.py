@@ -461,4 +461,3 @@ class World:
                 fiber.go.release()
                 self.back.acquire()
             fiber.join()
-

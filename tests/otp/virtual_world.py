@@ -240,5 +240,3 @@ def play(vector: dict[str, Any], mode: Mode) -> list[str]:
     finally:
         SCENES.pop()
     return otpvec.diff(vector, trace, strict=True)  # type: ignore[no-any-return,no-untyped-call]
-
-

@@ -293,5 +293,3 @@ class Performer:
 
     def _page(self, page: int) -> memoryview:
         return self._status[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]
-
-
