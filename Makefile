@@ -15,7 +15,7 @@ BENCH_ARGS ?=
 TORTURE ?= full
 JOBS ?= 2
 LIVES ?= 1000000
-MUTANTS ?=
+MUTANTS ?= --sample 4
 # make test PYTHON=python3.13: an environment of another Python than the one that is named is made anew.
 ifneq ($(origin PYTHON),file)
 ifneq ($(shell $(PYTHON) -V),$(shell $(PY) -V 2>/dev/null))
@@ -54,7 +54,7 @@ torture: $(HAVE)-test  ## the goals' numbers, for hours: TORTURE=small|mid|full,
 	$(PY) -m tests.otp --mode core
 	$(PY) -m tests.otp --mode processes
 
-mutants: $(HAVE)-test  ## R13: every operator of every pure module changed, and who notices: MUTANTS="--sample 15 --only NAME"
+mutants: $(HAVE)-test  ## R13: changed operators of each pure module, and who notices, in minutes; all, in hours: MUTANTS="--book FILE"
 	$(PY) -m tests.mutants operators $(MUTANTS)
 
 clean:  ## caches and build products; the environment stays (rm -r .venv)

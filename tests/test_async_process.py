@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from actorcore.frames import Call, Cast, Info, Reply
 from actorcore.gen_server import AsyncGenServer, GenServer, is_async
 from actorcore.mailbox import MAX_WAITING
+from actorcore.process_face import AsyncProcessFace, ProcessFace
+from actorcore.runtime.actor.async_process import AsyncProcess
+from actorcore.runtime.actor.process import Process
 from actorcore.signals import Exit
 from tests import async_actors, lean_actors
 from tests.lean_world import TESTER, World, say
@@ -105,3 +109,18 @@ def test_a_full_mailbox_leaves_the_awaited_peer_readable_and_then_everybody(worl
     assert terms(world.read(reports)) == ["full"]
     say(channel, Reply(call.number, raw("ok")))
     assert terms(read(world, reports, 2)) == ["ok", count]
+
+
+def test_in_a_loop_a_process_can_do_what_it_can_without_one() -> None:
+    ways = [{name for name in dir(kind) if not name.startswith("_")} for kind in (Process, AsyncProcess)]
+    assert ways[0] - ways[1] == {"pump", "demonitor_only"}  # the loop does the one; the other is half of demonitor
+    faces = [{name for name in vars(face) if not name.startswith("_")} for face in (ProcessFace, AsyncProcessFace)]
+    assert (faces[0] ^ faces[1], faces[0] - ways[0] - {"self_pid"}) == (set(), set())
+    for name in faces[0] - {"self_pid", "sys"}:
+        shapes = [parameters(getattr(kind, name)) for kind in (Process, AsyncProcess, ProcessFace, AsyncProcessFace)]
+        assert shapes == shapes[:1] * 4, name
+
+
+def parameters(function: Callable[..., object]) -> list[tuple[str, object, object]]:
+    """Names, kinds and defaults."""
+    return [(one.name, one.kind, one.default) for one in inspect.signature(function).parameters.values()]

@@ -188,3 +188,24 @@ def test_code_change_tells_who_changed(line: Output, counter: Pid) -> None:
     told = json.loads(line.out)
     assert (str(counter) in told["changed"], told["failed"]) == (True, {})
     assert said(line, "call", "counted", '"add"') == 2
+
+
+@pytest.mark.parametrize("kind", ["Ender", "EnderInLoop"])
+def test_an_actor_stops_another_by_pid_or_name_in_a_loop_or_not_and_hears_its_death_once(desk: Desk, kind: str) -> None:
+    client = desk.client
+    ender = client.spawn(ACTORS + kind)
+    client.spawn(ACTORS + "Counter", name="stopped")
+    by_pid, stubborn = client.spawn(ACTORS + "Counter"), client.spawn(ACTORS + "Stubborn")
+    tree = client.spawn_spec(ProcessSpec("supervisor", [{}], template="resident"))
+    refs = [client.monitor(to) for to in ("stopped", by_pid, tree)]
+    assert client.call(ender, ["stopped", "normal", None], WAIT_S) == [None, []]
+    assert client.call(ender, [by_pid, {"shutdown": 7}, WAIT_S], WAIT_S) == [None, []]
+    assert client.call(ender, [tree, "shutdown", WAIT_S], WAIT_S) == [None, []]
+    assert [client.wait_down(ref).reason for ref in refs] == ["normal", {"shutdown": 7}, "shutdown"]
+    assert client.call(ender, [by_pid, "normal", None], WAIT_S) == ["noproc", []]
+    assert client.call(ender, [stubborn, "normal", 0.05], WAIT_S) == ["timeout", []]
+    ref = client.monitor(stubborn)
+    client.exit(stubborn, "kill")
+    assert client.wait_down(ref).reason == "killed"
+    assert client.call(ender, [stubborn, "normal", None], WAIT_S) == ["noproc", []]  # nor was it told then
+    client.stop(ender)

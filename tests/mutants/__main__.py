@@ -10,12 +10,15 @@ import argparse
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 from tests.mutants import warm
 from tests.mutants.judge import ALL, JUDGES, Verdict, control, verdicts
 from tests.mutants.operators import Mutant, known_survivors, mutants
 from tests.mutants.planted import noticed_by, planted
+
+SAID = " | by "
 
 
 def main() -> int:
@@ -29,6 +32,8 @@ def main() -> int:
     parser.add_argument("--lives", type=int, default=20_000, help="planted: simulated lives in each judgement")
     parser.add_argument("--sample", type=int, default=0, help="operators: so many of each module, by chance; 0: all")
     parser.add_argument("--seed", type=int, default=1, help="operators: of the sample")
+    parser.add_argument("--book", type=Path, metavar="FILE",
+                        help="operators: write the verdicts there, and do not judge again what stands there (of the same source)")
     parser.add_argument("--budget", type=float, default=8.0, help="operators: seconds of the suite for each")
     parser.add_argument("--tests", metavar="FILE", nargs="+", default=warm.SUITE, help="operators: other tests")
     wanted = parser.parse_args()
@@ -57,6 +62,7 @@ def judge_planted(wanted: argparse.Namespace) -> int:
 def judge_operators(wanted: argparse.Namespace) -> int:
     chosen = sample([mutant for mutant in mutants() if is_wanted(mutant.name, wanted.only)], wanted.sample, wanted.seed)
     known, missed, started_s = known_survivors(), Counter[str](), time.monotonic()
+    before = in_book(wanted.book)
     judged = 0
 
     def found(verdict: Verdict) -> None:
@@ -64,16 +70,30 @@ def judge_operators(wanted: argparse.Namespace) -> int:
         judged += 1
         missed[verdict.name.partition(":")[0]] += not verdict.by
         tell(verdict, known, wanted.verbose)
+        if wanted.book is not None and verdict.name not in before:
+            with wanted.book.open("a") as book:
+                book.write(f"{verdict.name}{SAID}{verdict.by}\n")
         if judged % 100 == 0:
             print(f"{judged} of {len(chosen)} after {time.monotonic() - started_s:.0f} s", file=sys.stderr, flush=True)
 
-    warm.judge(chosen, wanted.tests, wanted.jobs, wanted.budget, found)
+    for mutant in chosen:
+        if mutant.name in before:
+            found(Verdict(mutant.name, before[mutant.name]))
+    if left := [mutant for mutant in chosen if mutant.name not in before]:
+        warm.judge(left, wanted.tests, wanted.jobs, wanted.budget, found)
     tried = Counter(mutant.module for mutant in chosen)
     for module, count in sorted(tried.items()):
         print(f"{module}: {count - missed[module]} of {count}")
     share = 1 - missed.total() / max(1, len(chosen))
     print(f"{len(chosen)} operator mutants of {len(tried)} modules tried, {missed.total()} not noticed: {share:.1%} found")
     return 0 if share >= 0.9 else 1
+
+
+def in_book(book: Path | None) -> dict[str, str]:
+    """Who noticed what by an earlier run, whole or not."""
+    if book is None or not book.exists():
+        return {}
+    return dict(line.rsplit(SAID, 1) for line in book.read_text().splitlines())  # type: ignore[misc]
 
 
 def is_wanted(name: str, only: list[str] | None) -> bool:
