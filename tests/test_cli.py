@@ -235,6 +235,10 @@ def test_a_spawn_without_a_name_gets_an_id_and_one_without_restart_a_pid(line: O
     assert line.run("spawn", WITNESS) == 0
     identity = line.out.strip()
     assert (line.run("stop", identity), line.out) == (0, "stopped\n")
+    assert line.run("spawn", WITNESS, "--name", "told", "--json") == 0
+    row = json.loads(line.out)
+    assert (line.run("whereis", "told"), line.out) == (0, f"{row['pid']}\n")
+    assert (list(row)[:2], "serial" in row, line.run("stop", "told")) == (["pid", "previous"], False, 0)
     assert line.run("spawn", WITNESS, "--restart", "none") == 0
     pid = line.out.strip()
     assert (line.run("call", pid, '["add", 1]'), line.out) == (0, "1\n")

@@ -109,7 +109,9 @@ def test_a_session_is_renamed_suspended_woken_restarted_and_stopped(line: Output
     assert (woken["status"], woken["id"], woken["pid"] == first["pid"]) == ("active", first["id"], False)
     restarted = said(line, "restart", "front")
     assert (restarted["status"], restarted["name"], restarted["restarts"]) == ("active", "front", 0)
-    assert said(line, "stop", "front")["status"] == "terminated"
+    assert said(line, "info", "front") == restarted
+    stopped = said(line, "stop", "front")
+    assert (stopped["status"], list(stopped), stopped["path"]) == ("terminated", list(restarted), restarted["path"])
     assert [row["name"] for row in said(line, "sessions")] == ["api", "apidocs"]
 
 

@@ -50,6 +50,7 @@ def spawn(
     import msgspec
 
     from actorcore.signals import ProcessSpec
+    from supervisors.cli import targets
     from supervisors.tree.child_spec import ChildSpec
 
     spec = msgspec.convert({"start": start, "args": list(args), "name": name, **fields}, ProcessSpec)
@@ -60,8 +61,7 @@ def spawn(
             return
         identity = session_id or name or str(uuid.uuid4())
         child = msgspec.convert({"id": identity, "process": spec, "restart": restart}, ChildSpec)
-        row = client.start_session(child)
-        say(row, as_json, identity)
+        say(targets.with_pid(client, client.start_session(child)), as_json, identity)
 
 
 @command
@@ -77,6 +77,7 @@ def up(file: Path, only_check: bool, as_json: bool) -> None:
       actorcore up examples/shop/app.toml
       actorcore stop shop
     """
+    from supervisors.cli import targets
     from supervisors.tree.application import InvalidApplication, read_application
 
     try:
@@ -89,7 +90,7 @@ def up(file: Path, only_check: bool, as_json: bool) -> None:
         say({"id": wanted.id, "ok": True}, as_json, "ok")
         return
     with daemon() as client:
-        say(client.start_session(wanted), as_json, wanted.id)
+        say(targets.with_pid(client, client.start_session(wanted)), as_json, wanted.id)
 
 
 @command

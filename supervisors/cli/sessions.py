@@ -298,12 +298,10 @@ def save(target: str, as_json: bool) -> None:
 
 
 def shown(client: Client, row: dict[str, Term]) -> dict[str, object]:
-    """The row with a Pid in place of a serial, and the folder's path in place of all that is known of it."""
-    from supervisors.cli.targets import with_pid
+    """As :func:`supervisors.cli.targets.with_pid`."""
+    from supervisors.cli import targets
 
-    project = row.get("project")
-    path = project.get("path") if isinstance(project, dict) else None
-    return {**with_pid(client, {key: value for key, value in row.items() if key != "project"}), "path": path}
+    return targets.with_pid(client, row)
 
 
 def short(path: str) -> str:

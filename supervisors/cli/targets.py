@@ -67,9 +67,10 @@ def session_id(found: Found) -> str:
 
 
 def with_pid(client: Client, row: dict[str, Term]) -> dict[str, object]:
-    """The row with the texts of Pids instead of serials."""
+    """The row with the texts of Pids instead of serials, and its folder's path instead of all that is known of that."""
     texts = {key: _text(client, row[serial]) for key, serial in (("pid", "serial"), ("previous", "previous")) if serial in row}
-    return texts | {key: value for key, value in row.items() if key not in ("serial", *texts)}
+    path = {"path": project.get("path")} if isinstance(project := row.get("project"), dict) else {}
+    return {**texts, **{key: value for key, value in row.items() if key not in ("serial", "project", *texts)}, **path}
 
 
 def with_pids(instance: int, data: dict[str, Term]) -> dict[str, object]:
