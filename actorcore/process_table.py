@@ -12,7 +12,8 @@ on it. Order of the effects of a death: Retract, then Down, Exit, PeerDown, then
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -74,7 +75,12 @@ class ProcessTable:
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What ``event`` at monotonic time ``now`` (seconds) leads to, in this order."""
         turn = Turn(self._state, now)
-        self._dispatch(turn, event)
+        if (of_one := OF_ONE.get(type(event))) is not None:
+            _with_entry(turn, event, *of_one)
+        elif (of_all := OF_ALL.get(type(event))) is not None:
+            of_all(turn, event)
+        else:
+            raise TypeError(f"not an event: {event!r}")
         deaths.settle(turn)
         return turn.effects
 
@@ -212,95 +218,77 @@ class ProcessTable:
         """Raises AssertionError that names the first thing in the state which must not be."""
         invariants.check(self._state)
 
-    # ---- events -----------------------------------------------------------------------------------------------------
 
-    def _dispatch(self, turn: Turn, event: Event) -> None:
-        match event:
-            case Asked():
-                self._asked(turn, event)
-            case Exited():
-                self._exited(turn, event)
-            case Born(serial) | Booted(serial) | Received(serial) | Undelivered(serial) | Writable(serial):
-                self._with_entry(turn, serial, event)
-            case ClientAttached():
-                clients.attached(turn, event)
-            case Violated(serial, detail):
-                culprit = self._state.alive(serial)
-                if culprit is not None:
-                    turn.doom(culprit, {"error": {"type": "protocol_error", "text": detail}})
-            case Refill():
-                births.refill(turn, event)
-            case NotConnected():
-                channels.not_connected(turn, event)
-            case TemplateTold():
-                births.template_told(turn, event)
-            case Ticked():
-                self._ticked(turn)
-            case Looked():
-                hangs.looked(turn, event)
-            case Refused(serial) | ForkFailed(serial) | Stopped(serial) | Continued(serial) | ClientDetached(serial):
-                self._with_entry(turn, serial, event)
-            case _:
-                raise TypeError(f"not an event: {event!r}")
-
-    def _asked(self, turn: Turn, event: Asked) -> None:
-        asker = self._state.entries.get(event.frm)
-        if asker is None or asker.is_blank():
-            return turn.report("unknown_sender", event.frm)
-        if asker.phase is Phase.DYING or event.number <= asker.last_number:
-            return None
-        asker.last_number = event.number
-        return requests.answer_request(turn, asker, event.number, event.body)
-
-    def _exited(self, turn: Turn, fact: Exited) -> None:
-        entry = self._state.entries.get(fact.serial)
-        if entry is None or entry.kind is not Kind.PROCESS:
-            # Reaped again after a change of nodes, or of another life: its page has a new owner by now.
-            turn.effects.append(Forget(fact.serial, NO_PAGE))
-        else:
-            deaths.end(turn, entry, reason_of_status(fact.code, fact.status, fact.declared, entry.ordered))
-
-    def _ticked(self, turn: Turn) -> None:
-        for serial in self._state.deadlines.pop_due(turn.now):
-            entry = self._state.entries[serial]
-            if entry.kind is Kind.CLIENT:
-                turn.doom(entry, NOCONNECTION)
-            else:
-                births.overdue(turn, entry)
-        hangs.due(turn)
-
-    def _with_entry(self, turn: Turn, serial: int, event: Event) -> None:
-        """Facts about one incarnation: of a serial that is gone they are stale, whoever came after it."""
-        entry = self._state.entries.get(serial)
-        if entry is None:
-            return turn.report("stale", serial, type(event).__name__.lower())
-        match event, entry.kind:
-            case (Born(_, os_pid), Kind.PROCESS):
-                births.born(turn, entry, os_pid)
-            case (Booted(_, better), Kind.PROCESS | Kind.RESIDENT):
-                births.booted(turn, entry, better)
-            case (Received(_, seq), Kind.CLIENT):
-                clients.received(turn, entry, seq)
-            case (Undelivered(_, seq, body), Kind.PROCESS | Kind.CLIENT):
-                turn.undelivered(entry, seq, body)
-            case (Writable(), Kind.PROCESS | Kind.CLIENT):
-                _writable(turn, entry)
-            case (ClientDetached(), Kind.CLIENT):
-                clients.detached(turn, entry, event)
-            case (Refused(_, reason), Kind.PROCESS | Kind.RESIDENT):
-                births.refused(turn, entry, reason)
-            case (ForkFailed(), Kind.PROCESS):
-                births.fork_failed(turn, entry, event)
-            case (Stopped(), Kind.PROCESS):
-                hangs.stopped(turn, entry)
-            case (Continued(), Kind.PROCESS):
-                hangs.continued(turn, entry)
-            case _:
-                turn.report("stale", serial, type(event).__name__.lower())
+def _asked(turn: Turn, event: Asked) -> None:
+    asker = turn.state.entries.get(event.frm)
+    if asker is None or asker.is_blank():
+        return turn.report("unknown_sender", event.frm)
+    if asker.phase is Phase.DYING or event.number <= asker.last_number:
         return None
+    asker.last_number = event.number
+    return requests.answer_request(turn, asker, event.number, event.body)
 
 
-def _writable(turn: Turn, entry: Entry) -> None:
+def _exited(turn: Turn, fact: Exited) -> None:
+    entry = turn.state.entries.get(fact.serial)
+    if entry is None or entry.kind is not Kind.PROCESS:
+        # Reaped again after a change of nodes, or of another life: its page has a new owner by now.
+        turn.effects.append(Forget(fact.serial, NO_PAGE))
+    else:
+        deaths.end(turn, entry, reason_of_status(fact.code, fact.status, fact.declared, entry.ordered))
+
+
+def _violated(turn: Turn, fact: Violated) -> None:
+    culprit = turn.state.alive(fact.serial)
+    if culprit is not None:
+        turn.doom(culprit, {"error": {"type": "protocol_error", "text": fact.detail}})
+
+
+def _ticked(turn: Turn, _: Ticked) -> None:
+    for serial in turn.state.deadlines.pop_due(turn.now):
+        entry = turn.state.entries[serial]
+        if entry.kind is Kind.CLIENT:
+            turn.doom(entry, NOCONNECTION)
+        else:
+            births.overdue(turn, entry)
+    hangs.due(turn)
+
+
+def _undelivered(turn: Turn, entry: Entry, fact: Undelivered) -> None:
+    turn.undelivered(entry, fact.seq, fact.body)
+
+
+def _writable(turn: Turn, entry: Entry, _: Writable) -> None:
     # A socket that was never born cannot be writable; what waits for Born must not leave early.
     if entry.phase not in (Phase.FORKING, Phase.DYING):
         channels.become_writable(turn, entry)
+
+
+Handler: TypeAlias = Callable[[Turn, Entry, Any], None]
+OF_ALL: dict[type, Callable[[Turn, Any], None]] = {
+    Asked: _asked, Exited: _exited, ClientAttached: clients.attached, Violated: _violated, Refill: births.refill,
+    NotConnected: channels.not_connected, TemplateTold: births.template_told, Ticked: _ticked, Looked: hangs.looked,
+}  # fmt: skip
+OF_ONE: dict[type, tuple[str, tuple[Kind, ...], Handler]] = {
+    Born: ("serial", (Kind.PROCESS,), births.born),
+    Booted: ("serial", (Kind.PROCESS, Kind.RESIDENT), births.booted),
+    Refused: ("serial", (Kind.PROCESS, Kind.RESIDENT), births.refused),
+    ForkFailed: ("serial", (Kind.PROCESS,), births.fork_failed),
+    Stopped: ("serial", (Kind.PROCESS,), hangs.stopped),
+    Continued: ("serial", (Kind.PROCESS,), hangs.continued),
+    ClientDetached: ("serial", (Kind.CLIENT,), clients.detached),
+    Received: ("frm", (Kind.CLIENT,), clients.received),
+    Undelivered: ("to", (Kind.PROCESS, Kind.CLIENT), _undelivered),
+    Writable: ("to", (Kind.PROCESS, Kind.CLIENT), _writable),
+}
+"""Facts about one incarnation: which field names it, of which kinds it can be, who handles them."""
+
+
+def _with_entry(turn: Turn, fact: Any, field: str, kinds: tuple[Kind, ...], handler: Handler) -> None:
+    """Of a serial that is gone a fact is stale, whoever came after it."""
+    serial: int = getattr(fact, field)
+    entry = turn.state.entries.get(serial)
+    if entry is None or entry.kind not in kinds:
+        turn.report("stale", serial, type(fact).__name__.lower())
+    else:
+        handler(turn, entry, fact)

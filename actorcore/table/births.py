@@ -6,7 +6,20 @@ from actorcore import process_spec
 from actorcore.effects import Fork, Kill
 from actorcore.exit_reason import KILLED, Reason, Term
 from actorcore.names import RESERVED_PREFIX, key_error
-from actorcore.signals import AUTO, LEAN, NOBODY, Begin, ForkFailed, ProcessSpec, Refill, Spawn, TemplateTold
+from actorcore.signals import (
+    AUTO,
+    LEAN,
+    NOBODY,
+    Begin,
+    Booted,
+    Born,
+    ForkFailed,
+    ProcessSpec,
+    Refill,
+    Refused,
+    Spawn,
+    TemplateTold,
+)
 from actorcore.table import deaths, hangs
 from actorcore.table.channels import become_writable
 from actorcore.table.entry import Entry, Kind, Phase, Starter
@@ -92,11 +105,11 @@ def template_told(turn: Turn, fact: TemplateTold) -> None:
         never_lived(turn, entry, {"template": fact.trouble}, ("invalid_spec", f"template {fact.template!r}: {fact.trouble}"))
 
 
-def born(turn: Turn, entry: Entry, os_pid: int) -> None:
+def born(turn: Turn, entry: Entry, fact: Born) -> None:
     """The child runs: what waited for it, Begin first, can be sent."""
     if entry.os_pid:
         return turn.report("stale", entry.serial, "born")
-    entry.os_pid = os_pid
+    entry.os_pid = fact.os_pid
     if entry.phase is Phase.DYING:
         # Whoever performs effects may not have had a pidfd to kill through.
         return turn.effects.append(Kill(entry.serial))
@@ -104,7 +117,7 @@ def born(turn: Turn, entry: Entry, os_pid: int) -> None:
     return become_writable(turn, entry)
 
 
-def booted(turn: Turn, entry: Entry, better: str = "") -> None:
+def booted(turn: Turn, entry: Entry, fact: Booted) -> None:
     """Ready means ready: only now is the name found, then the starter is answered."""
     if entry.phase is not Phase.BOOTING or entry.spec is None:
         return turn.report("stale", entry.serial, "booted")
@@ -113,18 +126,19 @@ def booted(turn: Turn, entry: Entry, better: str = "") -> None:
     hangs.watch(turn, entry)
     turn.publish([entry.serial])
     turn.report("process_started", entry.serial, entry.spec.start)
-    if better:
-        _remember(turn.state.better, entry.spec.start, better)
+    if fact.better:
+        _remember(turn.state.better, entry.spec.start, fact.better)
     starter, entry.starter = entry.starter, None
     if starter is not None:
         turn.tell_started(starter, entry.serial)
     return None
 
 
-def refused(turn: Turn, entry: Entry, reason: Reason | None) -> None:
+def refused(turn: Turn, entry: Entry, fact: Refused) -> None:
     """init said no, or ignore (None): as in OTP the name is free before the starter hears of it."""
     if entry.phase is not Phase.BOOTING:
         return turn.report("stale", entry.serial, "refused")
+    reason = fact.reason
     entry.phase = Phase.REFUSED
     turn.state.deadlines.set(entry.serial, turn.now + REFUSAL_LINGER_S)
     turn.state.names.release_unpublished(entry.serial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actorcore.exit_reason import NOCONNECTION
-from actorcore.signals import ClientAttached, ClientDetached
+from actorcore.signals import ClientAttached, ClientDetached, Received
 from actorcore.table import backlog
 from actorcore.table.channels import become_writable
 from actorcore.table.entry import Entry, Kind, Phase
@@ -47,6 +47,6 @@ def detached(turn: Turn, entry: Entry, fact: ClientDetached) -> None:
         turn.state.deadlines.set(entry.serial, turn.now + LINGER_S)
 
 
-def received(turn: Turn, entry: Entry, seq: int) -> None:
-    """The client has every delivery up to ``seq``; they need not be kept."""
-    backlog.forget(turn.state, entry, seq)
+def received(turn: Turn, entry: Entry, fact: Received) -> None:
+    """The client has every delivery up to this one; they need not be kept."""
+    backlog.forget(turn.state, entry, fact.seq)

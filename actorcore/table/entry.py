@@ -90,7 +90,7 @@ class Entry(msgspec.Struct, omit_defaults=True):
 
     def is_blank(self) -> bool:
         """A pre-forked child without a spec: nobody knows its serial."""
-        return self.kind is Kind.PROCESS and self.spec is None
+        return self.spec is None and self.kind is Kind.PROCESS
 
     def is_alive(self) -> bool:
         """Whether signals reach it."""

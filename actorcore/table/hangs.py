@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from actorcore.effects import Look
 from actorcore.exit_reason import KILLED, Reason
-from actorcore.signals import Hung, Looked
+from actorcore.signals import Continued, Hung, Looked, Stopped
 from actorcore.table.entry import Entry, Kind, Phase
 from actorcore.table.turn import Turn
 
@@ -30,7 +30,7 @@ def watch(turn: Turn, entry: Entry) -> None:
         _look_later(turn, entry, turn.now)
 
 
-def stopped(turn: Turn, entry: Entry) -> None:
+def stopped(turn: Turn, entry: Entry, _: Stopped) -> None:
     """By job control; told again without an end in between, it ran for a moment that was too short to be seen."""
     entry.stopped = True
     turn.report("process_stopped", entry.serial)
@@ -40,7 +40,7 @@ def stopped(turn: Turn, entry: Entry) -> None:
         turn.state.hangs.set(entry.serial, turn.now + STOPPED_LIMIT_S)
 
 
-def continued(turn: Turn, entry: Entry) -> None:
+def continued(turn: Turn, entry: Entry, _: Continued) -> None:
     """It goes on, with the message that it had."""
     entry.stopped = False
     turn.report("process_continued", entry.serial)

@@ -57,11 +57,13 @@ class Turn:
             return
         entry.seq += 1
         writable = entry.is_writable()
-        if entry.kind is Kind.CLIENT or not writable:
+        is_kept = entry.kind is Kind.CLIENT or not writable
+        if is_kept:
             backlog.keep(self.state, entry, entry.seq, body)
         if writable:
             self._send(entry, entry.seq, body)
-        self._bound(entry)
+        if is_kept:
+            self._bound(entry)
 
     def publish(self, holders: list[int]) -> None:
         """From now on the names that were reserved for ``holders`` find them, all at one instant."""
