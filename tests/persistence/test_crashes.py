@@ -43,7 +43,8 @@ def struck(strikes: int, seed: int, program: str = "tests.persistence.crashes") 
 
 
 @pytest.mark.sized
-def test_R1_B8_C6_acceptance_101_126_no_acknowledged_record_is_lost_whatever_strikes(size: Size, tell: Tell) -> None:
+def test_R1_B8_B9_C6_acceptance_101_126_no_acknowledged_record_is_lost_whatever_strikes(size: Size, tell: Tell) -> None:
+    """Also in the opening of what the strike before has left."""
     strikes = size("R1_STRIKES", 10_000, 100_000, 1_000_000)
     status, said = struck(strikes, 1)
     assert status == 0, said[-2000:]

@@ -282,8 +282,11 @@ def test_G4_a_state_that_is_no_json_is_refused_and_all_is_kept(root: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["head", "1.db", "1.db-wal", "1.db-log"])
-@pytest.mark.parametrize("spoil", ["mode", "link", "symlink", "fifo", "directory", pytest.param("owner", marks=needs_root)])
-def test_F6_a_file_that_another_could_have_put_there_is_refused(root: str, name: str, spoil: str) -> None:
+@pytest.mark.parametrize(
+    "spoil", ["mode", "setgid", "link", "symlink", "fifo", "directory", "huge", pytest.param("owner", marks=needs_root)]
+)
+def test_F6_F7_a_file_that_another_could_have_put_there_is_refused(root: str, name: str, spoil: str) -> None:
+    """The huge one before anything of it is read."""
     session = Session(f"{root}/{ID}")
     session.add()
     aside = f"{root}/aside"
@@ -295,6 +298,10 @@ def test_F6_a_file_that_another_could_have_put_there_is_refused(root: str, name:
     match spoil:
         case "mode":
             os.chmod(path, 0o644)
+        case "setgid":
+            os.chmod(path, 0o2600)
+        case "huge":
+            os.truncate(path, 10 << 30)
         case "link":
             os.link(path, f"{root}/second")
         case "owner":
@@ -303,4 +310,5 @@ def test_F6_a_file_that_another_could_have_put_there_is_refused(root: str, name:
             os.rename(path, f"{root}/moved")
             {"symlink": lambda: os.symlink(f"{root}/moved", path), "fifo": lambda: os.mkfifo(path, 0o600),
              "directory": lambda: os.mkdir(path)}[spoil]()  # fmt: skip
-    assert refusal(lambda: Session(session.folder))[0] == "path_permission_denied"
+    code = "file_too_large" if spoil == "huge" else "path_permission_denied"
+    assert refusal(lambda: Session(session.folder))[0] == code
