@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from actorcore import frames
@@ -104,6 +105,20 @@ class Rude(Witness):
 
     def on_exec(self, argv: list[str]) -> None:
         os.execv(argv[0], argv)
+
+    def on_hoard(self, how: list[str]) -> None:
+        """Take more and more of what the first word says, until there is no more of it."""
+        what, path = how
+        file = os.open(path, os.O_WRONLY | os.O_CREAT)
+        take: dict[str, Callable[[], object]] = {
+            "memory": lambda: bytearray(1 << 20),
+            "descriptors": lambda: os.open(os.devnull, os.O_RDONLY),
+            "threads": lambda: threading.Thread(target=threading.Event().wait).start(),
+            "disk": lambda: os.write(file, bytes(1 << 16)),
+        }
+        hoard = []
+        while True:
+            hoard.append(take[what]())
 
     # ---- the control socket -----------------------------------------------------------------------------------------
 

@@ -18,12 +18,15 @@ import pytest
 from actorcore.frames import Farewell
 from supervisors import paths, place
 from supervisors.client import Client
+from supervisors.persistence.asking import ask_store
+from supervisors.persistence.store_words import STORE, ListSaved
 from tests.daemon_fixture import (
     ROOT,
     WAIT_S,
     Daemon,
     Desk,
     await_deaths,
+    comm,
     descendants,
     descriptors_beyond,
     desk_of,
@@ -231,6 +234,23 @@ def test_S4_D8_another_user_who_reaches_it_all_the_same_is_refused_before_a_byte
             os.chmod(own.directory, 0o700)
         assert ANSWERS.decode(said[4:]) == Farewell("not_permitted", "this daemon serves another user")
         assert descriptors_beyond(desk) == before
+
+
+@needs_root
+def test_S8_G11_nobody_of_the_user_may_look_into_guardian_node_and_store(tmp_path: Path) -> None:
+    """proc(5): what may not be traced (PR_SET_DUMPABLE) has files of group 0 there, whatever group it runs in."""
+    own = Daemon(tmp_path / "run")
+    own.command = ["setpriv", "--regid", str(NOBODY_UID), "--clear-groups", *own.command]
+    with own:
+        own.bystanders()
+        with desk_of(own) as desk:
+            nodes = [os_pid for os_pid in descendants(own.guardian_pid) if comm(os_pid) == "actor-node"]
+            ask_store(desk.client, ListSaved(), WAIT_S)
+            at = {row["name"]: row["os_pid"] for row in desk.client.processes()}
+            closed = [own.guardian_pid, *nodes, at[STORE]]
+            groups = {os_pid: os.stat(f"/proc/{os_pid}/mem").st_gid for os_pid in (*closed, at["ada"])}
+            assert (desk.node_os_pid() in nodes, len(nodes)) == (True, 2)
+            assert groups == {**dict.fromkeys(closed, 0), at["ada"]: NOBODY_UID}
 
 
 def test_D9_a_peer_that_is_dead_before_it_is_accepted_leaves_nothing(desk: Desk) -> None:

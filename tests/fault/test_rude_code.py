@@ -1,4 +1,4 @@
-"""RELIABILITY table G: session code that misbehaves harms itself; the reason is told, bystanders go on."""
+"""RELIABILITY table G, C14, C19: session code that misbehaves harms itself; the reason is told, bystanders go on."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ ELSEWHERE = "RuntimeError: a process is bound to the thread and the OS process i
 LIVES = 20
 
 
-def start(desk: Desk, **fields: object) -> int:
+def start(desk: Desk, limits: dict[str, int] | None = None, **fields: object) -> int:
     """A rude session named ``victim``; its OS pid."""
-    spec = ProcessSpec(RUDE, [desk.name], name="victim")
+    spec = ProcessSpec(RUDE, [desk.name], name="victim", limits=limits or {})
     policy = {"restart": "permanent", "intensity": 1000, "backoff_step_s": 0.0, "backoff_max_s": 0.0, **fields}
     desk.started.append("victim")
     desk.client.start_session(ChildSpec(id="victim", process=spec, **policy))  # type: ignore[arg-type]
@@ -111,6 +111,25 @@ def test_G7_a_thread_that_uses_the_process_is_told_so(desk: Desk) -> None:
     start(desk)
     assert desk.client.call("victim", ["thread", None], WAIT_S) == [ELSEWHERE] * 3
     assert desk.client.whereis("stolen") is None
+
+
+def error(type: str, text: str) -> dict[str, dict[str, str]]:
+    return {"error": {"type": type, "text": text}}
+
+
+@pytest.mark.parametrize(("what", "limits", "reason"), [
+    ("memory", {"as": 1 << 29}, error("MemoryError", "")),
+    ("descriptors", {"nofile": 64}, error("OSError", "[Errno 24] Too many open files: '/dev/null'")),
+    ("threads", {"as": 1 << 29}, error("RuntimeError", "can't start new thread")),
+    ("disk", {"fsize": 1 << 20}, {"signal": "SIGXFSZ"}),
+])  # fmt: skip
+def test_C14_C19_who_hoards_dies_of_its_own_limit_and_nobody_else_has_less(
+    desk: Desk, tmp_path: Path, what: str, limits: dict[str, int], reason: object
+) -> None:
+    start(desk, limits)
+    before = descriptors_beyond(desk)
+    assert cast(desk, "hoard", [what, str(tmp_path / "file")]).reason == reason
+    assert descriptors_beyond(desk) == before
 
 
 @pytest.mark.parametrize("verb", ["close_all", "overlay_all"])

@@ -1,5 +1,5 @@
-"""D1: the clock of the day jumps under a daemon. D3: who lives in another time namespace than the daemon is served as anybody else, for no time is ever sent; all processes
-of one daemon are in the same, which the README says.
+"""D1: the clock of the day jumps under a daemon. D3: who lives in another time namespace than the daemon is served as anybody
+else, for no time is ever sent; all processes of one daemon are in the same, which the README says.
 """
 
 from __future__ import annotations
