@@ -258,13 +258,24 @@ RULES_OF_ALL = (forbidden_code, sleeps)
 
 
 @pytest.mark.parametrize("rule", RULES_OF_PRODUCT, ids=lambda rule: rule.__name__)
-def test_the_product_has_no(rule):
+def test_S10_the_product_has_no(rule):
     assert list(rule(read(PRODUCT))) == []
 
 
 @pytest.mark.parametrize("rule", RULES_OF_ALL, ids=lambda rule: rule.__name__)
-def test_product_tests_and_benchmarks_have_no(rule):
+def test_S7_product_tests_and_benchmarks_have_no(rule):
     assert list(rule(read(FOLDERS))) == []
+
+
+def test_S20_the_guardian_knows_neither_what_clients_and_processes_say_nor_how_they_connect():
+    folder = "actorcore.runtime.guardian"
+    sources = read(PRODUCT)
+    of_guardian = [tree for module, tree in sources.items() if module.startswith(folder)]
+    found = {target for tree in of_guardian for target, _ in imports(tree, sources)}
+    assert found & {"actorcore.frames", "actorcore.requests"} == set()
+    assert {target for target in found if target.startswith("actorcore.runtime.") and target.count(".") > 2} == {
+        f"{folder}.{name}" for name in ("keep", "node_birth", "zygotes")
+    }
 
 
 def test_files_are_small(record_property):

@@ -195,14 +195,28 @@ def test_S3_the_socket_has_its_mode_from_birth(tmp_path: Path, monkeypatch: pyte
 
 
 def test_S2_no_socket_of_the_daemon_is_abstract(own: Daemon) -> None:
-    inodes: set[int] = set()
-    for os_pid in (own.guardian_pid, *descendants(own.guardian_pid)):
-        with os.scandir(f"/proc/{os_pid}/fd") as entries:
-            for entry in entries:
-                with contextlib.suppress(FileNotFoundError):  # closed meanwhile, as a newborn closes what it was forked with
-                    inodes.add(entry.stat().st_ino)
+    inodes = set[int]().union(*(held(os_pid) for os_pid in (own.guardian_pid, *descendants(own.guardian_pid))))
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
     assert [fields[7] for fields in lines if len(fields) > 7 and int(fields[6]) in inodes and fields[7].startswith("@")] == []
+
+
+def test_S20_no_connection_of_a_client_is_ever_the_guardian_s(desk: Desk) -> None:
+    guardian, node = (held(os_pid) for os_pid in (desk.daemon.guardian_pid, desk.node_os_pid()))
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    ours = {int(fields[6]): fields[3] for fields in lines if fields[7:] and fields[7].endswith(paths.SOCKET_NAME)}
+    listening = {inode: flags for inode, flags in ours.items() if inode in guardian}
+    assert list(listening.values()) == ["00010000"]  # __SO_ACCEPTCON
+    assert len(ours.keys() & node) > len(listening)  # the desk's own, at least
+
+
+def held(os_pid: int) -> set[int]:
+    """The inodes of what a process has open."""
+    found = set()
+    with os.scandir(f"/proc/{os_pid}/fd") as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile, as a newborn closes what it was forked with
+                found.add(entry.stat().st_ino)
+    return found
 
 
 # ---- who comes in -----------------------------------------------------------------------------------------------------
