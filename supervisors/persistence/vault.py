@@ -242,7 +242,7 @@ class Vault:
     # ---- changing ---------------------------------------------------------------------------------------------------
 
     def import_(self, data: bytes, unsigned: bool = False) -> str:
-        """Save what a signed text says; its id.
+        """Save what a signed text says; its id. What was left by an import that was killed is no session, and gives way.
 
         :raises RequestError: as :func:`snapshots.decode`; ``already_exists``; ``session_limit_reached``.
         """
@@ -250,7 +250,7 @@ class Vault:
         keys = self.ring().keys_of(id)
         snapshot = snapshots.decode_unsigned(data) if unsigned else snapshots.decode(data, id, keys)
         session = session_in(snapshot)
-        if os.path.exists(self._folder(id)):
+        if os.path.exists(self._folder(id)) and (id in self._listed() or not self._is_unborn(id)):
             raise RequestError("already_exists", "a saved session has this id")
         self._admit()
         Database(self._folder(id), id, keys).install(snapshot)

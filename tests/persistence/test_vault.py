@@ -11,11 +11,13 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from actorcore import faults
 from actorcore.errors import RequestError
 from actorcore.runtime.clock import wall_s
 from supervisors.persistence import retention, secrets, vault as vault_module
@@ -361,6 +363,40 @@ def test_acceptance_128_130_what_another_machine_has_signed_comes_in_only_when_t
         assert refusal(lambda: theirs.import_(text))[0] == "signature_verification_failed"
         assert theirs.import_(text, unsigned=True) == id_of(1)
         assert theirs.get(id_of(1))[1].snapshot.content == b"state 1"
+
+
+class Died(BaseException):
+    """Of the store, at a point."""
+
+
+def test_an_import_that_died_anywhere_is_there_or_can_be_made_again(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault = opened(state)
+    save(vault, 1)
+    before, text = vault.get(id_of(1)), vault.export(id_of(1))
+    passed: list[str] = []
+    vault.delete(id_of(1))
+    monkeypatch.setattr(faults, "hook", passed.append)
+    vault.import_(text)
+
+    def die(name: str, at: list[str]) -> None:
+        at.append(name)
+        if len(at) == last:
+            raise Died
+
+    for last in range(1, len(passed) + 1):
+        monkeypatch.setattr(faults, "hook", None)
+        vault.delete(id_of(1))
+        monkeypatch.setattr(faults, "hook", partial(die, at=[]))
+        with pytest.raises(Died):
+            vault.import_(text)
+        monkeypatch.setattr(faults, "hook", None)
+        vault.close()
+        vault = opened(state)
+        if id_of(1) not in ids(vault):
+            assert vault.import_(text) == id_of(1), passed[last - 1]
+        session, content = vault.get(id_of(1))
+        assert (session, content.snapshot.content) == (before[0], before[1].snapshot.content), passed[last - 1]
+    assert "database.created" in passed
 
 
 @pytest.mark.parametrize(("field", "value"), [

@@ -49,6 +49,8 @@ class Book:
         self.history: deque[str] = deque(maxlen=HISTORY)
         self.done: Counter[str] = Counter()
         self.resumes: list[str] = []
+        self.unborn: list[str] = []
+        """Sessions whose creation failed: the store keeps their folders until it needs the room."""
 
     # ---- time -------------------------------------------------------------------------------------------------------
 
@@ -124,7 +126,7 @@ class Book:
 
     def check_failed_start(self, starts: list[str], reason: object, *what: object) -> None:
         """It was refused because something that runs one of ``starts`` was killed; each hit excuses one start."""
-        check("killed" in str(reason), *what, "was refused with", reason)
+        check("killed" in str(reason) or reason == GONE, *what, "was refused with", reason)
         with self._changed:
             for start in [*starts, ""]:
                 if sum(hit.start == start for hit in self._hits) > self._excused[start]:

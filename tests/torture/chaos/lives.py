@@ -187,9 +187,11 @@ def at_once(w: Worker, chance: Random) -> None:
                 w.book.hit(pid.serial, "", "test")
             await asyncio.gather(*[c.exit(pid, "kill") for pid in pids])
             downs = await asyncio.gather(*[c.wait_down(ref, WAIT_S) for ref in refs])
-            check([down.reason for down in downs] == ["killed"] * 4, "DOWNs at once", downs)
-            exits = {await c.receive(WAIT_S) for _ in range(len(pids) + refused[0])}
-            check({ExitMessage(pid, "killed") for pid in pids} <= exits, "EXITs", exits)
+            for pid, down in zip(pids, downs, strict=True):
+                check(down.pid == pid, "DOWN at once", down, pid)
+                w.book.check_end(pid.serial, down.reason, "DOWN at once")
+            exits = {mail.frm: mail.reason for mail in [await c.receive(WAIT_S) for _ in pids] if isinstance(mail, ExitMessage)}
+            check(refused[0] > 0 or exits == dict.fromkeys(pids, "killed"), "EXITs", exits)
 
     w.book.step(w.name, "at once")
     with w.away():
@@ -258,9 +260,10 @@ def dying_client(w: Worker, chance: Random) -> None:
             w.c.node("status", WAIT_S)
         client.kill()
     heard = {who: w.down_of(refs[who], pids[who]) for who in (serial, linked)}
-    check(heard == {serial: "noconnection", linked: "noconnection"}, "ends with a client", heard)
+    spoiled = w.book.blanks_of([linked, free])
+    check(heard == {serial: "noconnection", linked: "noconnection"} or spoiled, "ends with a client", heard)
     check(w.c.whereis(name) is None, "the name of a dead client")
-    check(w.c.demonitor(refs[free]) is True, "what was free has ended")
+    check(w.c.demonitor(refs[free]) is True or spoiled, "what was free has ended")
     w.kill(pids[free])
     w.c.unregister(mine)
 

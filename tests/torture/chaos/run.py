@@ -39,10 +39,10 @@ def run(plan: Plan, folder: Path, root: Path = ROOT) -> Book:
         with Daemon(folder / "run", root, "tests.fault.poisoned", configuration=CONFIGURATION) as daemon:
             daemon.bystanders()
             with desk_of(daemon) as desk:
-                before = settled(desk)
+                before = settled(desk, book)
             work(daemon, plan, book, folder)
             with desk_of(daemon) as desk:  # an idle client does not notice the death of its node, and expires
-                after = settled(desk)
+                after = settled(desk, book)
             for what in before:
                 check(before[what] == after[what], "left:", what, before[what], after[what])
             check_log(daemon)
@@ -56,7 +56,7 @@ def run(plan: Plan, folder: Path, root: Path = ROOT) -> Book:
     return book
 
 
-def settled(desk: Desk) -> dict[str, Any]:
+def settled(desk: Desk, book: Book) -> dict[str, Any]:
     """What must be the same before and after: processes with a spec, clients, sessions, descriptors, files."""
     for template in TEMPLATES:  # each has its zygote
         pid = desk.client.spawn(IDLE, template=template, init_timeout_s=60.0)
@@ -64,9 +64,9 @@ def settled(desk: Desk) -> dict[str, Any]:
         desk.client.exit(pid, "kill")
         desk.client.wait_down(ref)
     list(desk.client.saved.list())
-    while any(row["phase"] == "dying" for row in desk.client.processes()):
-        desk.client.node("status")
     rows = list(desk.client.processes())
+    while any(row["phase"] == "dying" for row in rows) or sum(row["kind"] == "client" for row in rows) > 1:
+        rows = list(desk.client.processes())  # who hung up while there was no node has five seconds
     living = {f"{row['serial']}.log" for row in rows}
     own = desk.daemon.directory
     files = [str(path.relative_to(own)) for path in own.rglob("*") if path.name not in living and not is_said(path)]
@@ -74,18 +74,21 @@ def settled(desk: Desk) -> dict[str, Any]:
         "bystanders": desk.before,
         "processes": [row["serial"] for row in rows if row["start"] and row["name"] != STORE],
         "store": [row["name"] for row in rows if row["name"] == STORE],
-        "clients": sum(row["kind"] == "client" for row in rows),
         "sessions": [row["id"] for row in desk.client.sessions()],
         "managed": [row["id"] for row in desk.client.manager.list()],
         "saved": [saved.id for saved in desk.client.saved.list()],
         "descriptors": descriptors_beyond(desk),
-        "files": sorted(path for path in files if path != "state/index"),
+        "files": sorted(path for path in files if path != "state/index" and not is_unborn(path, book)),
     }
 
 
 def is_said(path: Path) -> bool:
     """A log in which something is, which stays for who wants to read why it died."""
     return path.parent.name == "log" and path.stat().st_size > 0
+
+
+def is_unborn(path: str, book: Book) -> bool:
+    return any(path.startswith(f"state/sessions/{id}") for id in book.unborn)
 
 
 def work(daemon: Daemon, plan: Plan, book: Book, folder: Path) -> None:

@@ -55,6 +55,7 @@ class Talk:
             row = self.w.c.manager.create(path, policy=POLICY, id=self.id)
         except RequestError as error:
             self.excuse(error, "create", "start_failed")
+            self.w.book.unborn.append(self.id)
             return False
         check((row["id"], row["status"]) == (self.id, "active"), "create", row)
         self.is_there = True
@@ -236,34 +237,50 @@ class Lost(Exception):
 class Watch:
     """What was told of a session: rising numbers, ``seq`` without a gap, each message once, in order.
 
-    A subscription ends with the session; the next one goes on after the last event.
+    A subscription ends with the session; the next one goes on after the last event. Who is killed between writing and telling
+    has not told: at most one message per death, which is told itself.
     """
 
     def __init__(self, talk: Talk) -> None:
         self._talk = talk
-        self._manager = talk.w.raw.manager
+        self._manager = talk.w.c.manager
         self._told: list[Any] = []
         self._events = self._manager.subscribe(talk.id)
 
-    def check(self) -> None:
+    def _next(self) -> Any:
+        try:
+            event = self._events.next(WAIT_S)
+        except CallTimeout:
+            check(False, "events missing", [(event.seq, event.type, event.data) for event in self._told], self._talk.said)
+        self._told.append(event)
+        if event.type == "session_terminated" and event.number > self._events.number:  # else of an earlier life
+            self._events = self._manager.subscribe(self._talk.id, after=event.number)
+        return event
+
+    def _hear(self, content: str, mark: int) -> bool:
+        """Whether ``content`` is told, and with it all before; no: a death since ``mark`` has swallowed it."""
+        while (event := self._next()).data.get("content") != content:
+            if event.type == "session_crashed" and event.data["pid"] in self._talk.w.book.hits(self._talk.id, mark):
+                return False
+        return True
+
+    def check(self, chance: Random) -> None:
         """What was not told within the time is missing."""
-        said = self._talk.said
-        while sum(event.type == "conversation_added" for event in self._told) < len(said):
-            try:
-                event = self._events.next(WAIT_S)
-            except CallTimeout:
-                check(False, "events missing", [(event.seq, event.type, event.data) for event in self._told], said)
-            self._told.append(event)
-            if event.type == "session_terminated":
-                self._events = self._manager.subscribe(self._talk.id, after=event.number)
-        self._told += list(self._events)
+        while True:
+            mark = self._talk.w.book.mark()
+            self._talk.say(chance)
+            if self._hear(self._talk.said[-1], mark):
+                break
         told = [(event.number, event.seq, event.type) for event in self._told]
-        check([seq for _, seq, _ in told] == list(range(told[0][1], told[0][1] + len(told))) if told else True, "seq", told)
+        check([seq for _, seq, _ in told] == list(range(told[0][1], told[0][1] + len(told))), "seq", told)
         check(all(one < other for one, other in pairwise(number for number, _, _ in told)), "numbers", told)
         contents = [event.data["content"] for event in self._told if event.type == "conversation_added"]
-        check(contents == said, "told", contents, said)
+        said = [content for content in self._talk.said if content in contents]
+        deaths = sum(event.type == "session_crashed" for event in self._told)
+        check(contents == said and len(self._talk.said) - len(said) <= deaths, "told", contents, "said", self._talk.said, deaths)
 
     def close(self) -> None:
+        self._talk.w.book.step(self._talk.w.name, f"unsubscribe {self._events._subscribed}")
         self._events.close()
 
 
@@ -283,7 +300,7 @@ def conversation(w: Worker, chance: Random) -> None:
                 deed(chance)
         talk.check()
         talk.check_restarts()
-        watch.check()
+        watch.check(chance)
     except Lost:
         pass
     watch.close()

@@ -7,11 +7,12 @@ from random import Random
 from typing import Any
 
 from actorcore.errors import CallFailed, RequestError
+from actorcore.exit_reason import Reason
 from actorcore.pids import Pid
 from actorcore.words import ProcessSpec
 from supervisors.tree.child_spec import ChildSpec
 from supervisors.tree.partition_supervisor import partition_of
-from tests.torture.chaos.book import check
+from tests.torture.chaos.book import GONE, check
 from tests.torture.chaos.worker import COUNT, ECHO, WAIT_S, Worker
 
 MANY = {"intensity": 1000, "period_s": 3600.0}
@@ -80,9 +81,14 @@ class Tree:
     def count(self, place: int) -> None:
         """Who was not replaced goes on counting."""
         serial = self.serials[place]
-        if (answer := self.w.call(self.w.pid(serial), None)) is not None:
+        try:
+            answer = self.w.c.call(self.w.pid(serial), None, WAIT_S)
+        except CallFailed as error:  # hit, or a sibling, or the supervisor
+            check(self.w.book.hits(self.prefix, self.mark) != [], "nobody of the tree was hit", serial, error.reason)
+            check(error.reason in ("killed", "shutdown", GONE), "a child has ended with", error.reason)
+        else:
             self.counts[serial] = self.counts.get(serial, 0) + 1
-            check(answer == (self.counts[serial],), "count", self.names[place], answer, self.counts[serial])
+            check(answer == self.counts[serial], "count", self.names[place], answer, self.counts[serial])
 
     def hit(self, serial: int, name: str, how: str) -> None:
         self.w.book.hit(serial, name, "test")
@@ -157,26 +163,20 @@ def budget(w: Worker, chance: Random) -> None:
     if pid is None:
         return
     ref = w.c.monitor(pid)
-    for _ in range(most + 1):
-        if (found := w.c.whereis(name)) is not None:
-            w.book.hit(found.serial, name, "test")
-            w.c.exit(found, "kill")
+    while True:
         w.settle(name)
-        hits = len(w.book.hits(name))
+        least, early = len(w.book.hits(name)), w.book.blanks()
         try:
             w.c.call(pid, ["which_children"], WAIT_S)
         except CallFailed as error:
-            check(error.reason in ("shutdown", "noproc") and hits > most, "gave up", error.reason, "after", hits, "of", most)
+            deaths = len(w.book.hits(name)) + w.book.blanks() - early
+            check(error.reason in ("shutdown", GONE) and deaths > most, "gave up", error.reason, "after", deaths, "of", most)
             break
-        except RequestError as error:
-            check(error.code == "process_not_alive" and hits > most, "gave up", error.code, "after", hits, "of", most)
-            break
-        check(len(w.book.hits(name)) <= most or hits != len(w.book.hits(name)), "goes on after", hits, "of", most)
+        check(least <= most, "goes on after", least, "of", most)
+        if (found := w.c.whereis(name)) is not None:
+            w.book.hit(found.serial, name, "test")
+            w.c.exit(found, "kill")
     w.book.hit(pid.serial, "", "test", "shutdown")
-    while len(w.book.hits(name)) <= most and (found := w.c.whereis(name)) is not None:
-        w.book.hit(found.serial, name, "test")
-        w.c.exit(found, "kill")
-        w.settle(name)
     check(w.down_of(ref, pid) == "shutdown" and w.c.whereis(name) is None, "the end of a supervisor")
 
 
@@ -192,18 +192,18 @@ def dynamic(w: Worker, chance: Random) -> None:
             check(error.code == "start_failed", "start_child", error.code)
             w.book.check_failed_start([ECHO], error.detail, "start_child")
     how, reason = chance.choice([("cast", "normal"), ("kill", "killed")])
+    heard: dict[str, Reason] = {}
     for restart, serial in serials.items():
         w.book.hit(serial, types[restart], "test", reason)
         ref = w.c.monitor(w.pid(serial))
         w.c.cast(w.pid(serial), 1) if how == "cast" else w.c.exit(w.pid(serial), "kill")
-        w.down_of(ref, w.pid(serial))
-    for restart, name in types.items():
-        while len(w.book.hits(name)) == 1 and restart in serials:  # else somebody else has hit it too
-            found = w.c.whereis(name)
-            lives = restart == "permanent" or (restart == "transient" and reason == "killed")
-            check(lives or found is None, restart, "is back after", reason, found)
-            if found is not None or not lives:
-                break
+        heard[restart] = w.down_of(ref, w.pid(serial))
+    for restart, why in heard.items():
+        name = types[restart]
+        lives = restart == "permanent" or (restart == "transient" and why == "killed")
+        while lives and w.c.whereis(name) is None:  # its supervisor has no end, so it is on its way
+            w.c.call(pid, ["count_children"], WAIT_S)
+        check(lives or why == GONE or w.c.whereis(name) is None, restart, "is back after", why)
     w.c.stop(pid, timeout_s=WAIT_S)
     check([w.c.whereis(name) for name in types.values()] == [None] * 3, "children of a stopped supervisor")
 
