@@ -179,7 +179,7 @@ class Daemon:
         For a moment there may be none: one that no processor has run for two seconds is taken to be stuck, and replaced.
         """
         program = f"actorcore.runtime.zygote.zygote\0{template}\0".encode()
-        while not (found := [p for p in descendants(self.guardian_pid) if program in _cmdline(p)
+        while not (found := [p for p in descendants(self.guardian_pid) if program in cmdline(p)
                              and comm(p) == "actor-zygote" and _stat(p)[1:2] == [str(self.guardian_pid)]
                              and _session_leader_fd_is_zygote(p)]):  # fmt: skip
             os.sched_yield()
@@ -193,7 +193,8 @@ class Daemon:
                 client.call(name, ["add", count], WAIT_S)
 
 
-def _cmdline(os_pid: int) -> bytes:
+def cmdline(os_pid: int) -> bytes:
+    """Its program and arguments, each with a NUL behind it; empty when it is gone."""
     try:
         return Path(f"/proc/{os_pid}/cmdline").read_bytes()
     except OSError:

@@ -20,7 +20,7 @@ OWN: dict[str, tuple[str, str, str]] = {
     ),
     "rest_for_one is one_for_one": ("supervisors.tree.supervisor", "if key >= life.key]", "if key == life.key]"),
     "a message is acknowledged and not written": (
-        "supervisors.persistence.database", "self._connection.execute(\"COMMIT\")", "self._connection.execute(\"ROLLBACK\")",
+        "supervisors.persistence.database", "log.write(frame, at)", "log.write(bytes(len(frame)), at)",
     ),
 }  # fmt: skip
 """Module, right, wrong."""

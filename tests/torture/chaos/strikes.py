@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -11,8 +10,8 @@ from typing import Any
 from actorcore.errors import CallFailed, RequestError
 from supervisors.client import Client
 from supervisors.persistence.store_words import STORE
-from tests.daemon_fixture import BYSTANDERS, Daemon, comm, descendants, send_signal
-from tests.torture.chaos.book import GONE, Book, check
+from tests.daemon_fixture import BYSTANDERS, Daemon, cmdline, comm, descendants, send_signal
+from tests.torture.chaos.book import Book, check
 from tests.torture.chaos.plan import Plan, Strike
 from tests.torture.chaos.worker import IDLE, WAIT_S
 
@@ -98,8 +97,14 @@ class Nemesis:
         if whom == "node":
             assert isinstance(node, int)
             return [node]
-        program = "actor-node" if whom == "spare" else "actor-zygote"
-        return [os_pid for os_pid in sorted(descendants(self._daemon.guardian_pid)) if comm(os_pid) == program and os_pid != node]
+        born = descendants(self._daemon.guardian_pid)
+        if whom == "spare":
+            return [os_pid for os_pid in sorted(born) if comm(os_pid) == "actor-node" and os_pid != node]
+        zygotes: dict[bytes, int] = {}
+        for os_pid in sorted(born, key=lambda os_pid: (-born[os_pid], -os_pid)):  # a newborn is called as its zygote for a moment
+            if comm(os_pid) == "actor-zygote":
+                zygotes[cmdline(os_pid)] = os_pid
+        return [os_pid for program, os_pid in sorted(zygotes.items()) if program]
 
     def _strike_row(self, verb: str, whom: str, strike: Strike) -> bool:
         rows = [row for row in self._client.processes() if row["kind"] == "process" and row["os_pid"]]
@@ -137,5 +142,5 @@ class Nemesis:
         except (RequestError, CallFailed) as error:
             check(str(error) == "internal_error: this request was skipped", "poison", error)
         else:
-            check(False, "poison was answered with", answer, GONE, os.getpid())
+            check(False, "poison was answered with", answer)
         return True

@@ -157,7 +157,7 @@ def tree(w: Worker, chance: Random) -> None:
 
 def budget(w: Worker, chance: Random) -> None:
     """A supervisor gives up at one restart more than it may make, not before, and says so."""
-    most, name = chance.randrange(4), w.fresh("g")
+    most, name, early = chance.randrange(4), w.fresh("g"), w.book.blanks()
     spec = {"intensity": most, "period_s": 3600.0, "children": [child("k", COUNT, name)]}
     pid = w.spawn_spec(ProcessSpec("supervisor", [spec], template="resident", init_timeout_s=WAIT_S), also=[COUNT])
     if pid is None:
@@ -165,7 +165,7 @@ def budget(w: Worker, chance: Random) -> None:
     ref = w.c.monitor(pid)
     while True:
         w.settle(name)
-        least, early = len(w.book.hits(name)), w.book.blanks()
+        least = len(w.book.hits(name))
         try:
             w.c.call(pid, ["which_children"], WAIT_S)
         except CallFailed as error:
