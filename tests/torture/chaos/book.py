@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from actorcore.exit_reason import Reason, Term
+from actorcore.runtime import clock
 
 HISTORY = 4000
 """Lines that are kept for who wants to know how it came to this."""
+PATIENCE_S = 60.0
 GONE = "noproc"
 
 
@@ -133,6 +136,14 @@ class Book:
                     self._excused[start] += 1
                     return
         raise Broken(f"{what} was refused with {reason!r} and nobody was hit")
+
+
+def patience(*what: object) -> Iterator[None]:
+    """To ask again; Broken when nothing has come of it for PATIENCE_S."""
+    until = clock.monotonic_s() + PATIENCE_S
+    while clock.monotonic_s() < until:
+        yield
+    raise Broken(f"{what}: nothing comes of it")
 
 
 def text(value: Term | object) -> str:

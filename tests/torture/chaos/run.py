@@ -18,7 +18,7 @@ from typing import Any
 
 from supervisors.persistence.store_words import STORE
 from tests.daemon_fixture import ROOT, Daemon, Desk, descriptors_beyond, desk_of
-from tests.torture.chaos.book import Book, Broken, check
+from tests.torture.chaos.book import Book, Broken, check, patience
 from tests.torture.chaos.lives import LIFE_ACTS
 from tests.torture.chaos.plan import Plan
 from tests.torture.chaos.services import SERVICE_ACTS
@@ -65,7 +65,9 @@ def settled(desk: Desk, book: Book) -> dict[str, Any]:
         desk.client.wait_down(ref)
     list(desk.client.saved.list())
     rows = list(desk.client.processes())
+    waiting = patience("the dying", rows)
     while any(row["phase"] == "dying" for row in rows) or sum(row["kind"] == "client" for row in rows) > 1:
+        next(waiting)
         rows = list(desk.client.processes())  # who hung up while there was no node has five seconds
     living = {f"{row['serial']}.log" for row in rows}
     own = desk.daemon.directory

@@ -13,7 +13,7 @@ from supervisors.persistence.store_words import STORE
 from supervisors.session.record import Policy
 from supervisors.session.requests import GetMessages, GetTodos, GetWorking, PutWorking, SendMessage, SetTodos
 from supervisors.session.state import WITH_PROCESS
-from tests.torture.chaos.book import GONE, check
+from tests.torture.chaos.book import GONE, check, patience
 from tests.torture.chaos.worker import WAIT_S, Worker
 
 POLICY = Policy(intensity=1000, start_timeout_s=WAIT_S, backoff_step_s=0.0, backoff_max_s=0.0)
@@ -71,7 +71,9 @@ class Talk:
 
     def revive(self) -> bool:
         """Until it is active again; False: it cannot be resumed so often."""
+        waiting = patience("revive", self.id)
         while (status := self.status()) not in WITH_PROCESS:
+            next(waiting)
             if status in ("initializing", "restarting", "failed"):
                 continue  # it comes by itself
             try:
@@ -103,7 +105,7 @@ class Talk:
 
     def ask(self, request: object) -> Any:
         """Its answer, which it owes unless it was hit; then another of it answers."""
-        while True:
+        for _ in patience("ask", self.id):
             try:
                 return self.w.c.call(self.id, request, WAIT_S)
             except CallFailed as error:
@@ -188,7 +190,7 @@ class Talk:
 
     def of_store(self, what: str, *arguments: object) -> Any:
         """Asked again when the store was hit."""
-        while True:
+        for _ in patience(what, self.id):
             try:
                 return getattr(self.w.c.saved, what)(*arguments)
             except ActorError as error:
@@ -218,7 +220,7 @@ class Talk:
 
     def check_restarts(self) -> None:
         """As many as deaths; those of a session that was stopped in between are counted anew."""
-        while True:
+        for _ in patience("restarts", self.id):
             mark = self.w.settle(self.id)
             if not self.revive():
                 raise Lost

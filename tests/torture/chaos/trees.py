@@ -12,7 +12,7 @@ from actorcore.pids import Pid
 from actorcore.words import ProcessSpec
 from supervisors.tree.child_spec import ChildSpec
 from supervisors.tree.partition_supervisor import partition_of
-from tests.torture.chaos.book import GONE, check
+from tests.torture.chaos.book import GONE, check, patience
 from tests.torture.chaos.worker import COUNT, ECHO, WAIT_S, Worker
 
 MANY = {"intensity": 1000, "period_s": 3600.0}
@@ -52,7 +52,7 @@ class Tree:
 
     def look(self) -> None:
         """Remember who there is, when all are there again and nobody was hit meanwhile."""
-        while True:
+        for _ in patience("look", self.prefix):
             mark = self.w.settle(self.prefix)
             ((_, inner, _),) = self.w.c.call(self.root, ["which_children"], WAIT_S)
             if not isinstance(inner, int) or (answer := self.w.call(self.w.pid(inner), ["which_children"])) is None:
@@ -102,7 +102,7 @@ class Tree:
         inner, id = self.w.pid(self.inner), f"k{place}"
         self.w.book.hit(self.serials[place], self.names[place], "test", "shutdown")
         asked = ["terminate_child", id]
-        while True:
+        for _ in patience("replace", self.prefix):
             try:
                 self.w.c.call(inner, asked, WAIT_S)
             except CallFailed as error:
@@ -163,7 +163,7 @@ def budget(w: Worker, chance: Random) -> None:
     if pid is None:
         return
     ref = w.c.monitor(pid)
-    while True:
+    for _ in patience("budget", name):
         w.settle(name)
         least = len(w.book.hits(name))
         try:
@@ -201,7 +201,9 @@ def dynamic(w: Worker, chance: Random) -> None:
     for restart, why in heard.items():
         name = types[restart]
         lives = restart == "permanent" or (restart == "transient" and why == "killed")
+        waiting = patience(restart, name)
         while lives and w.c.whereis(name) is None:  # its supervisor has no end, so it is on its way
+            next(waiting)
             w.c.call(pid, ["count_children"], WAIT_S)
         check(lives or why == GONE or w.c.whereis(name) is None, restart, "is back after", why)
     w.c.stop(pid, timeout_s=WAIT_S)
@@ -257,7 +259,7 @@ def supervised(w: Worker, chance: Random) -> None:
             {"SIGKILL": w.c.kill, "kill": w.c.exit, "cast": w.c.cast}[how](found, {"SIGKILL": 9, "kill": "kill", "cast": 1}[how])
         except CallFailed as error:
             w.book.check_end(found.serial, error.reason, how)
-    while True:
+    for _ in patience("restarts", name):
         mark = w.settle(name)
         row = w.c.session(id)
         if mark == w.settle(name):
