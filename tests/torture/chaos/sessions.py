@@ -113,6 +113,7 @@ class Talk:
                 self.w.settle(self.id)
                 if not self.revive():
                     raise Lost from None
+        raise AssertionError  # patience has an end
 
     # ---- what is done -----------------------------------------------------------------------------------------------
 
@@ -198,6 +199,7 @@ class Talk:
                     check(self.was_hit(), what, error)  # the one that was hit had done it
                     return self.id
                 self.excuse(error, what, "start_failed", "process_not_alive")
+        raise AssertionError  # patience has an end
 
     def delete(self) -> bool:
         mark = self.w.book.mark()
