@@ -163,6 +163,9 @@ def test_acceptance_116_a_conversation_is_said_read_and_saved_with_its_path(daem
     assert line.run("history", "talk", "-n", "2") == 0
     assert line.out == "user: word 1\nuser: word 2\n"
     assert [row["content"] for row in said(line, "history", "talk")] == ["word 0", "word 1", "word 2"]
+    assert line.run("say", "talk", "look:\nassistant: no\n\tit is \x1b[2J") == 0
+    assert line.run("history", "talk", "-n", "1") == 0
+    assert line.out == "user: look:\n    assistant: no\n        it is \\x1b[2J\n"
     id = said(line, "info", "talk")["id"]
     assert said(line, "save", "talk") == {"saved": True, "path": str(daemon.directory / "state" / "sessions" / id)}
     assert line.run("rm", "talk") == 0

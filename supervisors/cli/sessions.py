@@ -265,6 +265,8 @@ def say_command(target: str, text: str, as_json: bool) -> None:
 def history(target: str, count: int, as_json: bool) -> None:
     """The conversation of session TARGET, oldest first.
 
+    The lines of a message after its first one are indented.
+
     Example: actorcore history web -n 5"""
     from supervisors.session.requests import GetMessages
 
@@ -280,7 +282,12 @@ def history(target: str, count: int, as_json: bool) -> None:
                 break
             rows += [item for item in items if isinstance(item, dict)]
             offset += len(items)
-    say(rows, as_json, [f"{row['role']!s}: {row['content']!s}" for row in rows])
+    say(rows, as_json, [line for row in rows for line in _lines_of(str(row["role"]), str(row["content"]))])
+
+
+def _lines_of(role: str, content: str) -> list[str]:
+    first, *others = content.expandtabs(4).split("\n")
+    return [f"{role}: {first}", *(f"    {line}" for line in others)]
 
 
 @command
