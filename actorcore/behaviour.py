@@ -296,7 +296,7 @@ class Machine:
             case _ if self.server.is_private:
                 return None, ("not_permitted", "it is private")
             case GetState():
-                return shown(self.get_state()), None
+                return shown(self.seen_state()), None
             case ReplaceState(function, args):
                 return self._guarded(lambda: self._replace(function, args))
             case GetStatus():
@@ -319,6 +319,10 @@ class Machine:
     def get_state(self) -> object:
         """The state: the attributes of the server."""
         return attributes(self.server, self.APART)
+
+    def seen_state(self) -> object:
+        """What others see of it."""
+        return self.get_state()
 
     def set_state(self, state: object) -> None:
         """The other way.
@@ -344,7 +348,7 @@ class Machine:
             "pid": self.host.self_pid, "module": f"{type(self.server).__module__}:{type(self.server).__qualname__}",
             "behaviour": self.NAME, "status": "suspended" if debug.is_suspended else "running", "parent": self._parent,
             "waiting": self.host.mailbox.waiting(), "trace": bool(debug.tracers), "statistics": debug.count is not None,
-            "log": list(debug.events), "state": shown(self.get_state()),
+            "log": list(debug.events), "state": shown(self.seen_state()),
         }  # fmt: skip
         value, refusal = self._guarded(lambda: shown(self.server.format_status(status)))
         return value if refusal is None else status | {"state": f"format_status: {refusal[1]}"}

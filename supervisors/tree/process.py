@@ -16,11 +16,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from actorcore.behaviour import Host, Machine
 from actorcore.errors import CallFailed, NotAlive, RequestError, StartFailed
 from actorcore.exit_reason import Reason, Term
 from actorcore.faults import point
 from actorcore.frames import failure, term_decoder
-from actorcore.gen_server import GenServer, Ignore, Info, InitResult, NoReply, Ok, Result, Stop
+from actorcore.gen_server import GenServer, Ignore, Info, InitResult, NoReply, Ok, Result, ServerMachine, Stop
 from actorcore.mailbox import DownMessage, ExitMessage, From, Item
 from actorcore.names import RESERVED_PREFIX
 from actorcore.pids import Pid
@@ -107,9 +108,13 @@ class SupervisorProcess(GenServer):
             return Ok(self._patience_s())
         return Ignore() if self._end.reason is None else Stop(self._end.reason)
 
-    def format_status(self, status: dict[str, Term]) -> dict[str, Term]:
-        """The state is the machine's, as of a resident."""
-        return status | {"state": term_decoder.decode(self._machine.snapshot())}
+    def machine(self, host: Host) -> Machine:
+        """See Behaviour."""
+        return _Played(self, host)
+
+    def memory(self) -> Term:
+        """The machine's, which is all of it."""
+        return term_decoder.decode(self._machine.snapshot())
 
     # ---- the machine ------------------------------------------------------------------------------------------------
 
@@ -211,6 +216,15 @@ class SupervisorProcess(GenServer):
         except RequestError as error:  # as Turn.fail_start tells a resident
             return Started(number, NOBODY, "timeout" if error.code == "start_timeout" else {error.code: error.detail})
         return Started(number, serial, ignored=False) if isinstance(serial, int) else Started(number, NOBODY, ignored=True)
+
+
+class _Played(ServerMachine):
+    """Its state is the machine's, as that of a resident."""
+
+    server: SupervisorProcess
+
+    def seen_state(self) -> object:
+        return self.server.memory()
 
 
 def _fact_of(item: object) -> Delivery | None:

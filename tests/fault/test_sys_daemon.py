@@ -209,3 +209,17 @@ def test_an_actor_stops_another_by_pid_or_name_in_a_loop_or_not_and_hears_its_de
     assert client.wait_down(ref).reason == "killed"
     assert client.call(ender, [stubborn, "normal", None], WAIT_S) == ["noproc", []]  # nor was it told then
     client.stop(ender)
+
+
+@pytest.mark.parametrize("kind", ["supervisor", "dynamic_supervisor", "registry", "groups"])
+def test_a_machine_in_a_process_shows_the_state_that_it_shows_inside_the_node(desk: Desk, kind: str) -> None:
+    seen = []
+    for template in ("resident", "lean"):
+        pid = desk.client.spawn_spec(ProcessSpec(kind, [{}], template=template))
+        state, status = desk.client.sys.get_state(pid), desk.client.sys.get_status(pid)
+        assert isinstance(state, dict)
+        assert isinstance(status, dict)
+        assert status["state"] == state
+        seen.append({name: value for name, value in state.items() if name not in ("parent", "instance")})
+        desk.client.stop(pid)
+    assert (seen[0], len(seen[0]) > 2) == (seen[1], True)
