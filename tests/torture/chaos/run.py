@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from supervisors.persistence.store_words import STORE
+from supervisors.own_names import STORE
 from tests.daemon_fixture import ROOT, Daemon, Desk, descriptors_beyond, desk_of
 from tests.torture.chaos.book import Book, Broken, check, patience
 from tests.torture.chaos.lives import LIFE_ACTS

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from actorcore.errors import ActorError, CallFailed, CallTimeout, RequestError
-from supervisors.persistence.store_words import STORE
+from supervisors.own_names import STORE
 from supervisors.session.record import Policy
 from supervisors.session.requests import GetMessages, GetTodos, GetWorking, PutWorking, SendMessage, SetTodos
 from supervisors.session.state import WITH_PROCESS

@@ -9,7 +9,7 @@ from typing import Any
 
 from actorcore.errors import CallFailed, RequestError
 from supervisors.client import Client
-from supervisors.persistence.store_words import STORE
+from supervisors.own_names import STORE
 from tests.daemon_fixture import BYSTANDERS, Daemon, cmdline, comm, descendants, send_signal
 from tests.torture.chaos.book import Book, check
 from tests.torture.chaos.plan import Plan, Strike
