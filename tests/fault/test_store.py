@@ -117,6 +117,17 @@ def test_acceptance_114_117_a_stopped_session_was_saved_and_is_the_same_when_it_
         desk.client.stop_session(id)
 
 
+def said_after_a_kill(desk: Desk, id: str) -> list[str]:
+    """What the session has of its conversation when it is back."""
+    ref = desk.client.monitor(id)
+    desk.client.kill(id, signal.SIGKILL)
+    assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
+    while desk.row(id)["state"] != "active":
+        pass
+    items = desk.client.call(id, GetMessages())["items"]  # type: ignore[index,call-overload]
+    return [message["content"] for message in items]  # type: ignore[index,union-attr,call-overload,misc]
+
+
 def test_acceptance_115_with_checkpoints_only_what_came_after_the_last_one_is_lost(daemon: Daemon, tmp_path: Path) -> None:
     record = record_of(project_in(tmp_path), durability="checkpoint")
     with desk_of(daemon) as desk:
@@ -124,13 +135,7 @@ def test_acceptance_115_with_checkpoints_only_what_came_after_the_last_one_is_lo
         desk.client.call(id, SendMessage("user", "saved"))
         desk.client.call(id, Save())
         desk.client.call(id, SendMessage("user", "not yet"))
-        ref = desk.client.monitor(id)
-        desk.client.kill(id, signal.SIGKILL)
-        assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
-        while desk.row(id)["state"] != "active":
-            pass
-        items = desk.client.call(id, GetMessages())["items"]  # type: ignore[index,call-overload]
-        assert [message["content"] for message in items] == ["saved"]  # type: ignore[index,union-attr,call-overload]
+        assert said_after_a_kill(desk, id) == ["saved"]
         desk.client.stop_session(id)
         assert desk.client.call(STORE, GetSaved(id))["session"] == record  # type: ignore[index,call-overload]
 
@@ -141,13 +146,7 @@ def test_acceptance_115_how_many_changes_a_death_may_cost_is_configured(daemon: 
         id = start(desk.client, record, SERVER)  # its own record is the first change
         for number in range(1, 9):
             desk.client.call(id, SendMessage("user", str(number)))
-        ref = desk.client.monitor(id)
-        desk.client.kill(id, signal.SIGKILL)
-        assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
-        while desk.row(id)["state"] != "active":
-            pass
-        items = desk.client.call(id, GetMessages())["items"]  # type: ignore[index,call-overload]
-        assert [message["content"] for message in items] == [str(number) for number in range(1, 8)]  # type: ignore[index,union-attr,call-overload]
+        assert said_after_a_kill(desk, id) == [str(number) for number in range(1, 8)]
         desk.client.stop_session(id)
 
 

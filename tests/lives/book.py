@@ -81,6 +81,7 @@ class Book(NameBook):
         self.spawning: tuple[Party, int, Spawn] | None = None
         self.is_refill = self.is_death = False
         self.kills: set[int] = set()
+        self.struck: list[int] = []
         self.forgets: set[int] = set()
         self.doomed: set[int] = set()
         self.ending: list[Party] = []
@@ -423,7 +424,8 @@ class Book(NameBook):
     def check(self, effects: list[Effect]) -> None:
         """Cross off what the event has led to; nothing more, and nothing less, may have been."""
         for effect in effects:
-            CHECKS[type(effect)](self, effect)
+            if type(effect) is not Report:
+                CHECKS[type(effect)](self, effect)
         if self.spawning or self.kills or self.publishes or self.retracts or self.forgets:
             left = (self.spawning, self.kills, self.publishes, self.retracts, self.forgets)
             raise AssertionError(f"no effect: {left}")
@@ -545,6 +547,7 @@ class Book(NameBook):
                 self.receive(party, seq, None)
 
     def _kill(self, effect: Kill) -> None:
+        self.struck.append(effect.serial)
         if effect.serial in self.kills:
             self.kills.discard(effect.serial)
             return
@@ -605,5 +608,5 @@ ANSWERS: dict[type, Any] = {
 }  # fmt: skip
 CHECKS: dict[type, Any] = {
     Deliver: Book._deliver, Fork: Book._fork, Connect: Book._connect, Kill: Book._kill, Publish: Book._publish,
-    PublishMany: Book._publish_many, Retract: Book._retract, Forget: Book._forget, Report: Book._nothing, Look: Book._look,
+    PublishMany: Book._publish_many, Retract: Book._retract, Forget: Book._forget, Look: Book._look,
 }  # fmt: skip

@@ -12,7 +12,7 @@ from random import Random
 import msgspec
 
 from actorcore import migrations
-from actorcore.effects import Connect, Deliver, Effect, Kill
+from actorcore.effects import Connect, Deliver, Effect
 from actorcore.exit_reason import Reason
 from actorcore.kernel import Kernel
 from actorcore.requests import (
@@ -90,7 +90,7 @@ STATUSES = [(2, 9), (2, 9), (2, 11), (2, 15), (2, 6), (1, 0), (1, 3)]
 
 class World:
     def __init__(self, seed: int) -> None:
-        self.random = Random(seed)
+        self.chance = Random(seed).random
         self.kernel = self.new_kernel()
         self.book = Book(self.kernel.table.published())
         self.sessions = self.book.published["system:sessions"]
@@ -101,7 +101,6 @@ class World:
         self.crowd = 12
         self.nobody = Party(0, "client", "running")
         self.everyone: list[Party] = []
-        self.to_reap: list[int] = []
         self.base, self.tail = self.kernel.snapshot(), list[tuple[Event, float, list[Effect]]]()
         self.dies_at = SUCCESSION_EVERY
         self.generation = 1
@@ -119,13 +118,13 @@ class World:
     def live(self, lives: int) -> World:
         """Go on until so many processes have lived and died, then end everybody."""
         self.attach()
-        random, acts, count = self.random.random, self.acts, len(self.acts)
+        chance, acts, count = self.chance, self.acts, len(self.acts)
         while self.book.lives < lives:
             self.everyone = list(self.book.parties.values())
             if not self.everyone:
                 self.attach()
             for _ in range(10):  # some have died by the end of it: late requests, late facts
-                acts[int(random() * count)]()
+                acts[int(chance() * count)]()
         self.finish()
         return self
 
@@ -142,9 +141,6 @@ class World:
         self.events += 1
         self.tail.append((event, self.now, effects))
         is_succeeded = self.events >= self.dies_at - TAIL and self._approach_death(effects)
-        for effect in effects:
-            if type(effect) is Kill:
-                self.to_reap.append(effect.serial)
         book.check(effects)
         if book.blanks:
             book.take_for_sessions(sum(self.kernel.table.blanks().values()))
@@ -220,11 +216,11 @@ class World:
     # ---- choices ----------------------------------------------------------------------------------------------------
 
     def pick(self, count: int) -> int:
-        return int(self.random.random() * count)
+        return int(self.chance() * count)
 
     def anyone(self) -> Party:
         """Maybe dead by now."""
-        return self.everyone[int(self.random.random() * len(self.everyone))]
+        return self.everyone[int(self.chance() * len(self.everyone))]
 
     def one_of(self, phases: tuple[str, ...]) -> Party | None:
         """One of a few tries."""
@@ -306,8 +302,9 @@ class World:
 
     def reap(self) -> None:
         """Who was killed is dead, some time after."""
-        if self.to_reap:
-            serial = self.to_reap.pop(self.pick(len(self.to_reap)))
+        struck = self.book.struck
+        if struck:
+            serial = struck.pop(self.pick(len(struck)))
             self.do(Exited(serial, 2, 9))
         else:
             self.whistle()
