@@ -47,6 +47,12 @@ async def caller(process: AsyncProcess, to: int, report_to: int, body: object, t
     await recorder(process, report_to)
 
 
+async def regular(process: AsyncProcess, to: int, count: int) -> None:
+    """Calls so many times."""
+    for number in range(count):
+        await process.call(Pid(INSTANCE, to), number)
+
+
 async def many_callers(process: AsyncProcess, to: int, report_to: int, count: int) -> None:
     """Calls from as many tasks at once; reports the answers in the order of the tasks."""
     calls = [process.call(Pid(INSTANCE, to), number) for number in range(count)]

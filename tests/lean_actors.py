@@ -46,6 +46,12 @@ def caller(process: Process, to: int, report_to: int, body: object, timeout_s: f
     recorder(process, report_to)
 
 
+def regular(process: Process, to: int, count: int) -> None:
+    """Calls so many times."""
+    for number in range(count):
+        process.call(Pid(INSTANCE, to), number)
+
+
 def big_caller(process: Process, to: int, size_bytes: int) -> None:
     body = bytes(range(256)) * (size_bytes // 256)
     process.exit_self("same" if process.call(Pid(INSTANCE, to), body) == body else "different")

@@ -22,6 +22,7 @@ from actorcore.runtime import sockets, status_page
 from actorcore.runtime.actor import lean
 from actorcore.runtime.sockets import PeerGone
 from actorcore.signals import Answer, Begin, Booted, Channel, Delivery, Introduce, PeerDown, ProcessSpec
+from actorcore.words import RESIDENT
 
 INSTANCE = 7
 TESTER = 99
@@ -46,6 +47,7 @@ class World:
         self.children: dict[int, Child] = {}
         self.dead: dict[int, Reason] = {}
         self.introductions: list[Introduce] = []
+        self.residents: set[int] = set()
         self._kept: list[socket.socket] = []
 
     def start(self, start: str, *args: Term, parent: int = 0, serial: int = 0, gate: bool = False) -> Child:
@@ -119,6 +121,9 @@ class World:
         to = introduce.to
         other = self.children.get(to)
         self.introductions.append(introduce)
+        if to in self.residents:
+            self.deliver(child, Answer(number, RESIDENT))
+            return
         if to in self.dead or (other is None and to not in child.peers):
             self.deliver(child, Answer(number, error=frames.failure("noproc")))
             return

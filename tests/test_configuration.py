@@ -14,7 +14,7 @@ from actorcore.guardian_words import Template
 from supervisors import launch
 from supervisors.configuration import Configuration, InvalidConfiguration, configuration_file, parse, read_configuration
 
-SESSION = Template("session", ("supervisors.session.server",), waits=True)
+SESSION = Template("session", ("supervisors.session.server", "supervisors.session.resuming"), waits=True)
 SUPERVISOR = Template("supervisor", ("supervisors.tree.process",), waits=True)
 
 

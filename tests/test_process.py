@@ -12,7 +12,20 @@ import pytest
 from actorcore import frames
 from actorcore.frames import Call, Info, Reply
 from actorcore.runtime import sockets
-from actorcore.signals import Answer, Begin, Down, Monitor, PeerDown, ProcessSpec, SendExit, Spawn, TrapExit, Whereis
+from actorcore.signals import (
+    Answer,
+    Ask,
+    Begin,
+    Down,
+    Introduce,
+    Monitor,
+    PeerDown,
+    ProcessSpec,
+    SendExit,
+    Spawn,
+    TrapExit,
+    Whereis,
+)
 from tests.lean_world import INSTANCE, TESTER, World, say
 
 ACTORS = "actors:"
@@ -58,6 +71,16 @@ def test_a_call_to_a_killed_peer_fails_with_its_reason(world: World) -> None:
     assert terms(world.read(told))[0][0] == "CallMessage"  # type: ignore[index]
     assert world.kill(silent) == "killed"
     assert terms(world.read(channel)) == [{"failed": "killed"}]
+
+
+def test_who_calls_a_resident_is_introduced_once_and_asks_the_node_from_then_on(world: World) -> None:
+    world.residents = {50}
+    client = world.start(ACTORS + "regular", 50, 3)
+    for number in range(3):
+        asked = world.wait_request(client)
+        assert asked.body == Ask(50, raw(number))
+        world.deliver(client, Answer(asked.number, "yes"))
+    assert (world.wait_death(client), world.introductions) == ("normal", [Introduce(50)])
 
 
 def test_a_late_reply_is_dropped_by_its_number(world: World) -> None:

@@ -113,6 +113,9 @@ def _journal_errors() -> Iterator[None]:
 
 # ---- in the session's own process -------------------------------------------------------------------------------------
 
+for _kind in (Grant, Snapshot):  # what they are is found out here once, and not by each session that is forked
+    msgspec.msgpack.Decoder(_kind)
+
 
 def open_journal(process: ProcessFace, id: str) -> DurableJournal:
     """The journal of session ``id``, for the process that bears this name; nothing is read before ``load``.

@@ -13,7 +13,7 @@ import msgspec
 from actorcore.errors import ActorError, CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import Reason, Term
 from actorcore.gen_server import Continue, GenServer, NoReply, Ok, Reply, Result
-from actorcore.mailbox import From
+from actorcore.mailbox import From, Message
 from actorcore.runtime import syscalls
 from actorcore.runtime.actor.process import Process
 from actorcore.runtime.clock import monotonic_s, wall_s
@@ -97,8 +97,9 @@ class Store(GenServer):
 
     def handle_info(self, info: object) -> Result:
         """The manager says that sessions are no more. Or the inactivity timeout: it is time for a clean-up (acceptance 141)."""
-        self._note_ends()
-        if self._vault.behind:
+        if isinstance(info, Message):
+            self._note_ends()
+        elif self._vault.behind:
             self._vault.write_index()
         if monotonic_s() >= self._due_s:
             self._due_s = monotonic_s() + CLEAN_UP_S

@@ -35,6 +35,9 @@ class Caps(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     checkpoint_records: int = 1000
 
 
+msgspec.msgpack.Decoder(Caps)  # what it is is found out here once, and not by each session that is forked
+
+
 def trouble_with(caps: Caps) -> str | None:
     """Which cap cannot be so; None for those that one can live with."""
     for name in caps.__struct_fields__:

@@ -13,12 +13,11 @@ from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, AwaitEnd, CancelAlarm, Consult, Glance, Send, SetAlarm
 from actorcore.signals import Answer, Monitor, ProcessSpec, Spawn
-from actorcore.words import LEAN
 from supervisors.services.services import Ensure, Services
 from supervisors.services.told import ServiceReborn
 from supervisors.session.admissions import Asker
 from supervisors.session.endings import NOTED_S, ring
-from supervisors.session.record import SessionRecord, child_spec, to_map
+from supervisors.session.record import SESSION, SessionRecord, child_spec, to_map
 from supervisors.session.refusals import reason_in, refusal_of
 from supervisors.session.state import WITH_PROCESS, Happening, next_status
 from supervisors.session.telling import Telling
@@ -73,7 +72,7 @@ class Lifecycle(Telling):
 
     def send_resumer(self) -> None:
         """Start the process that resumes what the daemon before has left."""
-        self.do(Spawn(ProcessSpec(RESUMING, template=LEAN), wait_init=False))
+        self.do(Spawn(ProcessSpec(RESUMING, template=SESSION), wait_init=False))
         self.memory.errands[self.memory.orders] = ("resumer", "")
 
     def stop(self, slot: Slot) -> None:

@@ -97,6 +97,7 @@ class SessionRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _REQUIRED = ("id", "name", "project", "created_at", "updated_at")
+_FIELDS = msgspec.structs.fields(SessionRecord)
 _NEVER_EMPTY = ("id", "project", "module", "durability")
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -119,7 +120,7 @@ def from_map(data: object) -> SessionRecord | Refusal:
     for name in _NEVER_EMPTY:
         if data.get(name, name) in ("", {}):
             return ("empty_field", name)
-    for field in msgspec.structs.fields(SessionRecord):
+    for field in _FIELDS:
         if field.name in data and (refusal := _convert_trouble(field.name, field.type, data[field.name])) is not None:
             return refusal
     record = msgspec.convert(data, SessionRecord)

@@ -16,6 +16,7 @@ from supervisors.own_names import MANAGER
 from supervisors.persistence.asking import ask_store
 from supervisors.persistence.store_words import GetSaved, ListResumable
 from supervisors.session.project_path import draft_of
+from supervisors.session.record import SESSION
 from supervisors.session.words import CreateSession, FailResume, ResumeSession
 
 WAIT_S = 60.0
@@ -31,7 +32,7 @@ def main(process: Process) -> None:
         after = page["next"]
     for id in found:
         process.call(MANAGER, ResumeSession(id), WAIT_S)
-        process.spawn(f"{__name__}:resume", [id])
+        process.spawn(f"{__name__}:resume", [id], template=SESSION)
 
 
 def resume(process: Process, id: str) -> None:

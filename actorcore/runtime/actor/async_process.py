@@ -137,6 +137,8 @@ class AsyncProcess(AsyncRequests):
         peer = to.serial if type(to) is Pid and to.instance == self._instance else await self._resolve(to)
         if peer is None or peer == self._serial:
             raise CallFailed(NOPROC if peer is None else "calling_self")
+        if peer in self._residents:
+            return await self._ask(peer, kind, body, timeout_s)
         deadline_s = deadline_of(timeout_s)
         call = AwaitedCall(peer, done=self._loop.create_future())
         number = self.mailbox.expect(call)
@@ -153,12 +155,13 @@ class AsyncProcess(AsyncRequests):
                 self._reconsider()
         if call.outcome is None:
             raise CallTimeout(f"no answer within {timeout_s} s")
-        if is_resident(call.outcome):
-            try:
-                return await self.request(ask_of(peer, body, kind), REQUEST_WAIT_S if timeout_s is None else timeout_s)
-            except RequestError as error:
-                raise failed_call(error) from None
-        return value_of(call.outcome)
+        return await self._ask(peer, kind, body, timeout_s) if is_resident(call.outcome) else value_of(call.outcome)
+
+    async def _ask(self, peer: int, kind: type[Call | System], body: object, timeout_s: float | None) -> object:
+        try:
+            return await self.request(ask_of(peer, body, kind), REQUEST_WAIT_S if timeout_s is None else timeout_s)
+        except RequestError as error:
+            raise failed_call(error) from None
 
     async def cast(self, to: Pid | str, request: object) -> None:
         await self._post_to(to, Cast(request))  # type: ignore[arg-type]

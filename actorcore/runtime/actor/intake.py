@@ -51,6 +51,8 @@ from actorcore.targets import check_map, checked_name, checked_pid
 from actorcore.words import RESIDENT
 
 _decode_term = frames.term_decoder.decode
+MAX_RESIDENTS = 1024
+"""Of so many residents it is remembered that they are."""
 FINISH_S = 1.0
 """A process that ends lets its introductions and queues leave for so long."""
 
@@ -91,6 +93,7 @@ class Intake:
         self._introductions: dict[int, int] = {}
         self._exits: dict[int, int] = {}
         self._batching = False
+        self._residents: dict[int, None] = {}
         self._home = get_ident()
 
     # ---- for its behaviour (actorcore.behaviour.Host) ---------------------------------------------------------------
@@ -233,6 +236,9 @@ class Intake:
             code, detail = answer.error
             self._peers.on_refused(peer, Dead(NOPROC) if code == "process_not_alive" else Refusal(code, detail))
         elif answer.value == RESIDENT:
+            self._residents[peer] = None  # it will never have a channel: the next call asks the node at once
+            if len(self._residents) > MAX_RESIDENTS:
+                del self._residents[next(iter(self._residents))]
             self._peers.on_refused(peer, Refusal(RESIDENT))
 
     def _answered(self, answer: Answer) -> None:

@@ -51,6 +51,8 @@ class Messaging(NodeRequests):
         peer = to.serial if type(to) is Pid and to.instance == self._instance else self._resolve(to)
         if peer is None or peer == self._serial:
             raise CallFailed(NOPROC if peer is None else "calling_self")
+        if peer in self._residents:
+            return self._ask(peer, kind, body, timeout_s)
         deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
         waiting = Waiting(peer)
         number = self.mailbox.expect(waiting)
@@ -65,12 +67,13 @@ class Messaging(NodeRequests):
             self.mailbox.forget(number)
         if type(outcome) is Reply and outcome.error is None:
             return _decode_term(outcome.body)
-        if is_resident(outcome):
-            try:
-                return self.request(ask_of(peer, body, kind), REQUEST_WAIT_S if timeout_s is None else timeout_s)
-            except RequestError as error:
-                raise failed_call(error) from None
-        return value_of(outcome)
+        return self._ask(peer, kind, body, timeout_s) if is_resident(outcome) else value_of(outcome)
+
+    def _ask(self, peer: int, kind: type[Call | System], body: object, timeout_s: float | None) -> object:
+        try:
+            return self.request(ask_of(peer, body, kind), REQUEST_WAIT_S if timeout_s is None else timeout_s)
+        except RequestError as error:
+            raise failed_call(error) from None
 
     def cast(self, to: Pid | str, request: object) -> None:
         """Send ``request`` without an answer; to the dead it vanishes.
