@@ -26,9 +26,12 @@ from tests.torture.chaos.sessions import SESSION_ACTS
 from tests.torture.chaos.strikes import Nemesis
 from tests.torture.chaos.trees import TREE_ACTS
 from tests.torture.chaos.worker import IDLE, Worker
+from tests.torture.load import resident_bytes
 
 ACTS: dict[str, Callable[[Worker, Random], None]] = {**LIFE_ACTS, **TREE_ACTS, **SERVICE_ACTS, **SESSION_ACTS}
 TEMPLATES = ("lean", "asyncio", "session", "supervisor")
+MORE_BYTES = 1 << 20
+"""Of guardian and node: pools and the interpreter's own stores fill, some 200 KiB."""
 CONFIGURATION = "[sessions]\nmax_saved = 10000\n"
 
 
@@ -36,13 +39,21 @@ def run(plan: Plan, folder: Path, root: Path = ROOT) -> Book:
     """Do it. Raises Broken with seed and end of the history; all of it is in ``folder/history``. ``root``: of the product."""
     book = Book()
     try:
-        with Daemon(folder / "run", root, "tests.fault.poisoned", configuration=CONFIGURATION) as daemon:
+        own = Daemon(folder / "run", root, "tests.fault.poisoned", configuration=CONFIGURATION)
+        temporary = folder / "temporary"
+        temporary.mkdir()
+        own.environment["TMPDIR"] = str(temporary)
+        with own as daemon:
             daemon.bystanders()
             with desk_of(daemon) as desk:
                 before = settled(desk, book)
+                memory = resident_bytes(daemon, desk.node_os_pid())
             work(daemon, plan, book, folder)
             with desk_of(daemon) as desk:  # an idle client does not notice the death of its node, and expires
                 after = settled(desk, book)
+                grown = resident_bytes(daemon, desk.node_os_pid()) - memory
+            check(list(temporary.rglob("*")) == [], "temporary files", list(temporary.rglob("*")))
+            check(grown < MORE_BYTES, "memory", grown)
             for what in before:
                 check(before[what] == after[what], "left:", what, before[what], after[what])
             check_log(daemon)
