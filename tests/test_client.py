@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -207,6 +208,12 @@ def test_no_answer_in_time_is_a_timeout_and_the_late_one_is_dropped(start: Start
         client._driver.run(steps.whereis(client._core, "slow"), 0.01)
     assert client.whereis("fast") == Pid(INSTANCE, 2)
     assert client._core.outcomes == {}
+
+
+@pytest.mark.parametrize("timeout_s", [math.inf, 1e12])
+def test_who_has_all_the_time_there_is_gets_the_answer(start: Start, timeout_s: float) -> None:
+    _, client = start(lambda session, said: session.answer(said, 2))
+    assert client._driver.run(steps.whereis(client._core, "fast"), timeout_s) == Pid(INSTANCE, 2)
 
 
 def test_a_resident_is_looked_up_once_and_asked_in_its_own_words(start: Start) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # the client costs 40 ms that --help need not spend
 
 F = TypeVar("F", bound=Callable[..., None])
 
+FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True)
+
 SECTIONS = {
     "daemon": "The daemon",
     "processes": "Processes and supervised sessions",

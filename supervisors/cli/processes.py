@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from supervisors.cli.base import command, daemon, directory, find, json_term, running_daemon, say, signal_number, timeout
+from supervisors.cli.base import FOLDER, command, daemon, directory, find, json_term, running_daemon, say, signal_number, timeout
 from supervisors.cli.completion import TARGET
 
 RESTARTS = ["permanent", "transient", "temporary", "none"]
@@ -16,7 +16,6 @@ PROCESS_COLUMNS = ["pid", "name", "kind", "state", "os_pid", "start"]
 LONG_COLUMNS = [*PROCESS_COLUMNS[:-1], "cpu", "memory", "start"]
 SESSION_COLUMNS = ["id", "name", "pid", "state", "uptime", "restarts", "restart", "reason"]
 SECONDS = click.FloatRange(min=0, min_open=True)
-FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True)
 
 
 @command

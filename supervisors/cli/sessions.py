@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from supervisors.cli.base import command, daemon, json_object, say, timeout
+from supervisors.cli.base import FOLDER, command, daemon, json_object, say, timeout
 from supervisors.cli.completion import FOLDER_SESSION
 
 if TYPE_CHECKING:
@@ -68,12 +68,13 @@ def _options_of_policy(function: F) -> F:
 @click.argument("path", default=".", type=click.Path(path_type=str))
 @click.option("--name", "-n", help="Instead of the folder's.")
 @click.option("--module", default="", metavar="MODULE:NAME", help="What is run instead of a plain conversation.")
+@click.option("--module-path", default="", help="Import MODULE from this folder first.", type=FOLDER)
 @click.option("--config", type=json_object, default="{}", metavar="JSON", help="provider, model, temperature, max_tokens, …")
 @click.option("--metadata", type=json_object, default="{}", metavar="JSON", help="Kept and told as it is.")
 @_options_of_policy
 def create(
-    path: str, name: str | None, module: str, config: dict[str, Term], metadata: dict[str, Term], restart: str,
-    idle_timeout_s: float, as_json: bool,
+    path: str, name: str | None, module: str, module_path: str, config: dict[str, Term], metadata: dict[str, Term],
+    restart: str, idle_timeout_s: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Create a session in the folder PATH, by default this one.
 
@@ -81,12 +82,13 @@ def create(
     Examples:
       actorcore create
       actorcore create ~/src/web --name web --config '{"temperature": 0.2}'
+      actorcore create --module echo:Echo --module-path ~/agents
     """
     import msgspec
 
     from supervisors.session.record import Policy
 
-    policy = msgspec.convert({"restart": restart, "idle_timeout_s": idle_timeout_s}, Policy)
+    policy = msgspec.convert({"restart": restart, "idle_timeout_s": idle_timeout_s, "path": module_path}, Policy)
     where = os.path.abspath(os.path.expanduser(path))
     with daemon() as client:
         row = client.manager.create(where, name, module=module, config=config, metadata=metadata, policy=policy)

@@ -20,6 +20,8 @@ from supervisors.clients.steps import Steps
 DEFAULT_TIMEOUT_S = 5.0
 GOODBYE_S = 1.0
 """For what is still queued when a client closes."""
+LONGEST_POLL_S = 86400.0
+"""epoll_wait(2) counts milliseconds in an int, so it takes no more than 24 days: who waits longer looks up once a day."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -133,7 +135,7 @@ class Driver:
         if core.connection.state == "greeting":
             hope = core.connection.lost_at + RETURN_WITHIN_S
             until = hope if deadline is None else min(deadline, hope)
-        events = self._poller.epoll.poll(None if until is None else max(0.0, until - now))
+        events = self._poller.epoll.poll(None if until is None else min(max(0.0, until - now), LONGEST_POLL_S))
         for fd, mask in events:
             core.on_ready(fd, bool(mask & ~select.EPOLLOUT), bool(mask & select.EPOLLOUT))
         now = clock.monotonic_s()
