@@ -37,7 +37,6 @@ PLAIN = "tests.fault.session_actors:Plain"
 STUBBORN = "tests.fault.session_actors:Stubborn"
 BROKEN = "tests.fault.session_actors:Broken"
 NOBODY_UID = 65534
-CYCLES = 60
 LIMITED = "[sessions]\nmax_sessions = 10\n"
 
 
@@ -511,9 +510,10 @@ def test_acceptance_73_77_ten_are_stopped_at_once_some_of_which_are_dead_by_then
     assert (desk.client.manager.ids(), list(desk.client.manager.list())) == ([], [])
 
 
+@pytest.mark.sized
 @pytest.mark.parametrize(("module", "forgets"), [("tests.fault.weighed", True), ("tests.fault.leaking", False)])
 def test_acceptance_82_created_and_stopped_again_and_again_leaves_everything_as_it_was(
-    tmp_path: Path, folders, module: str, forgets: bool
+    tmp_path: Path, folders, module: str, forgets: bool, size, tell
 ) -> None:
     """Known bad: a manager that keeps what it knew of a session, 1.7 KiB, is found out."""
     scale = tmp_path / "scale"
@@ -524,16 +524,17 @@ def test_acceptance_82_created_and_stopped_again_and_again_leaves_everything_as_
         filling = str(create(desk, folders[1])["id"])
         cycle(desk, folders[0], 40)  # what is allocated once has been
         before, descriptors = weight(desk, filling, scale), descriptors_beyond(desk)
-        cycle(desk, folders[0], CYCLES)
+        cycle(desk, folders[0], count := size("SESSION_CYCLES", 60, 1000, 1000))
         assert descriptors_beyond(desk) == descriptors
-        assert (weight(desk, filling, scale) - before < CYCLES * 1000) == forgets
+        more = weight(desk, filling, scale) - before
+        tell(f"82: {count} sessions came and went, {more:+,} bytes and no descriptor in a node that forgets them: {forgets}")
+        assert (more < min(count * 1000, 200_000)) == forgets
         assert desk.client.manager.count() == {"total": 1, "limit": 1000, "status": {"active": 1}}
 
 
 def cycle(desk: Desk, folder: Path, count: int) -> None:
     for _ in range(count):
-        row = desk.client.manager.create(str(folder), module=PLAIN)
-        desk.client.manager.stop(str(row["id"]))
+        desk.client.manager.stop(str(desk.client.manager.create(str(folder), module=PLAIN)["id"]))
 
 
 def weight(desk: Desk, filling: str, scale: Path) -> int:
