@@ -71,7 +71,7 @@ def who_does_not_die_is_waited_for_once(world: World) -> None:
     assert not sweeper.sweep(), "nobody has given up yet"
     sweeper.give_up()
     sweep(sweeper)
-    assert children.children_of_self() == [undying]
+    assert (children.children_of_self(), sweeper.undying) == ([undying], {undying})
     children.kill = kill
     another = daemonise()
     sweep(sweeper)
@@ -79,11 +79,31 @@ def who_does_not_die_is_waited_for_once(world: World) -> None:
     end(undying)
     os.waitpid(undying, 0)
     sweep(sweeper)
-    assert sweeper._undying == set(), "its number may be another's some day"
+    assert sweeper.undying == set(), "its number may be another's some day"
+
+
+def what_is_left_by_one_that_was_given_up_is_found_when_it_dies(world: World) -> None:
+    """Which its watcher is told by SIGCHLD; it asks for as long as somebody is ``undying``."""
+    kill = children.kill
+    children.kill = lambda os_pid: None
+    first = children.spawn_program(["/bin/sh", "-c", "setsid sleep 1000 & sleep 1000"], [])
+    while len(children_below(first)) < 2:
+        os.sched_yield()
+    below = set(children_below(first))
+    sweeper = orphans(set())
+    assert not sweeper.sweep()
+    sweeper.give_up()
+    children.kill = kill
+    end(first)
+    os.waitpid(first, 0)
+    assert (set(children.children_of_self()), sweeper.undying) == (below, {first})
+    sweep(sweeper)
+    assert (children.children_of_self(), sweeper.undying) == ([], set())
 
 
 @pytest.mark.parametrize("promise", [
     all_generations_are_gone, who_is_somebodys_is_left, who_is_claimed_after_all_is_left, who_does_not_die_is_waited_for_once,
+    what_is_left_by_one_that_was_given_up_is_found_when_it_dies,
 ])  # fmt: skip
 def test_orphans(promise: Callable[[World], None]) -> None:
     in_a_session(promise)

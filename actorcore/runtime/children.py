@@ -90,7 +90,8 @@ class Orphans:
     def __init__(self, strangers: Callable[[set[int]], set[int]], refresh: Callable[[], bool]) -> None:
         self._strangers = strangers
         self._refresh = refresh
-        self._undying: set[int] = set()
+        self.undying: set[int] = set()
+        """Those that were given up; when one dies after all, its children are ours."""
         self._left: set[int] = set()
 
     def sweep(self) -> bool:
@@ -112,13 +113,13 @@ class Orphans:
 
     def give_up(self) -> None:
         """Those left by the last sweep stay as long as something in the kernel holds them; no other death waits for them."""
-        self._undying |= self._left
+        self.undying |= self._left
 
     def _find(self) -> set[int]:
         present = set(children_of_self())
         self._left.clear()
-        self._undying &= present
-        names = {os_pid: _name(os_pid) for os_pid in self._strangers(present - self._undying)}
+        self.undying &= present
+        names = {os_pid: _name(os_pid) for os_pid in self._strangers(present - self.undying)}
         if not names:
             return set()
         spared = NEWBORN_COMM if self._refresh() else None

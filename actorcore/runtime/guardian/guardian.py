@@ -152,7 +152,7 @@ class Guardian:
                 self._on_death(change)
             else:
                 self._on_halted(change.os_pid, change.stopped)
-        if self._mourned and (self._orphans.sweep() or clock.monotonic_s() >= self._mourned_until_s):
+        if (self._mourned or self._orphans.undying) and (self._orphans.sweep() or clock.monotonic_s() >= self._mourned_until_s):
             self._orphans.give_up()
             while self._mourned:
                 self._tell(self._mourned.popleft())
