@@ -173,3 +173,29 @@ def test_where_nobody_joins_nobody_is_told() -> None:
     world = World()
     world.value("monitor_scope")
     assert told(world.ask(A, "join", "g", [])) == []
+
+
+def test_who_has_left_and_watches_nobody_is_monitored_no_more_and_who_comes_again_is() -> None:
+    world = World()
+    world.ask(A, "join", "g", [B])
+    assert world.ask(A, "leave", "g", [B]) == [show("g"), Do(2, Demonitor(1)), AnswerTo(A, 2, True)]
+    assert world.ask(A, "join", "g", [B]) == [show("g", B), Do(3, Monitor(3, B)), AnswerTo(A, 3, True)]
+    world.handle(Down([3], B, "killed"))
+    assert world.ask(A, "join", "g", [B]) == [show("g", B), Do(4, Monitor(4, B)), AnswerTo(A, 4, True)]
+    assert world.ask(C, "monitor", "g") == [Do(6, Monitor(6, C)), AnswerTo(C, 5, [5, [B]])]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_counted_on_the_way_is_what_is_there(seed: int) -> None:
+    """Beside the snapshot nothing is remembered that does not follow from it."""
+    chance, groups = random.Random(seed), Groups()
+    groups.handle(Begin(2, INSTANCE, 0, ProcessSpec("groups"), PARENT), 0.0)
+    for number in range(1, 100):
+        verb, group, who = chance.choice(["join", "leave", "die"]), chance.choice(["g", "long"]), chance.choice((A, B, C))
+        ask = Asking(A, number, msgspec.Raw(msgspec.msgpack.encode([verb, group, [who]])))
+        groups.handle(Down([0], who, "killed") if verb == "die" else ask, 0.0)
+        again = Groups()
+        again.restore(groups.snapshot())
+        assert (groups._count, groups._bytes) == (again._count, again._bytes), seed
+        assert {who: sorted(of) for who, of in groups._groups_of.items()} == {
+            who: sorted(of) for who, of in again._groups_of.items()}, seed  # fmt: skip

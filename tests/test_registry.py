@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import random
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from actorcore.exit_reason import Term
 from actorcore.frames import term_decoder
 from actorcore.pids import Pid
 from actorcore.residents import AnswerTo, Do, Leave, Order, Ready, Send, Show
-from actorcore.signals import Answer, Asking, Begin, Exit, IsAlive, Link, ProcessSpec
+from actorcore.signals import Answer, Asking, Begin, Exit, IsAlive, Link, ProcessSpec, Unlink
 from supervisors.registry.criteria import MAX_CRITERIA, read_criteria
 from supervisors.registry.registry import MAX_BYTES, MAX_KEY_BYTES, Registry
 from supervisors.registry.words import RegistrySpec, decode_request
@@ -213,3 +214,43 @@ def test_there_are_so_many_criteria_and_no_more() -> None:
     found = read_criteria([one] * MAX_CRITERIA)
     assert (found, read_criteria([one] * (MAX_CRITERIA + 1))) == (
         [(["a", "b"], operator.eq, 1)] * MAX_CRITERIA, f"a list of at most {MAX_CRITERIA}")  # fmt: skip
+
+
+def test_a_stop_ends_it_with_its_reason_and_is_answered() -> None:
+    assert World().ask(A, "stop", {"shutdown": "enough"}) == [AnswerTo(A, 1, True), Leave({"shutdown": "enough"})]
+
+
+def test_who_gives_back_its_last_key_is_linked_no_more() -> None:
+    world = World()
+    world.ask(A, "register", "j")
+    world.ask(A, "register", "k")
+    assert world.ask(A, "unregister", "j") == [show("j"), AnswerTo(A, 3, True)]
+    assert world.ask(A, "unregister", "k") == [show("k"), Do(2, Unlink(A)), AnswerTo(A, 4, True)]
+
+
+def test_the_bounds_may_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = len(b"a") + len(msgspec.msgpack.encode("v"))
+    monkeypatch.setattr("supervisors.registry.registry.MAX_BYTES", 2 * one + 1)
+    world = World()
+    assert (world.value(A, "register", "a", "v"), world.value(A, "register", "b", "vv")) == (True, True)
+    assert world.error(A, "update_value", "a", "vv") == "registry_full"
+    assert world.value(A, "update_value", "b", "ww") == ["ww", "vv"]
+    monkeypatch.setattr("supervisors.registry.registry.MAX_BYTES", MAX_BYTES)
+    monkeypatch.setattr("supervisors.registry.registry.MAX_ENTRIES", 3)
+    assert (world.value(A, "register", "c"), world.error(A, "register", "d")) == (True, "registry_full")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_counted_on_the_way_is_what_is_there(seed: int) -> None:
+    """Beside the snapshot nothing is remembered that does not follow from it."""
+    chance, registry = random.Random(seed), Registry(RegistrySpec("duplicate"))
+    registry.handle(Begin(2, 7, 0, ProcessSpec("registry"), PARENT), 0.0)
+    for number in range(1, 100):
+        verb = chance.choice(["register", "register", "unregister", "unregister_match", "update_value", "die"])
+        who, words = chance.choice((A, B, C)), [verb, chance.choice("jk"), chance.choice(["", "long value"])]
+        ask = Asking(who, number, msgspec.Raw(msgspec.msgpack.encode(words[: 2 if verb == "unregister" else 3])))
+        registry.handle(Exit(who, "killed") if verb == "die" else ask, 0.0)
+        again = Registry()
+        again.restore(registry.snapshot())
+        assert (registry._count, registry._bytes) == (again._count, again._bytes), seed
+        assert (set(registry._by_key), set(registry._by_serial)) == (set(again._by_key), set(again._by_serial)), seed

@@ -102,9 +102,7 @@ def decode_unsigned(data: bytes) -> Snapshot:
 
     :raises InvalidSnapshot: as :func:`decode`, but for the signature.
     """
-    fields = _fields(data)
-    fields.pop("mac", None)
-    return _converted(fields)
+    return _converted(_fields(data))
 
 
 def id_of(data: bytes) -> str:

@@ -9,11 +9,21 @@ import pytest
 
 from actorcore.errors import RequestError
 from supervisors.persistence.notes import note_in, saved_note
-from supervisors.persistence.proof import Content, Head, Untrue, check_head
+from supervisors.persistence.proof import (
+    Content,
+    Head,
+    Untrue,
+    check_head,
+    decode_head,
+    encode_frame,
+    encode_head,
+    follow,
+    prove,
+)  # fmt: skip
 from supervisors.persistence.retention import DAY_S, Admission, Limits, admit, outdated
 from supervisors.persistence.saved import SavedSession
-from supervisors.persistence.signing import Keys, chain, sign_head, sign_snapshot
-from supervisors.persistence.snapshot import Snapshot
+from supervisors.persistence.signing import Keys, Ring, chain, sign_head, sign_snapshot
+from supervisors.persistence.snapshot import Snapshot, encode, signature_of
 from supervisors.persistence.store_words import SavedNote
 
 MACS = [bytes([number]) * 32 for number in range(10)]
@@ -105,3 +115,65 @@ def test_a_note_is_believed_from_who_has_the_session_s_keys_alone() -> None:
     assert (told.id, told.key, note_in(told, mine)) == ("id", 2, SavedNote(7, {"name": "s"}))
     assert [note_in(told, other), note_in(saved_note("id", other, 7, {}), mine)] == [None, None]
     assert note_in(msgspec.structs.replace(told, note=msgspec.msgpack.encode([8, {}])), mine) is None
+
+
+# ---- proving --------------------------------------------------------------------------------------------------------
+
+ID = "00000000-0000-4000-8000-000000000001"
+KEYS = Ring({1: b"s" * 32}).keys_of(ID)
+SNAPSHOT = Snapshot(ID, 3, 7, 12.5, {"name": "one"}, b"state", [])
+TEXT = encode(SNAPSHOT, KEYS)
+
+
+def chained(*bodies: bytes) -> list[tuple[int, bytes, bytes]]:
+    """Records behind the snapshot: number, body, signature."""
+    mac, rows = signature_of(TEXT), []
+    for number, body in enumerate(bodies, SNAPSHOT.number + 1):
+        mac = chain(KEYS.by_number[1], mac, number, body)
+        rows.append((number, body, mac))
+    return rows
+
+
+ONE, TWO, THREE = ROWS = chained(b"one", b"two", b"three")
+PAIRS = [(body, mac) for _, body, mac in ROWS]
+
+
+def test_what_is_signed_and_chained_is_proved() -> None:
+    assert prove(ID, KEYS, [(3, TEXT)], ROWS) == Content(SNAPSHOT, TEXT, PAIRS, 10, THREE[2], 1)
+    assert prove(ID, KEYS, [(3, TEXT)], []) == Content(SNAPSHOT, TEXT, [], 7, signature_of(TEXT), 1)
+
+
+@pytest.mark.parametrize(("texts", "rows", "what"), [
+    ([], ROWS, "snapshot: none"), ([(3, TEXT), (3, TEXT)], ROWS, "snapshot: several"),
+    ([(4, TEXT)], ROWS, "snapshot: generation"),
+    ([(3, TEXT)], [ONE, THREE], "records"), ([(3, TEXT)], [TWO, ONE], "records"), ([(3, TEXT)], [(9, *ONE[1:])], "records"),
+    ([(3, TEXT)], [(8, b"One", ONE[2])], "records"), ([(3, TEXT)], [(8, b"one", TWO[2])], "records"),
+])  # fmt: skip
+def test_what_is_not_is_untrue_and_named(texts: list[tuple[int, bytes]], rows: list[tuple[int, bytes, bytes]], what: str) -> None:
+    with pytest.raises(Untrue) as untrue:
+        prove(ID, KEYS, texts, rows)
+    assert untrue.value.detail == what
+
+
+def test_a_head_is_whole_or_there_is_none_yet() -> None:
+    head = Head(1, 3, 7, MACS[1], True)
+    data = encode_head(head, KEYS)
+    assert (decode_head(data, KEYS), decode_head(b"", KEYS), decode_head(bytes(len(data)), KEYS)) == (head, None, None)
+    cut, other = (data[:-1], data + b"x"), (b"x" + data[1:], data[:-1] + b"x")
+    for wrong, what in [(wrong, "head: cut") for wrong in cut] + [(wrong, "head") for wrong in other]:
+        with pytest.raises(Untrue) as untrue:
+            decode_head(wrong, KEYS)
+        assert untrue.value.detail == what
+
+
+def test_of_a_log_that_ends_anywhere_the_whole_frames_count() -> None:
+    frames = [encode_frame(PAIRS[:2]), encode_frame(PAIRS[2:])]
+    log, base = b"".join(frames), prove(ID, KEYS, [(3, TEXT)], [])
+    for size in range(len(log) + 1):
+        whole = 3 if size == len(log) else 2 if size >= len(frames[0]) else 0
+        found = follow(base, KEYS, log[:size])
+        assert (found.records, found.number) == (PAIRS[:whole], 7 + whole), size
+        assert found.log_bytes == len(b"".join(frames[: (0, 0, 1, 2)[whole]])), size
+    assert follow(base, KEYS, log + bytes(100)).number == 10
+    assert follow(base, KEYS, frames[1] + frames[0]).number == 7
+    assert follow(prove(ID, KEYS, [(3, TEXT)], [ONE, TWO]), KEYS, frames[1]).records == PAIRS

@@ -120,6 +120,28 @@ def test_acceptance_134_all_missing_fields_are_named() -> None:
     assert (caught.value.code, caught.value.detail) == ("missing_fields", "content")
 
 
+@pytest.mark.parametrize(("fields", "code", "detail"), [
+    ({"format": "another"}, "invalid_field", "format"), ({"generation": "3"}, "invalid_field", "generation"),
+    ({"id": "none"}, "invalid_id", "not a UUID of version 4"), ({"number": -1}, "invalid_field", "number"),
+])  # fmt: skip
+def test_what_is_signed_by_nobody_is_looked_at_as_closely(fields: dict[str, object], code: str, detail: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        decode_unsigned(changed(**fields))
+    assert (caught.value.code, caught.value.detail) == (code, detail)
+    assert decode_unsigned(changed(mac=None)) == SNAPSHOT
+
+
+def test_a_snapshot_of_one_session_is_not_another_s_even_by_its_own_keys() -> None:
+    assert code_of(lambda: decode(TEXT, OTHER, KEYS)) == FALSE
+
+
+def test_a_text_may_be_exactly_as_long_as_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "MAX_BYTES", len(TEXT))
+    assert encode(SNAPSHOT, KEYS) == TEXT
+    monkeypatch.setattr(snapshots, "MAX_BYTES", len(TEXT) - 1)
+    assert code_of(lambda: encode(SNAPSHOT, KEYS)) == "file_too_large"
+
+
 def test_an_older_version_is_made_newer_step_by_step() -> None:
     steps = {1: lambda fields: {**fields, "two": 2}, 2: lambda fields: {**fields, "three": fields["two"] + 1}}
     assert upgraded({"version": 1}, steps, 3) == {"version": 3, "two": 2, "three": 3}
