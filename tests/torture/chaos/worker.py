@@ -58,6 +58,7 @@ class Worker:
         self._mail: list[Mail] = []
         self._failed_links = 0
         self._spared: list[Pid] = []
+        self._residents: list[Pid] = []
         folder.mkdir()
         self._connect()
 
@@ -105,11 +106,12 @@ class Worker:
 
     def begin_act(self) -> None:
         self._spared.clear()
+        self._residents.clear()
 
     def is_spoiled(self) -> bool:
         """Whether one that was spared was hit all the same: then the act says nothing. What is left of it is taken away."""
         hit = self.book.blanks_of([pid.serial for pid in self._spared])
-        for pid in self._spared if hit else []:
+        for pid in [*self._spared, *self._residents] if hit else []:
             self.c.exit(pid, "kill")
             self.c.wait_down(self.c.monitor(pid), WAIT_S)
         if hit:
@@ -135,6 +137,7 @@ class Worker:
         """Nothing that is struck can keep it from starting."""
         pid = self.c.spawn_spec(ProcessSpec(machine, list(args), template="resident", init_timeout_s=WAIT_S, **fields))
         assert isinstance(pid, Pid)
+        self._residents.append(pid)
         return pid
 
     def call(self, pid: Pid, request: object) -> tuple[Term] | None:
