@@ -18,8 +18,9 @@ import pytest
 from actorcore.frames import Farewell
 from supervisors import paths, place
 from supervisors.client import Client
+from supervisors.own_names import STORE
 from supervisors.persistence.asking import ask_store
-from supervisors.persistence.store_words import STORE, ListSaved
+from supervisors.persistence.store_words import ListSaved
 from tests.daemon_fixture import (
     ROOT,
     WAIT_S,
