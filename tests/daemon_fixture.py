@@ -181,7 +181,7 @@ class Daemon:
         program = f"actorcore.runtime.zygote.zygote\0{template}\0".encode()
         while not (found := [p for p in descendants(self.guardian_pid) if program in cmdline(p)
                              and comm(p) == "actor-zygote" and _stat(p)[1:2] == [str(self.guardian_pid)]
-                             and _session_leader_fd_is_zygote(p)]):  # fmt: skip
+                             and has_zygote_descriptors(p)]):  # fmt: skip
             os.sched_yield()
         return min(found, key=lambda p: int(_stat(p)[19]))  # a newborn has its descriptors for a moment
 
@@ -201,7 +201,7 @@ def cmdline(os_pid: int) -> bytes:
         return b""
 
 
-def _session_leader_fd_is_zygote(os_pid: int) -> bool:
+def has_zygote_descriptors(os_pid: int) -> bool:
     """A zygote keeps the descriptors 3, 4 and 5; a newborn keeps its socket only."""
     try:
         return {"3", "4", "5"} <= set(os.listdir(f"/proc/{os_pid}/fd"))

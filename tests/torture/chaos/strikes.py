@@ -10,7 +10,7 @@ from typing import Any
 from actorcore.errors import CallFailed, RequestError
 from supervisors.client import Client
 from supervisors.own_names import STORE
-from tests.daemon_fixture import BYSTANDERS, Daemon, cmdline, comm, descendants, send_signal
+from tests.daemon_fixture import BYSTANDERS, Daemon, cmdline, comm, descendants, has_zygote_descriptors, send_signal
 from tests.torture.chaos.book import Book, check
 from tests.torture.chaos.plan import Plan, Strike
 from tests.torture.chaos.worker import IDLE, WAIT_S
@@ -102,7 +102,7 @@ class Nemesis:
             return [os_pid for os_pid in sorted(born) if comm(os_pid) == "actor-node" and os_pid != node]
         zygotes: dict[bytes, int] = {}
         for os_pid in sorted(born, key=lambda os_pid: (-born[os_pid], -os_pid)):  # a newborn is called as its zygote for a moment
-            if comm(os_pid) == "actor-zygote":
+            if comm(os_pid) == "actor-zygote" and has_zygote_descriptors(os_pid):
                 zygotes[cmdline(os_pid)] = os_pid
         return [os_pid for program, os_pid in sorted(zygotes.items()) if program]
 
