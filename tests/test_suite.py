@@ -115,6 +115,7 @@ NOBODYS_PROCESS = {
     "test_acceptance_75_76_a_session_that_ignores_the_request_is_killed_and_one_of_ten_who_stop_it_is_told": "by the runtime",
     "test_a_task_that_is_late_for_its_client_is_killed": "by the runtime",
     "test_an_unlinked_task_that_is_killed_is_an_error_of_its_await": "the exit signal kill",
+    "test_everything_at_random_while_everything_is_struck": "tests.torture.chaos.strikes does it",
 }
 """Tests that speak of a kill and send no signal: what is killed has no OS process, or it is the product that kills it."""
 
