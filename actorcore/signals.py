@@ -269,10 +269,15 @@ class ClientAttached(Word, frozen=True, tag="client_attached"):
 
 
 class ClientDetached(Word, frozen=True, tag="client_detached"):
-    """The connection of a client ended; ``dead`` when its process is known to have ended, or it has lost the right to return."""
+    """The connection of a client ended; ``dead`` when its process is known to have ended, or it has lost the right to return.
+
+    ``lost``: with the node that had it. The client has no part in that and may be busy for long, so it may return for as long
+    as its process lives, whose end will be told by another of these.
+    """
 
     serial: int
     dead: bool
+    lost: bool = False
 
 
 class Received(Word, frozen=True, tag="received"):

@@ -43,6 +43,9 @@ class Played(Reception):
     def hear(self, serial: int, message: Uplink) -> None:
         self.heard.append(message)
 
+    def forget(self, serial: int) -> None:
+        """Nobody is waited for."""
+
     def miss(self, serial: int, is_over: bool) -> None:
         self.missed.append((serial, is_over))
 

@@ -457,6 +457,34 @@ def test_a_client_that_does_not_return_has_ended() -> None:
     assert effects[-1] == Forget(c, -1)
 
 
+def test_a_client_that_was_lost_with_a_node_may_return_for_as_long_as_its_process_lives() -> None:
+    """Who waits for nothing notices nothing, for hours: that it comes back late is no fault of its own."""
+    node = Driver()
+    c, a = node.client(b"secret"), node.start()
+    node.ask(c, Monitor(1, a))
+    node.do(Received(c, 1))
+    node.do(ClientDetached(c, False, lost=True))
+    assert node.table.next_deadline() is None
+    node.do(ClientDetached(c, False))  # the next node cannot see its process
+    assert node.table.next_deadline() == 105.0
+    node.do(ClientAttached(c, b"secret", 1))
+    node.do(ClientDetached(c, False, lost=True))
+    assert node.table.next_deadline() is None
+    node.kill(a)
+    assert Deliver(c, 2, Down([1], a, "killed")) in node.do(ClientAttached(c, b"secret", 1))
+    node.ask(node.root, Monitor(1, c))
+    node.do(ClientDetached(c, False, lost=True))
+    assert deliveries(node.do(ClientDetached(c, True)), node.root, Down) == [Down([1], c, "noconnection")]
+
+
+def test_a_client_that_left_before_the_node_was_lost_has_no_longer_for_that() -> None:
+    node = Driver()
+    c = node.client()
+    node.do(ClientDetached(c, False))
+    node.do(ClientDetached(c, False, lost=True))
+    assert node.table.next_deadline() == 105.0
+
+
 def test_a_dead_client_ends_at_once() -> None:
     node = Driver()
     c = node.client()

@@ -11,7 +11,7 @@ from actorcore.table.state import State
 from actorcore.table.turn import Turn
 
 LINGER_S = 5.0
-"""How long a client's entry waits for its return."""
+"""How long the entry of a client that has left waits for its return."""
 
 
 def is_known(state: State, serial: int, secret: bytes) -> bool:
@@ -32,19 +32,22 @@ def attached(turn: Turn, fact: ClientAttached) -> None:
     else:
         return turn.report("unknown_client", fact.serial)
     entry.os_pid, entry.attached, entry.sent = fact.os_pid, True, 0
+    entry.lost = False
     state.deadlines.cancel(entry.serial)
     turn.report("client_attached", entry.serial, fact.os_pid)
     return become_writable(turn, entry)
 
 
 def detached(turn: Turn, entry: Entry, fact: ClientDetached) -> None:
-    """It may return within LINGER_S, unless its process is known to have ended."""
+    """It may return within LINGER_S, or at any time if it did not leave; not when its process is known to have ended."""
     was_attached, entry.attached = entry.attached, False
     turn.report("client_detached", entry.serial, fact.dead)
     if fact.dead:
         turn.doom(entry, NOCONNECTION)
-    elif was_attached:
-        turn.state.deadlines.set(entry.serial, turn.now + LINGER_S)
+    elif was_attached or entry.lost:
+        entry.lost = fact.lost
+        if not fact.lost:
+            turn.state.deadlines.set(entry.serial, turn.now + LINGER_S)
 
 
 def received(turn: Turn, entry: Entry, fact: Received) -> None:

@@ -61,7 +61,8 @@ class Entry(msgspec.Struct, omit_defaults=True):
     ``backlog`` holds numbered deliveries: of a process those it was not sent yet, of a client those it has not
     acknowledged; all above ``sent`` are still to be sent. ``channels`` maps a peer to the seq of the Channel frame;
     ``waiting`` is what waits until this end can be written to; ``owed``: bytes of the backlog.
-    ``hung``: why it hangs, ``stopped`` or ``busy``; empty when it does not.
+    ``hung``: why it hangs, ``stopped`` or ``busy``; empty when it does not. ``lost``: a client that is not ``attached`` because
+    a node died, and is waited for without an end.
     """
 
     serial: int
@@ -87,6 +88,7 @@ class Entry(msgspec.Struct, omit_defaults=True):
     waiting: list[Introduction | LateExit] = []
     secret: bytes = b""
     attached: bool = False
+    lost: bool = False
 
     def is_blank(self) -> bool:
         """A pre-forked child without a spec: nobody knows its serial."""

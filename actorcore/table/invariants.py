@@ -116,7 +116,7 @@ def _deadlines(state: State) -> None:
     for entry in state.entries.values():
         forking = entry.phase is Phase.FORKING and not entry.is_blank()
         waiting = forking or entry.phase in (Phase.BOOTING, Phase.REFUSED)
-        if waiting or (entry.kind is Kind.CLIENT and not entry.attached):
+        if waiting or (entry.kind is Kind.CLIENT and not entry.attached and not entry.lost):
             due.add(entry.serial)
     _require(due == set(state.deadlines.live), "deadlines are of those who wait", sorted(due), state.deadlines.live)
 

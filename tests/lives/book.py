@@ -325,7 +325,8 @@ class Book(NameBook):
     def _attached(self, event: ClientAttached) -> None:
         party = self.parties.get(event.serial)
         if party is not None and party.kind == "client" and event.secret == secret_of(party.number):
-            party.attached, party.full, party.jammed, party.deaf, party.deadline = True, False, False, False, None
+            party.attached, party.deadline = True, None
+            party.lost = party.full = party.jammed = party.deaf = False
 
     def add_client(self, serial: int, number: int) -> Party:
         """A new client was given ``serial``; its secret is made of ``number``."""
@@ -340,8 +341,8 @@ class Book(NameBook):
         was_attached, party.attached = party.attached, False
         if event.dead:
             self._doom(party, "noconnection")
-        elif was_attached:
-            party.deadline = self.now + LINGER_S
+        elif was_attached or party.lost:
+            party.lost, party.deadline = event.lost, None if event.lost else self.now + LINGER_S
 
     def _violated(self, event: Violated) -> None:
         party = self._living(event.serial)

@@ -72,6 +72,7 @@ class Party:
         "kind",
         "last_number",
         "links",
+        "lost",
         "may_spawn",
         "name",
         "number",
@@ -96,7 +97,7 @@ class Party:
         self.alive = self.may_spawn = True
         self.is_stopped = self.is_hung = False
         self.hangs_at: float | None = None
-        self.traps = self.is_session = self.full = self.jammed = self.deaf = self.attached = False
+        self.traps = self.is_session = self.full = self.jammed = self.deaf = self.attached = self.lost = False
         self.name: str | None = None
         self.spec: ProcessSpec | None = None
         self.ordered: Any = None

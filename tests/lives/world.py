@@ -373,7 +373,7 @@ class World:
         if self.pick(3):
             party.deaf = True
         else:
-            self.do(ClientDetached(party.serial, self.pick(3) == 0))
+            self.do(ClientDetached(party.serial, self.pick(3) == 0, lost=self.pick(3) == 0))
 
     def come_back(self) -> None:
         """A client returns, sometimes with a wrong secret, sometimes though it is there."""

@@ -150,6 +150,7 @@ class Listener:
 
     def end(self, serial: int) -> None:
         """Client ``serial``, if it is one, has ended: so does its connection, after what it still gets."""
+        self._reception.forget(serial)
         connection = self._by_serial.get(serial)
         if connection is None:
             return

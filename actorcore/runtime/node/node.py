@@ -36,7 +36,6 @@ from actorcore.signals import (
     Asked,
     Booted,
     Born,
-    ClientDetached,
     Continued,
     Event,
     Exited,
@@ -113,8 +112,8 @@ class Node:
         self._ledger, self._kernel = recovered.ledger, recovered.kernel
         listening = socket.socket(fileno=left.listener_fd)
         listening.setblocking(False)
-        reception = Reception(take.instance, self._kernel.table, self._commit)
-        self._listener = Listener(listening, self._epoll, reception, left.registry_fd)
+        self._reception = Reception(take.instance, self._kernel.table, self._commit, self._add, self._remove)
+        self._listener = Listener(listening, self._epoll, self._reception, left.registry_fd)
         registry = RegistryWriter(self._registry_memory)
         # Before anybody is told anything; the unfinished effects, which may be older, leave the names alone.
         registry.reconcile(self._kernel.table.published(), self._kernel.table.values())
@@ -142,7 +141,7 @@ class Node:
         without_pidfd = {serial for serial, handle in left.handles.items() if handle.pidfd < 0}
         for row in self._kernel.table.unsettled(left.halted, without_pidfd):
             if row.kind == "client":  # its connection died with the predecessor: nothing may be sent until it returns
-                self._commit(ClientDetached(row.serial, False))
+                self._reception.expect(row.serial, row.os_pid)
             if row.kind != "process":
                 continue
             handle = self._performer.handles.get(row.serial)
@@ -232,12 +231,16 @@ class Node:
         self._sources[fd] = source
         self._epoll.register(fd, select.EPOLLIN)
 
+    def _remove(self, fd: int) -> None:
+        del self._sources[fd]
+        self._epoll.unregister(fd)
+
     def _watch(self, serial: int, handle: Handle) -> None:
         self._add(handle.control.fileno(), lambda mask: self._on_process(serial, handle, mask))
 
     def _unwatch(self, handle: Handle) -> None:
-        if self._sources.pop(handle.control.fileno(), None) is not None:
-            self._epoll.unregister(handle.control.fileno())
+        if handle.control.fileno() in self._sources:
+            self._remove(handle.control.fileno())
 
     def _want_writable(self, serial: int) -> None:
         handle = self._performer.handles.get(serial)

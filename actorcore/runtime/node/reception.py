@@ -12,12 +12,45 @@ from actorcore.signals import Asked, ClientAttached, ClientDetached, Event, Rece
 
 
 class Reception:
-    """``commit`` feeds an event to the kernel of which ``table`` is a part."""
+    """``commit`` feeds an event to the kernel of which ``table`` is a part.
 
-    def __init__(self, instance: int, table: ProcessTable, commit: Callable[[Event], None]) -> None:
+    ``watch`` has somebody called when a descriptor can be read, ``unwatch`` ends that.
+    """
+
+    def __init__(
+        self, instance: int, table: ProcessTable, commit: Callable[[Event], None],
+        watch: Callable[[int, Callable[[int], None]], None], unwatch: Callable[[int], None],
+    ) -> None:  # fmt: skip
         self._instance = instance
         self._table = table
         self._commit = commit
+        self._watch = watch
+        self._unwatch = unwatch
+        self._absent: dict[int, int] = {}
+        """Clients whose connection died with a node, and the pidfds of their processes."""
+
+    def expect(self, serial: int, os_pid: int) -> None:
+        """The connection of client ``serial`` died with the node that had it: it may return for as long as its process lives.
+
+        Who was given the pid since is watched in its place: an entry is kept for longer, and nobody is harmed.
+        """
+        try:
+            pidfd = os.pidfd_open(os_pid)
+        except ProcessLookupError:
+            self._commit(ClientDetached(serial, True))
+        except OSError:  # one of another pid namespace, or there is no descriptor: it returns soon or never
+            self._commit(ClientDetached(serial, False))
+        else:
+            self._commit(ClientDetached(serial, False, lost=True))
+            self._absent[serial] = pidfd
+            self._watch(pidfd, lambda _: self._is_dead(serial))
+
+    def forget(self, serial: int) -> None:
+        """Client ``serial`` has returned or ended: nobody waits for it any more."""
+        pidfd = self._absent.pop(serial, -1)
+        if pidfd >= 0:
+            self._unwatch(pidfd)
+            os.close(pidfd)
 
     def greet(self, hello: Hello, os_pid: int, admit: Callable[[Welcome], None]) -> Farewell | None:
         """Call ``admit`` before anything is delivered to the client, or return why it is not admitted."""
@@ -31,6 +64,7 @@ class Reception:
         if not self._table.client_known(hello.serial, hello.secret):
             return Farewell("expired", "this client is not known any more")
         admit(Welcome(PROTOCOL_VERSION, self._instance, hello.serial, hello.secret))
+        self.forget(hello.serial)
         self._commit(Received(hello.serial, hello.acknowledged))
         self._commit(ClientAttached(hello.serial, hello.secret, os_pid))
         return None
@@ -44,6 +78,10 @@ class Reception:
                 self._commit(Received(serial, seq))
             case _:
                 raise ProtocolError(f"{type(message).__name__} from a client")
+
+    def _is_dead(self, serial: int) -> None:
+        self.forget(serial)
+        self._commit(ClientDetached(serial, True))
 
     def miss(self, serial: int, is_over: bool) -> None:
         """The connection of client ``serial`` has ended; ``is_over``: it cannot or may not return."""
