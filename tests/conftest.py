@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -72,6 +73,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("sized") is not None:
             item.add_marker(pytest.mark.timeout(120 if os.environ.get("TORTURE", "small") == "small" else 7200), append=False)
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of tests and all that they import: every full collection would look through them again.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
