@@ -10,7 +10,7 @@ what came of it, and returns its result. Shells: :mod:`actorcore.runtime.actor.t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from typing import Literal, Protocol, TypeAlias, TypeVar, Union
+from typing import Literal, Protocol, TypeAlias, TypeVar, Union, get_args
 
 import msgspec
 
@@ -273,6 +273,10 @@ class _Running(msgspec.Struct):
     outcome: Outcome | None = None
 
 
+OnTimeout: TypeAlias = Literal["exit", "kill_task"]
+"""What a late task of a stream ends: the stream, or itself alone."""
+
+
 class Stream:
     """Elixir's ``async_stream``: at most ``max_concurrency`` tasks at a time, each at most ``timeout_s`` long; ``next``
     gives the outcomes one by one, in the order of ``specs`` (``ordered``) or of their ends.
@@ -280,13 +284,18 @@ class Stream:
 
     def __init__(
         self, owner: Owner, specs: Iterator[ProcessSpec], max_concurrency: int, timeout_s: float | None, *,
-        ordered: bool, link: bool, kill_late: bool,
+        ordered: bool, link: bool, on_timeout: OnTimeout,
     ) -> None:  # fmt: skip
+        """:raises ValueError: an option that cannot be."""
         if max_concurrency < 1:
             raise ValueError("max_concurrency: must be 1 or more")
+        if timeout_s is not None and not timeout_s >= 0:
+            raise ValueError("timeout_s: must be seconds, or None")
+        if on_timeout not in get_args(OnTimeout):
+            raise ValueError(f"on_timeout: must be one of {', '.join(get_args(OnTimeout))}")
         self._owner, self._specs = owner, specs
         self._max_concurrency, self._timeout_s = max_concurrency, timeout_s
-        self._ordered, self._link, self._kill_late = ordered, link, kill_late
+        self._ordered, self._link, self._kill_late = ordered, link, on_timeout == "kill_task"
         self._arrivals = Arrivals()
         self._running: dict[int, _Running] = {}
         self._done: dict[int, Outcome] = {}

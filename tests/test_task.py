@@ -326,9 +326,9 @@ def test_a_task_is_its_owners_alone() -> None:
 class Streamed(World):
     """A stream of ``count`` tasks; task n is the n-th that is started."""
 
-    def __init__(self, count: int, at_once: int, timeout_s: float | None = 5.0, **options: bool) -> None:
+    def __init__(self, count: int, at_once: int, timeout_s: float | None = 5.0, **options: Any) -> None:
         super().__init__()
-        how = {"ordered": True, "link": False, "kill_late": True, **options}
+        how: dict[str, Any] = {"ordered": True, "link": False, "on_timeout": "kill_task", **options}
         self.stream = Stream(self.owner, iter([SPEC] * count), at_once, timeout_s, **how)
 
     def task(self, place: int) -> Task:
@@ -380,7 +380,7 @@ def test_each_task_has_its_own_time() -> None:
 
 
 def test_a_late_task_ends_its_stream_if_it_is_not_to_be_killed_alone() -> None:
-    world = Streamed(3, 2, kill_late=False)
+    world = Streamed(3, 2, on_timeout="exit")
     world.plan = [world.later(5.0)]
     with pytest.raises(CallTimeout):
         world.next()
@@ -391,7 +391,7 @@ def test_a_late_task_ends_its_stream_if_it_is_not_to_be_killed_alone() -> None:
 
 
 def test_what_has_come_is_given_before_a_stream_ends_for_another_that_is_late() -> None:
-    world = Streamed(3, 2, kill_late=False)
+    world = Streamed(3, 2, on_timeout="exit")
     world.plan = [*world.ends(0, "a")]
     assert world.next() == TaskValue("a")
     for event in (*world.ends(1, "b"), world.later(9.0)):
@@ -422,9 +422,18 @@ def test_a_stream_that_is_closed_begins_nothing_more_and_waits_for_nothing_any_m
     assert len(world.mailbox.items) == 1
 
 
-def test_a_stream_has_room_for_one_at_least() -> None:
-    with pytest.raises(ValueError, match="max_concurrency"):
-        Streamed(1, 0)
+@pytest.mark.parametrize(
+    ("options", "trouble"),
+    [
+        ({"at_once": 0}, "max_concurrency: must be 1 or more"),
+        ({"at_once": 1, "timeout_s": -1.0}, "timeout_s: must be seconds, or None"),
+        ({"at_once": 1, "timeout_s": float("nan")}, "timeout_s: must be seconds, or None"),
+        ({"at_once": 1, "on_timeout": "kill"}, "on_timeout: must be one of exit, kill_task"),
+    ],
+)
+def test_a_stream_that_cannot_be_is_refused_in_words(options: dict[str, Any], trouble: str) -> None:
+    with pytest.raises(ValueError, match=f"^{trouble}$"):
+        Streamed(1, **options)
 
 
 @pytest.mark.parametrize("seed", range(50))

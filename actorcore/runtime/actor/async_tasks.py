@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from actorcore.frames import Call
 from actorcore.pids import Pid
 from actorcore.runtime.actor.async_process import AsyncProcess
 from actorcore.runtime.actor.loop_waits import wake_all
 from actorcore.runtime.actor.tasks import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, owner_of, task_spec
-from actorcore.task import START_WAIT_S, BeginTask, Grace, Outcome, Question, Restart, Steps, Stream, Task, Todo, Wait
+from actorcore.task import START_WAIT_S, BeginTask, Grace, OnTimeout, Outcome, Question, Restart, Steps, Stream, Task, Todo, Wait
 from actorcore.words import ProcessSpec
 
 T = TypeVar("T")
@@ -62,11 +62,11 @@ class AsyncTasks:
     async def async_stream(
         self, start: str | ProcessSpec, inputs: Iterable[object], args: Sequence[object] = (), *,
         max_concurrency: int = DEFAULT_CONCURRENCY, timeout_s: float | None = DEFAULT_TIMEOUT_S,
-        on_timeout: Literal["exit", "kill_task"] = "exit", ordered: bool = True, link: bool = True, **spec: Any,
+        on_timeout: OnTimeout = "exit", ordered: bool = True, link: bool = True, **spec: Any,
     ) -> AsyncIterator[Outcome]:  # fmt: skip
         specs = (task_spec(self._process, start, (item, *args), spec) for item in inputs)
         stream = Stream(
-            self._owner, specs, max_concurrency, timeout_s, ordered=ordered, link=link, kill_late=on_timeout == "kill_task"
+            self._owner, specs, max_concurrency, timeout_s, ordered=ordered, link=link, on_timeout=on_timeout
         )  # fmt: skip
         try:
             while (outcome := await self._run(stream.next())) is not None:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from actorcore.frames import Call
 from actorcore.pids import Pid
@@ -16,7 +16,21 @@ from actorcore.runtime.actor.intake import Intake
 from actorcore.runtime.actor.node_requests import spec_of
 from actorcore.runtime.actor.process import Process
 from actorcore.runtime.clock import monotonic_s
-from actorcore.task import START_WAIT_S, BeginTask, Grace, Outcome, Owner, Question, Restart, Steps, Stream, Task, Todo, Wait
+from actorcore.task import (
+    START_WAIT_S,
+    BeginTask,
+    Grace,
+    OnTimeout,
+    Outcome,
+    Owner,
+    Question,
+    Restart,
+    Steps,
+    Stream,
+    Task,
+    Todo,
+    Wait,
+)
 from actorcore.words import ProcessSpec
 
 T = TypeVar("T")
@@ -94,7 +108,7 @@ class Tasks:
     def async_stream(
         self, start: str | ProcessSpec, inputs: Iterable[object], args: Sequence[object] = (), *,
         max_concurrency: int = DEFAULT_CONCURRENCY, timeout_s: float | None = DEFAULT_TIMEOUT_S,
-        on_timeout: Literal["exit", "kill_task"] = "exit", ordered: bool = True, link: bool = True, **spec: Any,
+        on_timeout: OnTimeout = "exit", ordered: bool = True, link: bool = True, **spec: Any,
     ) -> Iterator[Outcome]:  # fmt: skip
         """One task ``start(item, *args)`` per item of ``inputs``, and their outcomes as they are asked for.
 
@@ -103,7 +117,7 @@ class Tasks:
         """
         specs = (task_spec(self._process, start, (item, *args), spec) for item in inputs)
         stream = Stream(
-            self._owner, specs, max_concurrency, timeout_s, ordered=ordered, link=link, kill_late=on_timeout == "kill_task"
+            self._owner, specs, max_concurrency, timeout_s, ordered=ordered, link=link, on_timeout=on_timeout
         )  # fmt: skip
         try:
             while (outcome := self._run(stream.next())) is not None:
