@@ -179,13 +179,16 @@ def completed(directory: Path, *words: str) -> list[str]:
 
 
 def test_the_shell_completes_commands_names_and_ids_and_starts_no_daemon(line: Output, tmp_path: Path) -> None:
-    assert line.run("create", str(tmp_path), "--name", "adalbert") == 0
+    assert (line.run("create", str(tmp_path), "--name", "adalbert", "--json"), line.err) == (0, "")
+    id = json.loads(line.out)["id"]
+    ids = [id] if id.startswith("ad") else []
     try:
         assert completed(line.directory, "ad") == [""]  # which bash takes for: nothing
         assert completed(line.directory, "re") == ["reload", "restart", "rename", "resume"]
-        assert completed(line.directory, "call", "ad") == ["ada"]
+        assert completed(line.directory, "call", "ad") == sorted([*ids, "ada"])
         assert completed(line.directory, "history", "ad") == ["adalbert"]
         assert completed(line.directory, "export", "ad") == ["adalbert"]
+        assert completed(line.directory, "call", id[:8]) == [id]
         assert completed(tmp_path / "none", "call", "ad") == [""]
         assert (tmp_path / "none").exists() is False
     finally:
