@@ -79,10 +79,10 @@ class Reception:
             case _:
                 raise ProtocolError(f"{type(message).__name__} from a client")
 
-    def _is_dead(self, serial: int) -> None:
-        self.forget(serial)
-        self._commit(ClientDetached(serial, True))
-
     def miss(self, serial: int, is_over: bool) -> None:
         """The connection of client ``serial`` has ended; ``is_over``: it cannot or may not return."""
         self._commit(ClientDetached(serial, is_over))
+
+    def _is_dead(self, serial: int) -> None:
+        self.forget(serial)
+        self._commit(ClientDetached(serial, True))
