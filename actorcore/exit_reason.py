@@ -22,6 +22,8 @@ KILL = "kill"
 KILLED = "killed"
 NOPROC = "noproc"
 NOCONNECTION = "noconnection"
+OOM: Reason = {"killed": "oom"}
+"""The kernel killed it for want of memory."""
 
 CLD_EXITED = 1
 """``si_code`` of waitid(2): the process called ``_exit``; the status is its exit code."""
@@ -40,18 +42,21 @@ SIGNAL_NAMES: dict[int, str] = {
 }  # fmt: skip
 
 
-def reason_of_status(code: int, status: int, declared: Reason | None, ordered: Reason | None) -> Reason:
+def reason_of_status(
+    code: int, status: int, declared: Reason | None, ordered: Reason | None, is_oom: bool = False
+) -> Reason:
     """The true reason of a death, from waitid(2) and what was said beforehand.
 
     ``ordered`` is the reason that the node recorded before it sent its own SIGKILL, ``declared`` what the process wrote
-    into its status page before ``_exit``. Any status that neither of them explains wins over both.
+    into its status page before ``_exit``. Any status that neither of them explains wins over both. ``is_oom``: the kernel sent
+    the SIGKILL, for want of memory.
     """
     if code == CLD_EXITED:
         if declared is not None:
             return declared
         return NORMAL if status == 0 else {"exit": status}
     if status == _SIGKILL:
-        return KILLED if ordered is None else ordered
+        return ordered if ordered is not None else OOM if is_oom else KILLED
     if status == _SIGTERM:  # from outside it is the exit signal shutdown; who does not trap dies of it
         return SHUTDOWN
     return {"signal": SIGNAL_NAMES.get(status, f"SIG{status}")}

@@ -15,7 +15,7 @@ from actorcore.frames import DECODE_ERRORS
 from actorcore.signals import ReloadEnded, Word
 from actorcore.words import LEAN
 
-VERSION = 4
+VERSION = 5
 """Of these words. A guardian lives as long as its sessions, so a change that it cannot follow needs a new daemon."""
 
 T = TypeVar("T")
@@ -95,11 +95,15 @@ class Unheld(Word, frozen=True, tag="unheld"):
 
 
 class Died(Word, frozen=True, tag="died"):
-    """Process ``serial`` was reaped: ``code`` and ``status`` of waitid(2). Kept until Drop."""
+    """Process ``serial`` was reaped: ``code`` and ``status`` of waitid(2). Kept until Drop.
+
+    ``is_oom``: the kernel killed it for want of memory.
+    """
 
     serial: int
     code: int
     status: int
+    is_oom: bool = False
 
 
 class Halted(Word, frozen=True, tag="halted"):

@@ -235,7 +235,7 @@ def _exited(turn: Turn, fact: Exited) -> None:
         # Reaped again after a change of nodes, or of another life: its page has a new owner by now.
         turn.effects.append(Forget(fact.serial, NO_PAGE))
     else:
-        deaths.end(turn, entry, reason_of_status(fact.code, fact.status, fact.declared, entry.ordered))
+        deaths.end(turn, entry, reason_of_status(fact.code, fact.status, fact.declared, entry.ordered, fact.is_oom))
 
 
 def _violated(turn: Turn, fact: Violated) -> None:

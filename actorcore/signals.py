@@ -229,12 +229,14 @@ class Crowded(Word, frozen=True, tag="crowded"):
 
 
 class Exited(Word, frozen=True, tag="exited"):
-    """The guardian reaped the process: ``code``/``status`` of waitid(2), ``declared`` from its status page."""
+    """The guardian reaped the process: ``code``/``status`` of waitid(2), ``declared`` from its status page; ``is_oom``: the
+    kernel killed it for want of memory."""
 
     serial: int
     code: int
     status: int
     declared: Reason | None = None
+    is_oom: bool = False
 
 
 class Violated(Word, frozen=True, tag="violated"):

@@ -117,7 +117,7 @@ def _mappings(instance: int) -> Mappings:
     :raises NoMemory: there is not so much, and the text says what was wanted.
     """
     try:
-        registry = SharedRegistry(instance)
+        registry = SharedRegistry(instance, allocate=memory.allocate_in_child)
         ledger_memory = _memory("actorcore-ledger", LEDGER_BYTES)[0]
         status, status_fd = _memory("actorcore-status", STATUS_PAGES * PAGE_BYTES)
     except RequestError as error:
@@ -146,7 +146,7 @@ def _guard(
 
 
 def _memory(name: str, size_bytes: int) -> tuple[memoryview, int]:
-    fd = memory.create_memfd(name, size_bytes)
+    fd = memory.create_memfd(name, size_bytes, memory.allocate_in_child)
     view = memory.map_shared(fd, size_bytes, writable=True)
     memory.seal(fd, future_write=False)
     return view, fd

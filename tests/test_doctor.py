@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from actorcore.runtime import memory, sockets, syscalls
+from actorcore.runtime import memory, oom, sockets, syscalls
 from supervisors.cli import doctor
 from supervisors.cli.commands import run
 from supervisors.cli.doctor import Finding, examine
@@ -66,6 +66,25 @@ def test_H5_a_feature_that_is_masked_is_found_missing_and_decides_the_exit_code(
         assert found.detail == detail
     (row,) = [row for row in json.loads(capsys.readouterr().out) if row["feature"] == feature]
     assert (row["ok"], row["otherwise"]) == (False, found.otherwise)
+
+
+def test_H5_C13_who_names_victims_of_the_want_of_memory_is_said_and_when_nobody_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seen() -> tuple[bool, str]:
+        found = finding(tmp_path, "oom victims")
+        return found.ok, found.detail
+
+    def opened() -> int:
+        return os.open("/dev/null", os.O_RDONLY)
+
+    monkeypatch.setattr(oom, "kernel_log", opened)
+    assert seen() == (True, "the kernel's log names them")
+    monkeypatch.setattr(oom, "kernel_log", lambda: -1)
+    monkeypatch.setattr(oom, "cgroup_count", opened)
+    assert seen() == (True, "a memory cgroup counts them")
+    monkeypatch.setattr(oom, "cgroup_count", lambda: -1)
+    assert seen() == (False, "neither the kernel's log nor the count of a memory cgroup can be read")
 
 
 def test_landlock_tells_its_abi_or_the_errno(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,12 +32,28 @@ def test_acceptance_44_the_reason_names_the_signal_or_the_exit_code(
     assert reason_of_status(code, status, declared, ordered) == reason
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "ordered", "reason"),
+    [
+        (KILLED_BY, 9, None, {"killed": "oom"}),
+        (KILLED_BY, 9, "shutdown", "shutdown"),
+        (KILLED_BY, 9, "killed", "killed"),
+        (CLD_EXITED, 3, None, {"exit": 3}),
+        (DUMPED_BY, 11, None, {"signal": "SIGSEGV"}),
+    ],
+)
+def test_C13_who_was_killed_for_want_of_memory_is_told_so_unless_its_end_was_ordered(
+    code: int, status: int, ordered: Reason | None, reason: Reason
+) -> None:
+    assert reason_of_status(code, status, None, ordered, is_oom=True) == reason
+
+
 @pytest.mark.parametrize("reason", ["normal", "shutdown", {"shutdown": "done"}])
 def test_acceptance_47_what_does_not_restart_a_transient_child(reason: Reason) -> None:
     assert not is_abnormal(reason)
 
 
-@pytest.mark.parametrize("reason", ["killed", "noproc", {"exit": 3}, {"signal": "SIGSEGV"}, BOOM])
+@pytest.mark.parametrize("reason", ["killed", {"killed": "oom"}, "noproc", {"exit": 3}, {"signal": "SIGSEGV"}, BOOM])
 def test_acceptance_47_what_restarts_a_transient_child(reason: Reason) -> None:
     assert is_abnormal(reason)
 

@@ -35,11 +35,15 @@ _NEVER_IGNORED = {
 
 @dataclass(frozen=True)
 class Death:
-    """waitid(2): ``code`` is CLD_EXITED, CLD_KILLED or CLD_DUMPED, ``status`` the exit code or signal number."""
+    """waitid(2): ``code`` is CLD_EXITED, CLD_KILLED or CLD_DUMPED, ``status`` the exit code or signal number.
+
+    ``is_oom``: the SIGKILL was the kernel's, for want of memory.
+    """
 
     os_pid: int
     code: int
     status: int
+    is_oom: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,11 @@ class Halt:
     stopped: bool
 
 
-def changes(is_session: Callable[[int], bool]) -> Iterator[Death | Halt]:
-    """All changes of state that wait, each once. A session's process group is killed while its pid is still its own."""
+def changes(is_session: Callable[[int], bool], is_victim: Callable[[int], bool]) -> Iterator[Death | Halt]:
+    """All changes of state that wait, each once. A session's process group is killed while its pid is still its own.
+
+    ``is_victim`` is asked of each that a SIGKILL has ended: was it for want of memory?
+    """
     flags = os.WEXITED | os.WSTOPPED | os.WCONTINUED | os.WNOHANG
     while True:
         try:
@@ -64,6 +71,7 @@ def changes(is_session: Callable[[int], bool]) -> Iterator[Death | Halt]:
         if ended and is_session(seen.si_pid):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(seen.si_pid, signal.SIGKILL)
+        is_oom = seen.si_code == os.CLD_KILLED and seen.si_status == signal.SIGKILL and is_victim(seen.si_pid)
         # Only a change of the kind that was seen: a death that came meanwhile is for the next round.
         kind = os.WEXITED if ended else os.WSTOPPED | os.WCONTINUED
         try:
@@ -73,7 +81,7 @@ def changes(is_session: Callable[[int], bool]) -> Iterator[Death | Halt]:
         if taken is None:
             continue
         if ended:
-            yield Death(taken.si_pid, int(taken.si_code), taken.si_status)
+            yield Death(taken.si_pid, int(taken.si_code), taken.si_status, is_oom)
         else:
             yield Halt(taken.si_pid, taken.si_code == os.CLD_STOPPED)
 

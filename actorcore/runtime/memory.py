@@ -13,8 +13,11 @@ import ctypes
 import errno
 import fcntl
 import os
+from collections.abc import Callable
+from typing import TypeAlias
 
 from actorcore.errors import RequestError
+from actorcore.runtime.zygote.limits import raise_oom_score
 
 PAGE_BYTES = 4096
 PROT_READ = 1
@@ -37,7 +40,13 @@ _madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _MAP_FAILED = ctypes.c_void_p(-1).value
 
 
-def create_memfd(name: str, size_bytes: int) -> int:
+Allocate: TypeAlias = Callable[[int, int, int], None]
+"""As os.posix_fallocate."""
+_FIRST_VICTIM = 1000
+"""proc(5), oom_score_adj: before everybody else."""
+
+
+def create_memfd(name: str, size_bytes: int, allocate: Allocate = os.posix_fallocate) -> int:
     """A close-on-exec memfd of ``size_bytes`` zeroes, every page allocated, not sealed yet. The caller owns the fd.
 
     :raises RequestError: ``resource_exhausted``, no memory, descriptor or file size left; nothing is left behind.
@@ -45,13 +54,35 @@ def create_memfd(name: str, size_bytes: int) -> int:
     try:
         fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
-            os.posix_fallocate(fd, 0, size_bytes)
+            allocate(fd, 0, size_bytes)
         except BaseException:
             os.close(fd)
             raise
     except OSError as error:
         raise _refusal(error, f"memfd {name} of {size_bytes} bytes") from error
     return fd
+
+
+def allocate_in_child(fd: int, offset: int, size_bytes: int) -> None:
+    """posix_fallocate(3) by a forked child, single-threaded callers only: memory that the machine or a memory cgroup has not got
+    is no errno but a SIGKILL from the kernel, and so it is the child's.
+
+    :raises OSError: as posix_fallocate; ENOMEM when the child was killed.
+    """
+    if (child := os.fork()) == 0:
+        status = errno.EIO
+        try:
+            raise_oom_score(_FIRST_VICTIM)
+            os.posix_fallocate(fd, offset, size_bytes)
+            status = 0
+        except OSError as error:
+            status = error.errno or status
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status:
+        number = status if status > 0 else errno.ENOMEM
+        raise OSError(number, os.strerror(number))
 
 
 def seal(fd: int, future_write: bool) -> None:

@@ -16,19 +16,28 @@ from actorcore.errors import ProtocolError
 from actorcore.registry_layout import SLOTS, format_registry, registry_bytes
 from actorcore.registry_reader import RegistryReader
 from actorcore.registry_writer import RegistryWriter
-from actorcore.runtime.memory import PAGE_BYTES, create_memfd, map_shared, reopen_read_only, seal, set_inherited, unmap
+from actorcore.runtime.memory import (
+    PAGE_BYTES,
+    Allocate,
+    create_memfd,
+    map_shared,
+    reopen_read_only,
+    seal,
+    set_inherited,
+    unmap,
+)  # fmt: skip
 
 
 class SharedRegistry:
     """A registry of this process's making; owns the mapping and :attr:`fd`, both until :meth:`close`."""
 
-    def __init__(self, instance: int, slots: int = SLOTS) -> None:
+    def __init__(self, instance: int, slots: int = SLOTS, allocate: Allocate = os.posix_fallocate) -> None:
         """An empty registry of guardian start ``instance``, every page allocated.
 
         :raises RequestError: ``resource_exhausted``; nothing is left behind.
         """
         size_bytes = registry_bytes(slots)
-        made = create_memfd("actorcore-registry", size_bytes)
+        made = create_memfd("actorcore-registry", size_bytes, allocate)
         try:
             self._memory = map_shared(made, size_bytes, writable=True)
             try:

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from actorcore.errors import RequestError
-from actorcore.runtime import memory, sockets, syscalls
+from actorcore.runtime import memory, oom, sockets, syscalls
 from supervisors import daemon, paths
 
 PYTHON = (3, 11)
@@ -160,6 +160,14 @@ def _cgroup() -> str:
     raise Missing("no writable cgroup.kill")
 
 
+def _victims() -> str:
+    for look, seen in ((oom.kernel_log, "the kernel's log names them"), (oom.cgroup_count, "a memory cgroup counts them")):
+        if (fd := look()) >= 0:
+            os.close(fd)
+            return seen
+    raise Missing("neither the kernel's log nor the count of a memory cgroup can be read")
+
+
 def _landlock() -> str:
     libc = ctypes.CDLL(None, use_errno=True)
     abi = libc.syscall(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_CREATE_RULESET_VERSION)
@@ -184,6 +192,7 @@ PROBES = (
     Probe("descriptors", _descriptors, "fewer sessions; raise the limit (ulimit -n)"),
     Probe("send buffer", _send_buffer, "senders wait earlier; raise net.core.wmem_max"),
     Probe("cgroup kill", _cgroup, "descendants are found by process group and tree; some may outlive a killed guardian"),
+    Probe("oom victims", _victims, "who is killed for want of memory ends as killed, not as killed: oom"),
     Probe("landlock", _landlock, "sessions are kept apart against accidents, not against hostile code"),
     Probe("uvloop", _uvloop, "async processes run on asyncio's own loop, as they do now"),
 )

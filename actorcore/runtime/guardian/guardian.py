@@ -18,7 +18,7 @@ from actorcore import guardian_words as words
 from actorcore.ending import Ending
 from actorcore.faults import point
 from actorcore.renewal import READY_S, Renewal
-from actorcore.runtime import children, clock, descriptors, log, sockets, syscalls
+from actorcore.runtime import children, clock, descriptors, log, oom, sockets, syscalls
 from actorcore.runtime.children import Death
 from actorcore.runtime.guardian.keep import Kept, Link, Mappings, dismiss, say
 from actorcore.runtime.guardian.node_birth import NO_PROCESS, fork_node
@@ -61,10 +61,9 @@ class Guardian:
         self._orphans = children.Orphans(self._strangers, self._hear_adoptions)
         self._mourned: deque[words.Died] = deque()
         self._mourned_until_s = 0.0
-        self._is_behind = False
-        self._halted = False
+        self._is_behind = self._halted = self._from_disk = False
+        self._victims = oom.Victims()
         self._schema = 0
-        self._from_disk = False
         self._reloads = 0
         self._renewal: Renewal | None = None
         self._renewed: Link | None = None
@@ -128,6 +127,7 @@ class Guardian:
     def _watch(self) -> None:
         now = clock.monotonic_s()
         self._on_watch(now)
+        self._victims.look(now)
         self._halted |= self._ending.is_over(now)
         if self._spare is None:
             if now >= self._succession.next_start_s:
@@ -146,7 +146,7 @@ class Guardian:
     # ---- deaths ---------------------------------------------------------------------------------------------------
 
     def _reap(self) -> None:
-        changes = list(itertools.islice(children.changes(self._serial_of.__contains__), CHANGES_PER_TURN))
+        changes = list(itertools.islice(children.changes(self._serial_of.__contains__, self._victims.claim), CHANGES_PER_TURN))
         for change in changes:
             if isinstance(change, Death):
                 self._on_death(change)
@@ -170,7 +170,7 @@ class Guardian:
     def _on_death(self, death: Death) -> None:
         if (serial := self._serial_of.pop(death.os_pid, None)) is not None:
             self._untold.discard(serial)
-            self._kept[serial].died = died = words.Died(serial, death.code, death.status)
+            self._kept[serial].died = died = words.Died(serial, death.code, death.status, death.is_oom)
             if not self._mourned:
                 self._mourned_until_s = clock.monotonic_s() + MOURNING_S
             self._mourned.append(died)
@@ -181,7 +181,7 @@ class Guardian:
         elif self._renewed is not None and death.os_pid == self._renewed.os_pid:
             self._on_renewed_death()
         elif not self._zygotes.on_death(death):
-            self._unclaimed[death.os_pid] = words.Died(0, death.code, death.status)
+            self._unclaimed[death.os_pid] = words.Died(0, death.code, death.status, death.is_oom)
             while len(self._unclaimed) > UNCLAIMED_MAX:
                 self._unclaimed.pop(next(iter(self._unclaimed)))
 
@@ -368,7 +368,7 @@ class Guardian:
                 self._serial_of[os_pid] = serial
                 point("guardian.adopted")
             else:
-                kept.died = words.Died(serial, gone.code, gone.status)
+                kept.died = words.Died(serial, gone.code, gone.status, gone.is_oom)
         if kept.pidfd >= 0:
             self._node.say(words.Adopted(serial), [kept.pidfd])
         elif kept.died is not None:

@@ -356,7 +356,7 @@ class Node:
         declared = None
         if row is not None and row.page >= 0:
             declared = declared_reason(self._status[row.page * PAGE_BYTES : (row.page + 1) * PAGE_BYTES])
-        self._commit(Exited(died.serial, died.code, died.status, declared))
+        self._commit(Exited(died.serial, died.code, died.status, declared, died.is_oom))
 
     def _on_unheld(self, serial: int, errno_name: str) -> None:
         row = self._kernel.table.row(serial)
