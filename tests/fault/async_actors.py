@@ -8,6 +8,7 @@ import os
 from actorcore.gen_server import AsyncGenServer, Reply
 from actorcore.mailbox import From
 from actorcore.runtime.actor.async_process import AsyncProcess
+from actorcore.signals import SendExit
 from tests.fault.actors import daemonised, stand_still
 
 
@@ -41,3 +42,12 @@ class AsyncStuck(AsyncGenServer):
         if request == "await":
             await asyncio.Event().wait()
         stand_still(str(request))
+
+
+async def many_last_words(process: AsyncProcess, listener: int, count: int) -> None:
+    """With the second message it sends ``listener`` so many exit signals, and is gone before one of them is answered."""
+    await process.receive()
+    await process.receive()
+    for number in range(count):
+        process._say(SendExit(listener, {"word": number}))
+    os._exit(3)

@@ -13,7 +13,7 @@ import pytest
 
 from actorcore.errors import CallFailed
 from actorcore.pids import Pid
-from supervisors.clients.messages import DownMessage, InfoMessage
+from supervisors.clients.messages import DownMessage, ExitMessage, InfoMessage, Mail
 from tests.daemon_fixture import WAIT_S, Desk, await_deaths, descendants, send_signal, watched
 
 DEADLY = ("SEGV", "BUS", "ABRT", "FPE", "ILL", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "XFSZ")
@@ -236,6 +236,21 @@ def test_A23_five_hundred_children_end_in_one_instant_and_each_is_heard_to_its_l
                 assert refs.pop(ref) == pid
                 heard[pid].append(reason)
     assert (refs, [said for said in heard.values() if said != [0, 1, 2, "normal"]]) == ({}, [])
+
+
+def test_what_was_said_to_a_busy_node_comes_before_the_death_of_who_said_it_however_much_it_is(desk: Desk) -> None:
+    pid = desk.client.spawn("tests.fault.async_actors:many_last_words", desk.client.pid.serial, 300)
+    ref = desk.client.monitor(pid)
+    [os_pid] = [row["os_pid"] for row in desk.client.processes() if row["serial"] == pid.serial]
+    desk.client.send(pid, "for a channel")
+    node = desk.node_os_pid()
+    send_signal(node, signal.SIGSTOP)
+    with watched([os_pid]) as handles:
+        desk.client.send(pid, "speak")
+        assert await_deaths(handles)
+    send_signal(node, signal.SIGCONT)
+    expected: list[Mail] = [ExitMessage(pid, {"word": number}) for number in range(300)]
+    assert [desk.client.receive(WAIT_S) for _ in range(301)] == [*expected, DownMessage(ref, pid, {"exit": 3})]
 
 
 def test_A24_a_signal_for_a_process_that_was_reaped_reaches_nobody(desk: Desk) -> None:

@@ -61,6 +61,8 @@ OWED_BYTES_PER_EVENT = 4096
 more processes, for so much more owed, it comes one event later."""
 DRAIN = 64
 """Datagrams read from one process per turn, so that a flooding one delays nobody."""
+LAST_WORDS = 16384
+"""Datagrams read of a dead process: more than a socket holds, and what it has left may hold its end and go on."""
 CLD_KILLED = 2
 
 _encode = encoder.encode
@@ -247,12 +249,12 @@ class Node:
         if handle is not None and handle.control.fileno() in self._sources:
             self._epoll.modify(handle.control.fileno(), select.EPOLLIN | select.EPOLLOUT)
 
-    def _on_process(self, serial: int, handle: Handle, mask: int) -> None:
+    def _on_process(self, serial: int, handle: Handle, mask: int, most: int = DRAIN) -> None:
         if mask & select.EPOLLOUT:
             self._epoll.modify(handle.control.fileno(), select.EPOLLIN)
             self._commit(Writable(serial))
         try:
-            for _ in range(DRAIN):
+            for _ in range(most):
                 data = sockets.peek_data(handle.control)
                 if data is None:
                     return
@@ -351,7 +353,7 @@ class Node:
     def _on_died(self, died: words.Died) -> None:
         handle = self._performer.handles.get(died.serial)
         if handle is not None and handle.control.fileno() in self._sources:  # what it said before its end comes first
-            self._on_process(died.serial, handle, select.EPOLLIN)
+            self._on_process(died.serial, handle, select.EPOLLIN, LAST_WORDS)
         row = self._kernel.table.row(died.serial)
         declared = None
         if row is not None and row.page >= 0:
