@@ -17,6 +17,7 @@ from supervisors.session.words import (
     MAX_TOKEN_BYTES,
     CreateSession,
     GetSession,
+    LastTold,
     Publish,
     RestartSession,
     ResumeSession,
@@ -102,6 +103,39 @@ def test_acceptance_159_when_the_history_has_lost_them_they_go_on_behind_all_tha
     assert [(event["number"], event["seq"]) for event in events] == [(last + at, last + at) for at in (1, 2, 3)]
     created(world, 3)
     assert [event["seq"] for event in world.me.events()] == [1, 2]  # it was never here
+
+
+def last_told(world: ManagerWorld, serial: int) -> Any:
+    """What the process of session 1 hears of what was told before it."""
+    return world.call(LastTold(uuid(1)), world.parties.setdefault(serial, Party(serial)))
+
+
+def test_acceptance_159_a_process_hears_which_record_was_the_last_that_was_told_before_it() -> None:
+    world = ManagerWorld()
+    old = created(world)
+    assert last_told(world, old) == 0
+    me = world.parties[old]
+    world.call(Publish(uuid(1), [A_TEXT], 5), me)
+    world.call(Publish(uuid(1), [A_TEXT]), me)
+    assert world.call(Publish(uuid(1), [("llm_response", {})], 6), me) == ("missing_required_fields", ["content"])
+    world.kill(old, 9)
+    assert last_told(world, world.call(GetSession(uuid(1)))["serial"]) == 5
+    assert world.call(LastTold(uuid(1))) == ("not_permitted", None)
+    assert world.call(LastTold(uuid(9))) == ("not_found", None)
+    world.call(StopSession(uuid(1)))
+    assert last_told(world, resumed(world)) == 5
+    world.call(StopSession(uuid(1)))
+    assert last_told(world, created(world)) == 0  # another one under the same id
+
+
+def test_acceptance_159_when_the_history_has_lost_it_nobody_knows_what_was_told() -> None:
+    world = ManagerWorld()
+    created(world)
+    world.call(StopSession(uuid(1)))
+    said(world, created(world, 2), 2, HISTORY_EVENTS)
+    assert last_told(world, resumed(world)) is None
+    fresh = ManagerWorld()  # another daemon
+    assert last_told(fresh, resumed(fresh)) is None
 
 
 def test_acceptance_49_163_a_death_is_one_crash_and_a_restart_with_both_pids_counts_and_durations() -> None:

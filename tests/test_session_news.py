@@ -13,7 +13,7 @@ from supervisors.session import events
 from supervisors.session.events import MAX_DATA_BYTES, Event
 from supervisors.session.journal import Kept, MemoryJournal
 from supervisors.session.memory import State
-from supervisors.session.news import MAX_CONTENT_BYTES, cut, news_of
+from supervisors.session.news import MAX_CONTENT_BYTES, News, cut, news_of
 from supervisors.session.records import (
     FileAdded,
     FileIndexed,
@@ -32,6 +32,7 @@ from supervisors.session.records import (
     WorkingPut,
 )
 from supervisors.session.subscriptions import Subscriptions
+from supervisors.session.untold import Untold
 
 LONGEST = "x" * MAX_CONTENT_BYTES
 FITS: dict[str, Term] = {"a": "x" * (MAX_CONTENT_BYTES - 6)}
@@ -100,8 +101,40 @@ def test_the_end_of_another_session_ends_no_subscription() -> None:
 def test_a_journal_in_memory_has_what_it_was_given_until_a_checkpoint_stands_for_it() -> None:
     first, second = MessagesCleared(1.0), MessagesCleared(2.0)
     assert MemoryJournal().load() == Kept(None, [])
-    journal = MemoryJournal(Kept(b"state", [first]))
+    journal = MemoryJournal(Kept(b"state", [first], number=7))
     journal.append([second])
-    assert journal.load() == Kept(b"state", [first, second])
+    assert journal.load() == Kept(b"state", [first, second], number=8)
     journal.checkpoint(b"later")
-    assert journal.load() == Kept(b"later", [])
+    assert journal.load() == Kept(b"later", [], number=8)
+
+
+# ---- what is not told yet -------------------------------------------------------------------------------------------
+
+KEPT = Kept(b"state", [FileAdded("a", 1.0), Used(Usage(1), 2.0), FileAdded("b", 3.0), MessagesCleared(4.0)], number=7)
+"""Records 4 to 7; of the use of tokens nobody is told."""
+A, B, CLEARED = ("file_added", {"file_path": "a"}), ("file_added", {"file_path": "b"}), ("conversation_cleared", {})
+
+
+@pytest.mark.parametrize(("told", "again"), [
+    (None, []), (3, [A, B, CLEARED]), (4, [B, CLEARED]), (5, [B, CLEARED]), (6, [CLEARED]), (7, []), (9, []),
+])  # fmt: skip
+def test_acceptance_159_what_was_kept_and_not_told_is_told_by_the_next_process_and_before_what_is_new(
+    told: int | None, again: list[News]
+) -> None:
+    untold = Untold(KEPT)
+    untold.add(("save_limit_near", {"count": 1, "limit": 1}))
+    assert len(untold) == 5
+    untold.recall(told, State())
+    assert (untold.take(), len(untold)) == (([*again, ("save_limit_near", {"count": 1, "limit": 1})], 7), 0)
+
+
+def test_what_is_told_at_once_is_bounded_and_says_which_record_was_the_last_of_it() -> None:
+    untold, text = Untold(), "x" * MAX_CONTENT_BYTES
+    for number in range(1, 11):
+        untold.number = number
+        untold.add(("llm_response", {"content": text}))
+    batches = []
+    while untold:
+        events, number = untold.take()
+        batches.append((len(events), number))
+    assert batches == [(4, 4), (4, 8), (2, 10)]

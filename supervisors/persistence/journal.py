@@ -49,7 +49,7 @@ class DurableJournal:
         self._session = session_of(content, records)
         if self._session:  # else it is new, and nothing can be said of it yet
             self._on_saved(content.snapshot.generation, self._session)
-        return Kept(content.snapshot.content or None, records, self._crowd)
+        return Kept(content.snapshot.content or None, records, self._crowd, content.number)
 
     def append(self, records: Sequence[Record]) -> None:
         try:

@@ -2,7 +2,8 @@
 
 An event has a number (all events of this daemon, rising by one), a ``seq`` (the events of its session, rising by one) and a
 time. Both numbers go on over the death of the node, and ``seq`` when the session is stopped and resumed, so whoever remembers
-the last one sees what it has missed; together with the daemon's instance they name the event for ever.
+the last one sees what it has missed; together with the daemon's instance they name the event for ever. What a session has kept
+and could not tell before it was killed is told by its next process (:mod:`supervisors.session.untold`), by this daemon.
 """
 
 from __future__ import annotations

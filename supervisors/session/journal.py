@@ -21,12 +21,14 @@ class JournalError(RequestError):
 
 class Kept(msgspec.Struct, frozen=True):
     """``state``: of the last checkpoint (None: there was none); ``records`` have been appended since, oldest first. ``crowd``: of
-    a new one, how many are kept with it and how many may be, if that is nearly all.
+    a new one, how many are kept with it and how many may be, if that is nearly all. ``number``: of the last record; they are
+    counted from 1 on, and no number is given again.
     """
 
     state: bytes | None = None
     records: list[Record] = []
     crowd: tuple[int, int] | None = None
+    number: int = 0
 
 
 class Journal(Protocol):
@@ -60,13 +62,15 @@ class MemoryJournal:
     def __init__(self, kept: Kept | None = None) -> None:
         self.state = None if kept is None else kept.state
         self.records: list[Record] = [] if kept is None else list(kept.records)
+        self.number = 0 if kept is None else kept.number
 
     def load(self) -> Kept:
         """As :class:`Journal`; all of these."""
-        return Kept(self.state, list(self.records))
+        return Kept(self.state, list(self.records), number=self.number)
 
     def append(self, records: Sequence[Record]) -> None:
         self.records += records
+        self.number += len(records)
 
     def checkpoint(self, state: bytes) -> None:
         self.state, self.records = state, []

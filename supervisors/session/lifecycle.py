@@ -58,8 +58,8 @@ class Lifecycle(Telling):
     def create(self, asker: Asker, record: SessionRecord, is_resumed: bool) -> None:
         self.memory.slots += 1
         self.memory.endings.ids.pop(record.id, None)
-        seq = self.memory.subscriptions.seq_before(record.id, is_resumed)
-        slot = Slot(self.memory.slots, record, began_at=self.now, starters=[asker], is_resumed=is_resumed, seq=seq)
+        seq, told = self.memory.subscriptions.last_of(record.id, is_resumed)
+        slot = Slot(self.memory.slots, record, began_at=self.now, starters=[asker], is_resumed=is_resumed, seq=seq, told=told)
         self.slots[record.id] = slot
         self.tell(slot, "session_created", name=record.name, metadata=record.metadata)
         self._consult("start", slot, supervisor.StartSession(child_spec(record), watch=True))

@@ -56,6 +56,7 @@ from supervisors.session.words import (
     GetCounters,
     GetDefault,
     GetSession,
+    LastTold,
     Later,
     ListIds,
     ListPids,
@@ -198,8 +199,8 @@ class Manager:
                 return self._subscribe(asker[0], request)
             case Seen() | Unsubscribe():
                 return self._on_subscription(asker[0], request)
-            case Publish():
-                return self._publish(asker[0], request)
+            case Publish() | LastTold():
+                return self._life.on_its_own(asker[0], request)
             case Attach(session):
                 slot = self._life.slots.get(session)
                 if slot is None or slot.record.group is None:
@@ -378,21 +379,6 @@ class Manager:
             subscriptions.remove(one.ref)
             self._life.do(Demonitor(one.ref))
         return True
-
-    def _publish(self, frm: int, request: Publish) -> Term | Refusal:
-        slot = self._life.slots.get(request.session)
-        if slot is None:
-            return ("not_found", None)
-        if slot.voice() != frm:
-            return ("not_permitted", None)
-        for type_, data in request.events:
-            if (trouble := events.trouble_with(type_, data)) is not None:
-                return trouble
-            if type_ not in events.OWN:
-                return ("not_permitted", type_)
-        for type_, data in request.events:
-            self._life.tell(slot, type_, **data)
-        return self._life.memory.subscriptions.number
 
 
 def _impossible(slot: Slot, waiting: list[Asker]) -> Refusal:

@@ -35,17 +35,16 @@ from supervisors.session.caps import Caps, trouble_with
 from supervisors.session.journal import Journal, JournalError, MemoryJournal
 from supervisors.session.looks import look, look_up
 from supervisors.session.memory import State, decode_state, encode_state
-from supervisors.session.news import News, cut, news_of
+from supervisors.session.news import cut, news_of
 from supervisors.session.project_files import Folder, ProjectFiles
 from supervisors.session.records import Message, MessageAdded, Record, SessionChanged
 from supervisors.session.talk import Accepted, Moment, Talk
+from supervisors.session.untold import Untold
 
 MESSAGES_AT_ONCE = 64
 """Messages that wait together are kept by one write and one sync, and then acknowledged."""
 NEWS_AT_ONCE = 64
 """Events for which nobody has to wait until there is nothing else to do."""
-NEWS_BYTES = 24 << 10
-"""Of events that are told at once."""
 Tool = Callable[..., Term]
 _PUBLISH = object()
 _CHANGES = requests.Change.__args__  # type: ignore[attr-defined]
@@ -103,7 +102,7 @@ class SessionServer(GenServer):
         """A piece of the message that is streamed; ignored when none is."""
         if self.talk.streaming is not None:
             self.talk.chunk(text)
-            self._news.append(("llm_stream_chunk", {"content": cut(text)}))
+            self._news.add(("llm_stream_chunk", {"content": cut(text)}))
 
     def use_tool(self, name: str, **parameters: Term) -> Term:
         """Call a tool of ``tools`` with the session and these parameters; the call and what comes of it are remembered.
@@ -146,9 +145,9 @@ class SessionServer(GenServer):
         self.talk.apply(kept.records)
         self.cache = Cache(caps.cache_entries, caps.cache_bytes)
         self._unsaved = len(kept.records)
-        self._news: list[News] = []
+        self._news = Untold(kept)
         if kept.crowd is not None:
-            self._news.append(("save_limit_near", {"count": kept.crowd[0], "limit": kept.crowd[1]}))
+            self._news.add(("save_limit_near", {"count": kept.crowd[0], "limit": kept.crowd[1]}))
         self._waiting: list[tuple[requests.SendMessage, From]] = []
         # Own code answers one message before it hears of the next; what is not synced gains nothing.
         own = type(self).handle_message is not SessionServer.handle_message
@@ -161,7 +160,7 @@ class SessionServer(GenServer):
                 self.journal.close()
             return Stop("session_exists")
         if record.get("group") is not None:
-            self._tell_manager("attach", self.id)
+            self._ask_manager("attach", self.id)
         if _updated_at(record) >= _updated_at(self.state.session) and record != self.state.session:
             self._keep([self._record_of(record)])
         self.opened(is_restored)
@@ -300,22 +299,25 @@ class SessionServer(GenServer):
             self.journal.append(kept)
         self.talk.apply(records)
         self._unsaved += len(records)
-        if self._is_watched:
-            self._news += [news for record in records if (news := news_of(record, self.state)) is not None]
+        for record in records:
+            self._news.number += self.durability == "message"  # else no successor remembers what it could tell
+            if self._is_watched and (news := news_of(record, self.state)) is not None:
+                self._news.add(news)
         if self._unsaved >= self.talk.caps.checkpoint_records and self._opening is None:
             with contextlib.suppress(JournalError):  # told to the watchers; the records are kept as they are
                 self._checkpoint()
 
     def _checkpoint(self) -> None:
+        self._publish()  # first: what is in no journal any more can be told by no successor
         began_at = clock.monotonic_s()
         try:
             self.journal.checkpoint(encode_state(self.state))
         except JournalError as error:
-            self._news.append(("save_failed", {"code": error.code}))
+            self._news.add(("save_failed", {"code": error.code}))
             raise
         self._unsaved = 0
         count = len(self.state.conversation.messages.items)
-        self._news.append(("session_saved", {"messages": count, "duration_s": clock.monotonic_s() - began_at}))
+        self._news.add(("session_saved", {"messages": count, "duration_s": clock.monotonic_s() - began_at}))
 
     def _is_newer(self, record: dict[str, Term]) -> bool:
         """Whether that is this session's record as it is now: anybody may send a map."""
@@ -340,24 +342,22 @@ class SessionServer(GenServer):
     def _publish(self) -> None:
         """Tell the manager what is new, which tells the watchers; it does not hear who is not ready, or none of its own."""
         while self._news and self._opening is None:
-            batch, size_bytes = 0, 0
-            while batch < len(self._news) and size_bytes < NEWS_BYTES:
-                size_bytes += len(encoder.encode(self._news[batch]))
-                batch += 1
-            events, self._news = self._news[:batch], self._news[batch:]
-            if self._is_watched:
-                self._is_watched = self._tell_manager("publish", self.id, events)
+            if self._news.before:
+                told = self._ask_manager("last_told", self.id)
+                self._news.recall(told if isinstance(told, int) else None, self.state)
+            else:
+                self._ask_manager("publish", self.id, *self._news.take())
 
-    def _tell_manager(self, *words: object) -> bool:
-        """Whether this session is one of the manager's."""
-        manager = self.process.whereis(MANAGER)
+    def _ask_manager(self, *words: object) -> Term:
+        """Its answer; None also if it has none, or this session is none of its own and need not ask again."""
+        manager = self.process.whereis(MANAGER) if self._is_watched else None
         try:
             if manager is not None:
-                self.process.request(Ask(manager.serial, msgspec.Raw(encoder.encode(words))))
+                return self.process.request(Ask(manager.serial, msgspec.Raw(encoder.encode(words))))
         except RequestError as error:
             complain(f"the manager refuses to hear of the session: {error}")
-            return error.code not in ("not_found", "not_permitted")
-        return True
+            self._is_watched = error.code not in ("not_found", "not_permitted")
+        return None
 
 
 def _files_of(record: dict[str, Term]) -> ProjectFiles:

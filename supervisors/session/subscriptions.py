@@ -23,12 +23,13 @@ _event_decoder = msgspec.msgpack.Decoder(Event)
 
 
 class Told(msgspec.Struct, frozen=True):
-    """An event in the history; ``body`` is its map as msgpack."""
+    """An event in the history; ``body`` is its map as msgpack, ``record`` the last of its session's records that was told."""
 
     number: int
     session: str
     type: str
     body: bytes
+    record: int | None = None
 
 
 class Subscription(msgspec.Struct):
@@ -86,15 +87,19 @@ class Subscriptions(msgspec.Struct):
         """The subscription with this ref."""
         return next((one for one in self.groups.get(self.where.get(ref, ""), []) if one.ref == ref), None)
 
-    def seq_before(self, session: str, is_resumed: bool) -> int:
-        """The ``seq`` after which the events of ``session`` go on: it may have lived here before.
+    def last_of(self, session: str, is_resumed: bool) -> tuple[int, int | None]:
+        """The ``seq`` after which the events of ``session`` go on, and the last of its records that was told (None: nobody
+        knows): it may have lived here before.
 
         Once the history has lost what it had, the last number of all, which no ``seq`` can have passed.
         """
         last = next((told for told in reversed(self.history) if told.session == session), None)
-        if last is not None:
-            return _event_decoder.decode(last.body).seq
-        return self.number if is_resumed and self.first > 1 else 0
+        seq = 0 if last is None else _event_decoder.decode(last.body).seq
+        if not is_resumed:
+            return seq, 0
+        if last is None:
+            return self.number if self.first > 1 else 0, None
+        return seq, last.record
 
     def remove(self, ref: int) -> None:
         """It is over; nothing happens when it is already."""
@@ -114,9 +119,11 @@ class Subscriptions(msgspec.Struct):
         """Every one."""
         return [one for group in self.groups.values() for one in group]
 
-    def publish(self, event: Event) -> None:
-        """Into the history; ``event`` has the next number. What it pushes out is lost to whoever has not got it."""
-        told = Told(event.number, event.session, event.type, encoder.encode(event))
+    def publish(self, event: Event, record: int | None = None) -> None:
+        """Into the history; ``event`` has the next number, ``record``: see Told. What it pushes out is lost to whoever has
+        not got it.
+        """
+        told = Told(event.number, event.session, event.type, encoder.encode(event), record)
         self.number = event.number
         self.history.append(told)
         self.size_bytes += len(told.body)

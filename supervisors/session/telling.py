@@ -11,9 +11,10 @@ from actorcore.exit_reason import Term
 from actorcore.residents import Do, Order, Send
 from actorcore.signals import Demonitor, Monitor, Processes, Spawn
 from supervisors.services.told import ServiceReborn, ServiceTold
+from supervisors.session import events
 from supervisors.session.events import Event
 from supervisors.session.subscriptions import Subscription
-from supervisors.session.words import Memory, Slot
+from supervisors.session.words import LastTold, Memory, Publish, Refusal, Slot
 
 
 class Telling:
@@ -31,12 +32,32 @@ class Telling:
     def tell(self, slot: Slot, type_: str, **data: Term) -> int:
         """An event of the session; its number."""
         slot.seq += 1
-        return self._publish(slot.record.id, slot.seq, type_, data)
+        return self._publish(slot.record.id, slot.seq, type_, data, slot.told)
 
-    def _publish(self, session: str, seq: int, type_: str, data: dict[str, Term]) -> int:
+    def on_its_own(self, frm: int, request: Publish | LastTold) -> Term | Refusal:
+        """What the process of a session asks: to tell something, or what was told before it; the answer."""
+        slot = self.slots.get(request.session)
+        if slot is None:
+            return ("not_found", None)
+        if slot.voice() != frm:
+            return ("not_permitted", None)
+        if isinstance(request, LastTold):
+            return slot.told
+        for type_, data in request.events:
+            if (trouble := events.trouble_with(type_, data)) is not None:
+                return trouble
+            if type_ not in events.OWN:
+                return ("not_permitted", type_)
+        if request.record is not None:
+            slot.told = request.record
+        for type_, data in request.events:
+            self.tell(slot, type_, **data)
+        return self.memory.subscriptions.number
+
+    def _publish(self, session: str, seq: int, type_: str, data: dict[str, Term], record: int | None = None) -> int:
         number = self.memory.subscriptions.number + 1
         at = self.now + self.memory.offset_s
-        self.memory.subscriptions.publish(Event(number, seq, session, type_, at, data))
+        self.memory.subscriptions.publish(Event(number, seq, session, type_, at, data), record)
         self.memory.counters[type_] = self.memory.counters.get(type_, 0) + 1
         self._news[session] = None
         return number

@@ -185,7 +185,8 @@ class Unsubscribe(Word, frozen=True, tag="unsubscribe"):
 
 
 class Publish(Word, frozen=True, tag="publish"):
-    """The asker, the process of ``session``, tells its subscribers; each is (type, data). Answer: the last number.
+    """The asker, the process of ``session``, tells its subscribers; each is (type, data). ``record``: the number of the last of
+    its records that is told with these; None: as before. Answer: the last number.
 
     All or none. Errors: not_found, not_permitted (also for what only the daemon knows), unknown_event_type,
     missing_required_fields, invalid_types, value_too_long.
@@ -193,6 +194,16 @@ class Publish(Word, frozen=True, tag="publish"):
 
     session: str
     events: list[tuple[str, dict[str, Term]]]
+    record: int | None = None
+
+
+class LastTold(Word, frozen=True, tag="last_told"):
+    """By the process of ``session``: the ``record`` that it, or the process before it, has told last; None: nobody knows.
+
+    Errors: not_found, not_permitted.
+    """
+
+    session: str
 
 
 class Attach(Word, frozen=True, tag="attach"):
@@ -222,7 +233,7 @@ class GetCounters(Word, frozen=True, tag="counters"):
 ManagerRequest: TypeAlias = Union[
     CreateSession, ResumeSession, FailResume, StopSession, RestartSession, SuspendSession, WakeSession, GetSession,
     FindSession, ResolveTarget, ListSessions, ListIds, ListPids, CountSessions, RenameSession, UpdateSession, SetDefault,
-    GetDefault, Subscribe, Seen, Unsubscribe, Publish, Attach, TakeEnded, GetCounters,
+    GetDefault, Subscribe, Seen, Unsubscribe, Publish, LastTold, Attach, TakeEnded, GetCounters,
 ]  # fmt: skip
 Refusal: TypeAlias = tuple[str, Term]
 
@@ -253,8 +264,8 @@ class Slot(msgspec.Struct):
     seconds). ``ending``: it is suspended and its process is on its way out. ``stale``: its process began with an older
     record. ``is_woken``: it was suspended, and its process is not ready yet. ``state``: of a group, the process that
     remembers; ``above``: its supervisor. ``failure``: with what its start is refused as soon as its process is gone.
-    ``handled``: messages when it was looked at last; ``active_at``: the last look that found something done. ``starters``,
-    ``stoppers``: who waits.
+    ``handled``: messages when it was looked at last; ``active_at``: the last look that found something done. ``told``: the last
+    of its records that was told; None: nobody knows. ``starters``, ``stoppers``: who waits.
     """
 
     number: int
@@ -276,6 +287,7 @@ class Slot(msgspec.Struct):
     failure: tuple[str, Term] | None = None
     handled: int = 0
     active_at: float = 0.0
+    told: int | None = None
     starters: list[Asker] = []
     stoppers: list[Asker] = []
 

@@ -94,6 +94,47 @@ def test_B10_acceptance_126_a_session_killed_as_it_comes_back_is_still_saved(arm
     desk.client.stop_session(id)
 
 
+@pytest.mark.parametrize("point", ["written", "appended", "noted", "checkpointed", "folded"])
+def test_acceptance_70_159_what_a_session_had_written_as_it_was_killed_is_told_once(
+    armed: Armed, desk: Desk, tmp_path: Path, point: str
+) -> None:
+    policy = Policy(backoff_step_s=0.0, backoff_max_s=0.0)
+    row = desk.client.manager.create(tmp_path, policy=policy, limits={"checkpoint_records": 3})
+    id, first, second = str(row["id"]), SendMessage("user", "told", id="first"), SendMessage("user", "killed", id="second")
+    with desk.client.manager.subscribe(id, ["conversation_added", "session_restarted"]) as events:
+        desk.client.call(id, first, WAIT_S)
+        told = [events.next(WAIT_S)]
+        armed.arm(f"database.{point}:1:kill")
+        with pytest.raises(CallFailed, match="killed"):  # it is the third record: the second is the session's own
+            desk.client.call(id, second, WAIT_S)
+        assert armed.passed().count(f"database.{point}") == 1
+        told += [events.next(WAIT_S), events.next(WAIT_S)]
+        again = [desk.client.call(id, request, WAIT_S)["seq"] for request in (first, second, SendMessage("user", "later"))]  # type: ignore[index, call-overload]
+        told.append(events.next(WAIT_S))
+        desk.client.manager.stop(id)
+    assert again == [1, 2, 3]
+    said = [(one.data["message"], one.data["content"]) for one in told if one.type == "conversation_added"]
+    assert said == [(1, "told"), (2, "killed"), (3, "later")]
+
+
+@pytest.mark.parametrize("victim", ["node", "system:manager"])
+def test_acceptance_70_159_what_was_told_is_not_told_again_whoever_dies(desk: Desk, tmp_path: Path, victim: str) -> None:
+    id = str(desk.client.manager.create(tmp_path, policy=Policy(backoff_step_s=0.0, backoff_max_s=0.0))["id"])
+    with desk.client.manager.subscribe(id, ["conversation_added", "session_restarted"]) as events:
+        desk.client.call(id, SendMessage("user", "before"), WAIT_S)
+        told = [events.next(WAIT_S)]
+        if victim == "node":
+            send_signal(desk.node_os_pid(), signal.SIGKILL)
+        else:
+            desk.client.exit(victim, "kill")
+        desk.client.kill(id, 9)
+        told.append(events.next(WAIT_S))
+        desk.client.call(id, SendMessage("user", "after"), WAIT_S)
+        told.append(events.next(WAIT_S))
+        desk.client.manager.stop(id)
+    assert [one.data.get("content", one.type) for one in told] == ["before", "session_restarted", "after"]
+
+
 @pytest.mark.parametrize("point", [point for point in FILE_POINTS if point.startswith("file.")])
 @pytest.mark.parametrize("path", ["old.txt", "src/deep/new.txt"])
 def test_acceptance_7_101_a_session_killed_while_it_writes_a_file_of_its_project_leaves_the_old_one_and_no_other(
