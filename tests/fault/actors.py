@@ -6,11 +6,12 @@ import fcntl
 import os
 import resource
 import signal
+from _thread import allocate_lock
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from actorcore.errors import CallFailed, RequestError
+from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.gen_server import Continue, GenServer, Ok, Reply, Stop
 from actorcore.mailbox import ExitMessage, From
 from actorcore.runtime import syscalls
@@ -132,6 +133,14 @@ class Witness(GenServer):
         os.write(writer, b"x")
         return Reply(True)
 
+    def do_meet(self, others: list[str]) -> Reply:
+        """Call the first of ``others``, which calls the next, …; ``late`` when there is no answer in LATE_S."""
+        first, *rest = others
+        try:
+            return Reply(self.process.call(first, ["meet", rest] if rest else ["state", None], LATE_S * len(others)))
+        except CallTimeout:
+            return Reply("late")
+
     def do_wait(self, path: str) -> Reply:
         """Busy until somebody opens the FIFO and closes it."""
         Path(path).read_bytes()
@@ -139,13 +148,18 @@ class Witness(GenServer):
         return Reply(self.count)
 
 
-STANDSTILLS = ("loop", "gil", "sleep")
+LATE_S = 0.1
+STANDSTILLS = ("loop", "gil", "sleep", "deadlock")
 
 
 def stand_still(how: str) -> NoReturn:
-    """For ever: in Python, in C without letting go of the GIL, or asleep."""
+    """For ever: in Python, in C without letting go of the GIL, asleep, or before a lock that is one's own."""
     if how == "gil":
         sum(range(10**13))
+    if how == "deadlock":
+        lock = allocate_lock()
+        while True:
+            lock.acquire()
     while how == "sleep":
         signal.pause()
     while True:

@@ -101,7 +101,7 @@ def test_acceptance_59_a_stopped_session_holds_up_nobody_and_can_be_ended(desk: 
         assert desk.client.call("victim", ["state", None]) == [new, 0]
 
 
-@pytest.mark.parametrize("trouble", ["loop", "gil", "sleep"])
+@pytest.mark.parametrize("trouble", ["loop", "gil", "sleep", "deadlock"])
 def test_acceptance_60_G1_G2_a_session_that_never_ends_its_message_is_found_and_replaced(
     desk: Desk, tmp_path: Path, trouble: str
 ) -> None:
@@ -162,12 +162,19 @@ def test_G2_a_function_that_receives_is_idle(desk: Desk, start: str) -> None:
     desk.client.exit(idle, "kill")
 
 
-@pytest.mark.parametrize("trouble", ["loop", "gil", "sleep"])
+@pytest.mark.parametrize("trouble", ["loop", "gil", "sleep", "deadlock"])
 def test_G2_a_hanging_init_ends_by_its_timeout(desk: Desk, trouble: str) -> None:
     spec = ProcessSpec("tests.fault.actors:HangsInInit", [trouble], name="late", init_timeout_s=0.3)
     with pytest.raises(RequestError) as caught:
         desk.client.spawn_spec(spec)
     assert (caught.value.code, desk.client.whereis("late")) == ("start_timeout", None)
+
+
+def test_G2_sessions_that_wait_for_each_other_in_a_ring_end_it_by_the_timeout_of_a_call(desk: Desk) -> None:
+    os_pids = {name: desk.start(name) for name in ("one", "two", "three")}
+    assert desk.client.call("one", ["meet", ["two", "three", "one"]], WAIT_S) == "late"
+    assert {name: desk.client.call(name, ["state", None]) for name in os_pids} == {name: [os_pids[name], 0] for name in os_pids}
+    assert [desk.row(name)["restarts"] for name in os_pids] == [0, 0, 0]
 
 
 def test_a_hanging_terminate_ends_by_the_busy_timeout(desk: Desk) -> None:

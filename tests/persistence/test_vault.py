@@ -154,15 +154,26 @@ def test_acceptance_133_the_secret_is_read_once(vault: Vault, monkeypatch: pytes
     save(vault, 1, 2)
 
 
-def test_D7_another_host_name_changes_nothing(vault: Vault, state: str) -> None:
+IN_ANOTHER_MACHINE = """
+for file in /etc/machine-id /var/lib/dbus/machine-id; do [ ! -e $file ] || mount --bind "$1" $file || exit 1; done
+shift; exec "$@"
+"""
+
+
+def test_D7_another_host_name_and_another_machine_id_change_nothing(vault: Vault, state: str, tmp_path: Path) -> None:
     save(vault, 1)
+    other = tmp_path / "machine-id"
+    other.write_text("f" * 32)
     program = (
-        "import socket, sys; from supervisors.persistence.vault import Vault; socket.sethostname('other');"
-        "vault = Vault(sys.argv[1]); print(socket.gethostname(), *[line.id for line in vault.survey().sessions])"
+        "import socket, sys; from pathlib import Path; from supervisors.persistence.vault import Vault;"
+        "socket.sethostname('other'); found = [Path(p) for p in ('/etc/machine-id', '/var/lib/dbus/machine-id')];"
+        "print(socket.gethostname(), {path.read_text() for path in found if path.exists()} - {'f' * 32});"
+        "print(Vault(sys.argv[1]).get(sys.argv[2])[1].snapshot.content)"
     )
     vault.close()
-    argv = ["unshare", "--user", "--map-root-user", "--uts", sys.executable, "-c", program, state]
-    assert subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout == f"other {id_of(1)}\n"
+    argv = ["unshare", "--user", "--map-root-user", "--uts", "--mount", "sh", "-c", IN_ANOTHER_MACHINE, "sh", str(other)]
+    done = subprocess.run([*argv, sys.executable, "-c", program, state, id_of(1)], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("other set()\nb'state 1'\n", "")
 
 
 # ---- lists --------------------------------------------------------------------------------------------------------------
