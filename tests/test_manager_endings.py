@@ -15,6 +15,7 @@ from supervisors.session.manager import Manager
 from supervisors.session.words import (
     Attach,
     CreateSession,
+    ForgetSaved,
     ListIds,
     ManagerRequest,
     Publish,
@@ -86,6 +87,20 @@ def test_only_the_store_takes_what_has_ended_and_who_dies_meanwhile_gets_nothing
     assert isinstance(looked, Do)
     assert it.manager.handle(Answer(looked.number, []), 0.0) == [AnswerTo(HIM, it.numbers, None, ("not_permitted", None))]
     assert it.take([]) == [uuid(1)]
+
+
+def test_F16_the_store_alone_asks_what_may_be_deleted_and_that_is_what_is_not_listed() -> None:
+    it = Alone()
+    it.ask(CreateSession(draft(1)))
+    said: list[object] = []
+    for name, number in ((STORE, 1), (STORE, 2), ("store", 2)):
+        (looked,) = it.ask(ForgetSaved(uuid(number)), HIM)
+        assert isinstance(looked, Do)
+        rows: Any = [{"serial": HIM, "name": name, "parent": 2}]
+        (answer,) = it.manager.handle(Answer(looked.number, rows), 0.0)
+        assert isinstance(answer, AnswerTo)
+        said.append(answer.error or answer.value)
+    assert said == [False, True, ("not_permitted", None)]
 
 
 def test_a_session_that_was_never_kept_and_one_that_is_there_again_are_no_endings() -> None:

@@ -42,7 +42,7 @@ from supervisors.persistence.store_words import (
     StoreRequest,
 )
 from supervisors.persistence.vault import Vault
-from supervisors.session.words import MAX_PAGE_ROWS as LISTED_AT_ONCE, ListSessions, TakeEnded
+from supervisors.session.words import MAX_PAGE_ROWS as LISTED_AT_ONCE, ForgetSaved, ListSessions, TakeEnded
 
 WAIT_S = 10.0
 NOTES_AT_ONCE = 64
@@ -62,7 +62,7 @@ class Store(GenServer):
         # No other process of this user may look into this one: what it holds opens every save.
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         self._limits = msgspec.convert(args[0] if args else {}, Limits)
-        self._vault = Vault(os.environ[STATE_VARIABLE], self._limits, listed=self._listed)
+        self._vault = Vault(os.environ[STATE_VARIABLE], self._limits, listed=self._listed, may_go=self._may_go)
         self._due_s = monotonic_s()
         self._is_young = True
         try:
@@ -184,6 +184,17 @@ class Store(GenServer):
         saved = self._vault.resumable()
         wanted = [line for line in saved.sessions if line.is_running or not request.running]
         return _page(wanted, len(saved.bad), request.after, request.limit)
+
+    def _may_go(self, id: str) -> bool:
+        """Whether the manager does not list it. Who reads from now on what is saved of it comes when it is gone.
+
+        :raises RequestError: ``not_running``, it does not answer.
+        """
+        assert isinstance(self.process, Process)
+        try:
+            return self.process.call(MANAGER, ForgetSaved(id), WAIT_S) is True
+        except (CallFailed, CallTimeout):
+            raise RequestError("not_running", "nobody says which sessions there are") from None
 
     def _listed(self) -> dict[str, str]:
         """The sessions that the manager has, as id → the path of the project.

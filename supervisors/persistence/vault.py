@@ -52,11 +52,13 @@ class Vault:
 
     def __init__(
         self, state: str, limits: Limits = DEFAULT_LIMITS, chance: Callable[[int], bytes] = os.urandom,
-        listed: Callable[[], Mapping[str, str]] = dict,
+        listed: Callable[[], Mapping[str, str]] = dict, may_go: Callable[[str], bool] = bool,
     ) -> None:  # fmt: skip
-        """``listed``: the sessions that there are, with or without a process, as id → the path of the project."""
+        """``listed``: the sessions that there are, with or without a process, as id → the path of the project. ``may_go``:
+        asked before one is deleted; from then on nobody has it who did not ask for it later.
+        """
         self._state = state
-        self._listed = listed
+        self._listed, self._may_go = listed, may_go
         self._sessions = f"{state}/{SESSIONS_NAME}"
         self._limits = limits
         self._chance = chance
@@ -263,13 +265,12 @@ class Vault:
 
         :raises RequestError: ``running``, ``invalid_id``, or why it cannot be removed.
         """
-        if snapshots.check_id(id) in self._listed():
-            raise Locked("running", "the session is not stopped")
-        return self._remove(id)
+        return self._remove(snapshots.check_id(id))
 
     def _remove(self, id: str) -> bool:
-        """As :meth:`delete`, of one that is not listed."""
         folder = self._folder(id)
+        if not self._may_go(id):
+            raise Locked("running", "the session is not stopped")
         with told():
             try:
                 handle = database_files.look(folder, create=True)
@@ -304,11 +305,7 @@ class Vault:
 
     def _delete_all(self, ids: list[str], total: int, bad: dict[str, str]) -> Cleanup:
         deleted, errors, live = 0, dict(bad), 0
-        listed = self._listed()
         for id in ids:
-            if id in listed:
-                live += 1
-                continue
             try:
                 deleted += self._remove(id)
             except Locked:

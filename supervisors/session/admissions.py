@@ -33,6 +33,10 @@ class Admissions(msgspec.Struct):
         """One resume of ``id`` may follow."""
         self.admitted.append((id, now))
 
+    def forget(self, id: str) -> None:
+        """Nobody may resume ``id`` who has not asked since."""
+        self.admitted = [one for one in self.admitted if one[0] != id]
+
     def take(self, id: str, now: float) -> bool:
         """Whether there was an admission, which there is no more."""
         self.admitted = [one for one in self.admitted if now - one[1] < ADMITTED_S]

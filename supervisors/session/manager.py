@@ -53,6 +53,7 @@ from supervisors.session.words import (
     CreateSession,
     FailResume,
     FindSession,
+    ForgetSaved,
     GetCounters,
     GetDefault,
     GetSession,
@@ -201,12 +202,9 @@ class Manager:
                 return self._on_subscription(asker[0], request)
             case Publish() | LastTold():
                 return self._life.on_its_own(asker[0], request)
-            case Attach(session):
-                slot = self._life.slots.get(session)
-                if slot is None or slot.record.group is None:
-                    return ("not_found" if slot is None else "not_permitted", None)
-                return proving.look_up(self._life, asker, request)
-            case TakeEnded():
+            case Attach(session) if (slot := self._life.slots.get(session)) is None or slot.record.group is None:
+                return ("not_found" if slot is None else "not_permitted", None)
+            case Attach() | TakeEnded() | ForgetSaved():
                 return proving.look_up(self._life, asker, request)
             case SetDefault(""):
                 self._life.memory.default = ""

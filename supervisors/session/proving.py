@@ -1,7 +1,8 @@
 """Proving: requests that only one process may make, answered when the process table has said who the asker is.
 
-The store alone takes the endings of sessions. Who speaks for a group is the child of the group's own supervisor that has the
-session's id as its name; while that supervisor is being started nobody knows it yet, so its child is believed for now.
+The store alone takes the endings of sessions, and says which are deleted. Who speaks for a group is the child of the group's
+own supervisor that has the session's id as its name; while that supervisor is being started nobody knows it yet, so its child
+is believed for now.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from actorcore.signals import Answer, Processes
 from supervisors.own_names import STORE
 from supervisors.session.admissions import Asker
 from supervisors.session.lifecycle import Lifecycle
-from supervisors.session.words import Attach, Later, TakeEnded
+from supervisors.session.words import Attach, ForgetSaved, Later, TakeEnded
 
 
 class _Row(msgspec.Struct):
@@ -25,7 +26,7 @@ class _Row(msgspec.Struct):
     parent: int
 
 
-def look_up(life: Lifecycle, asker: Asker, request: Attach | TakeEnded) -> Later:
+def look_up(life: Lifecycle, asker: Asker, request: Attach | TakeEnded | ForgetSaved) -> Later:
     """Ask who that is; it is answered then."""
     life.memory.unproved[life.do(Processes(asker[0] - 1, 1))] = (asker, request)
     return Later()
@@ -44,9 +45,16 @@ def on_answer(life: Lifecycle, answer: Answer) -> bool:
     return True
 
 
-def _serve(life: Lifecycle, row: _Row, request: Attach | TakeEnded) -> tuple[bool, Term]:
+def _serve(life: Lifecycle, row: _Row, request: Attach | TakeEnded | ForgetSaved) -> tuple[bool, Term]:
+    if not isinstance(request, Attach) and row.name != STORE:
+        return False, None
     if isinstance(request, TakeEnded):
-        return (True, [*life.memory.endings.take(request.done)]) if row.name == STORE else (False, None)
+        return True, [*life.memory.endings.take(request.done)]
+    if isinstance(request, ForgetSaved):
+        if request.id in life.slots:
+            return True, False
+        life.memory.admissions.forget(request.id)
+        return True, True
     slot = life.slots.get(request.session)
     is_its = slot is not None and row.name == request.session and life.attach(slot, row.serial, row.parent)
     return is_its, is_its

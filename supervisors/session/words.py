@@ -224,6 +224,16 @@ class TakeEnded(Word, frozen=True, tag="take_ended"):
     done: list[str] = []
 
 
+class ForgetSaved(Word, frozen=True, tag="forget_saved"):
+    """By the store. Answer: whether session ``id`` is not listed; then what is saved of it is deleted next, and who was admitted
+    to resume it, and has read what is saved, is so no more: else he had an empty session under its id.
+
+    Error: not_permitted (the asker is not the store).
+    """
+
+    id: str
+
+
 class GetCounters(Word, frozen=True, tag="counters"):
     """Answer: ``{event type: how many since the last reset}``; ``reset``: count from 0 from now on."""
 
@@ -233,7 +243,7 @@ class GetCounters(Word, frozen=True, tag="counters"):
 ManagerRequest: TypeAlias = Union[
     CreateSession, ResumeSession, FailResume, StopSession, RestartSession, SuspendSession, WakeSession, GetSession,
     FindSession, ResolveTarget, ListSessions, ListIds, ListPids, CountSessions, RenameSession, UpdateSession, SetDefault,
-    GetDefault, Subscribe, Seen, Unsubscribe, Publish, LastTold, Attach, TakeEnded, GetCounters,
+    GetDefault, Subscribe, Seen, Unsubscribe, Publish, LastTold, Attach, TakeEnded, ForgetSaved, GetCounters,
 ]  # fmt: skip
 Refusal: TypeAlias = tuple[str, Term]
 
@@ -324,7 +334,7 @@ class Memory(msgspec.Struct):
     errands: dict[int, tuple[Errand, str]] = {}
     admissions: Admissions = msgspec.field(default_factory=Admissions)
     endings: Endings = msgspec.field(default_factory=Endings)
-    unproved: dict[int, tuple[Asker, Attach | TakeEnded]] = {}
+    unproved: dict[int, tuple[Asker, Attach | TakeEnded | ForgetSaved]] = {}
     seq: int = 0
     reborn: dict[str, int] = {}
     subscriptions: Subscriptions = msgspec.field(default_factory=Subscriptions)

@@ -24,11 +24,18 @@ CONFIGURATION = """
 pool = {pool}
 [templates.asyncio]
 pool = {pool}
+[templates.session]
+pool = {pool}
+[templates.supervisor]
+pool = {pool}
 [templates.rude]
 preload = ["tests.fault.rude_preload"]
 pool = {pool}
 """
-KINDS = [(NEWBORN, "lean"), (ASYNC_NEWBORN, "lean"), (NEWBORN, "asyncio"), (ASYNC_NEWBORN, "asyncio"), (NEWBORN, "rude")]
+KINDS = [
+    (NEWBORN, "lean"), (ASYNC_NEWBORN, "lean"), (NEWBORN, "asyncio"), (ASYNC_NEWBORN, "asyncio"), (NEWBORN, "rude"),
+    (NEWBORN, "session"), (NEWBORN, "supervisor"),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=[0, 2], ids=["forked", "pooled"])

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from actorcore.frames import Farewell
+from actorcore.runtime.memory import PAGE_BYTES
 from supervisors import paths, place
 from supervisors.client import Client
 from supervisors.own_names import STORE
@@ -34,6 +35,7 @@ from tests.daemon_fixture import (
     send_signal,
     watched,
 )
+from tests.fault.test_store import memories_of
 from tests.fault.wire import ANSWERS, dial
 
 NOBODY_UID = 65534
@@ -165,11 +167,19 @@ def test_F14_a_directory_of_another_user_starts_no_daemon(tmp_path: Path) -> Non
     assert second_start(directory) == (1, refusal)
 
 
-def test_F14_S1_a_missing_directory_is_made_for_us_alone(tmp_path: Path) -> None:
-    with Daemon(tmp_path / "run") as own:
-        assert stat.S_IMODE(os.lstat(own.directory).st_mode) == 0o700
-        modes = {path.name: stat.S_IMODE(path.lstat().st_mode) & 0o077 for path in own.directory.rglob("*")}
-        assert modes == dict.fromkeys(modes, 0)
+def test_F14_S1_S3_a_missing_directory_and_all_that_is_in_it_is_made_for_us_alone_even_under_umask_0(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with Daemon(tmp_path / "run") as own:
+            own.bystanders()
+            with desk_of(own) as desk:
+                ask_store(desk.client, ListSaved(), WAIT_S)
+            assert stat.S_IMODE(os.lstat(own.directory).st_mode) == 0o700
+            modes = {path.name: stat.S_IMODE(path.lstat().st_mode) & 0o077 for path in own.directory.rglob("*")}
+            assert {place.LOCK_NAME, paths.SOCKET_NAME, "state", "keys"} <= modes.keys()
+            assert modes == dict.fromkeys(modes, 0)
+    finally:
+        os.umask(before)
 
 
 def test_F15_a_socket_path_of_any_length_works(tmp_path: Path) -> None:
@@ -196,9 +206,18 @@ def test_S3_the_socket_has_its_mode_from_birth(tmp_path: Path, monkeypatch: pyte
 
 
 def test_S2_no_socket_of_the_daemon_is_abstract(own: Daemon) -> None:
-    inodes = set[int]().union(*(held(os_pid) for os_pid in (own.guardian_pid, *descendants(own.guardian_pid))))
+    named = names_of_sockets(own.guardian_pid, *descendants(own.guardian_pid))
+    assert {Path(name).name for name in named} == {paths.SOCKET_NAME}
+    with socket.socket(socket.AF_UNIX) as planted:
+        planted.bind(f"\0{os.getpid()}")
+        assert f"@{os.getpid()}" in names_of_sockets(os.getpid())
+
+
+def names_of_sockets(*os_pids: int) -> set[str]:
+    """Of all that these have open; an abstract one begins with @ (proc_net_unix(5))."""
+    inodes = set[int]().union(*map(held, os_pids))
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
-    assert [fields[7] for fields in lines if len(fields) > 7 and int(fields[6]) in inodes and fields[7].startswith("@")] == []
+    return {fields[7] for fields in lines if len(fields) > 7 and int(fields[6]) in inodes}
 
 
 def test_S20_no_connection_of_a_client_is_ever_the_guardian_s(desk: Desk) -> None:
@@ -266,6 +285,51 @@ def test_S8_G11_nobody_of_the_user_may_look_into_guardian_node_and_store(tmp_pat
             groups = {os_pid: os.stat(f"/proc/{os_pid}/mem").st_gid for os_pid in (*closed, at["ada"])}
             assert (desk.node_os_pid() in nodes, len(nodes)) == (True, 2)
             assert groups == {**dict.fromkeys(closed, 0), at["ada"]: NOBODY_UID}
+
+
+@needs_root
+def test_S14_the_machine_secret_is_in_the_memory_of_the_store_and_of_nobody_else(own: Daemon, tmp_path: Path) -> None:
+    """As root, for nobody else may look; also as the text that the file has."""
+    (tmp_path / "project").mkdir()
+    with desk_of(own) as desk:
+        desk.started.append(str(desk.client.manager.create(str(tmp_path / "project"))["id"]))
+        text = (own.directory / "state" / "keys").read_bytes().split()[1]
+        secrets = (bytes.fromhex(text.decode()), text)
+        at = {row["os_pid"]: str(row["name"]) for row in desk.client.processes()}
+        everybody = [own.guardian_pid, *descendants(own.guardian_pid)]
+        knowing = [os_pid for os_pid in everybody if any(s in some for some in memories_of(os_pid) for s in secrets)]
+        assert ([at.get(os_pid) for os_pid in knowing], len(everybody) > 10) == ([STORE], True)
+
+
+@needs_root
+def test_S13_S19_the_ledger_and_what_writes_to_the_registry_are_the_guardian_s_and_its_nodes_alone(desk: Desk) -> None:
+    """The state that a successor or new code takes over is in a memfd that nobody else has or can find."""
+    pid = desk.client.spawn("tests.fault.async_actors:idle")
+    everybody = [desk.daemon.guardian_pid, *descendants(desk.daemon.guardian_pid)]
+    held = {(comm(os_pid).rpartition("-")[2], *memory) for os_pid in everybody for memory in shared_by(os_pid)}
+    desk.client.exit(pid, "kill")
+    ours = {"guardian", "node"}
+    assert {name for name, what, _ in held if what == "actorcore-ledger"} == ours
+    assert {name for name, what, mode in held if what == "actorcore-registry" and "w" in mode} == ours
+    fds = {"zygote", "python"}  # it passes the two on to its children; one that is being born bears the name of its program
+    assert {memory[1:] for memory in held if memory[0] not in ours and not (memory[0] in fds and memory[2] == "fd")} == {
+        ("actorcore-registry", "r--s"), ("actorcore-status", f"rw-s {PAGE_BYTES}"),
+    }  # fmt: skip
+
+
+def shared_by(os_pid: int) -> set[tuple[str, str]]:
+    """Each memfd that the process has mapped, and how, or open (``fd``)."""
+    found = set()
+    for line in Path(f"/proc/{os_pid}/maps").read_text().splitlines():
+        if "/memfd:" in line:
+            place, mode, *_ = line.split()
+            begin, end = (int(number, 16) for number in place.split("-"))
+            found.add((line.partition("/memfd:")[2].split()[0], f"{mode} {end - begin}" if "w" in mode else mode))
+    for entry in os.listdir(f"/proc/{os_pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            target = os.readlink(f"/proc/{os_pid}/fd/{entry}")
+            found |= {(target.removeprefix("/memfd:").split()[0], "fd")} if target.startswith("/memfd:") else set()
+    return found
 
 
 def test_D9_a_peer_that_is_dead_before_it_is_accepted_leaves_nothing(desk: Desk) -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -430,27 +431,24 @@ def test_S14_acceptance_145_no_session_and_no_answer_shows_the_secret_or_a_path(
         id = start(desk.client, keeper())
         keys = (daemon.directory / "state" / "keys").read_text().split()[1]
         os_pid = int(desk.client.call(id, ["os_pid"]))  # type: ignore[arg-type]
-        assert bytes.fromhex(keys) not in memory_of(os_pid)
+        found = [any(text in some for some in memories_of(os_pid)) for text in (id.encode(), bytes.fromhex(keys), keys.encode())]
+        assert found == [True, False, False], "its own id is there"
         with pytest.raises(RequestError) as caught:
             desk.client.call(STORE, GetSaved(str(uuid.uuid4())), WAIT_S)
         assert str(caught.value) == "not_found: no saved session has this id"
         desk.client.stop_session(id)
 
 
-def memory_of(os_pid: int) -> bytes:
-    """Everything that the process can write to."""
-    found = b""
+def memories_of(os_pid: int) -> Iterator[bytes]:
+    """Everything that the process can write to, place by place."""
     with open(f"/proc/{os_pid}/maps") as maps, open(f"/proc/{os_pid}/mem", "rb", 0) as memory:
         for entry in maps:
             place, mode, *_ = entry.split()
             if mode.startswith("rw") and "[v" not in entry:
                 begin, end = (int(number, 16) for number in place.split("-"))
                 memory.seek(begin)
-                try:
-                    found += memory.read(end - begin)
-                except OSError:
-                    continue
-    return found
+                with suppress(OSError):
+                    yield memory.read(end - begin)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon_fixture import ROOT, Daemon, Desk, desk_of
+from tests.daemon_fixture import ROOT, Daemon, Desk, descendants, desk_of
 
 AHEAD, BEHIND = 100_000, -1_000
 """Seconds; a namespace may not lie before the machine's start."""
@@ -57,6 +57,9 @@ def test_D3_a_daemon_of_another_time_namespace_serves_those_outside(tmp_path: Pa
     daemon.command = [*namespace(offset_s), *daemon.command]
     with daemon:
         daemon.bystanders()
+        everybody = [daemon.guardian_pid, *descendants(daemon.guardian_pid)]
+        (theirs,) = {os.readlink(f"/proc/{os_pid}/ns/time") for os_pid in everybody}
+        assert (theirs == os.readlink("/proc/self/ns/time")) is (namespace(offset_s) == [])
         with desk_of(daemon):
             assert lived(daemon, tmp_path / "project", []) == "killed ['hello'] True"
 

@@ -258,7 +258,7 @@ def test_acceptance_112_139_143_what_is_listed_is_never_deleted_nor_makes_room(
     state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = {id_of(1): "/p/1"}
-    vault = Vault(state, Limits(max_saved=2, auto_clean=True), listed=lambda: listed)
+    vault = Vault(state, Limits(max_saved=2, auto_clean=True), listed=lambda: listed, may_go=lambda id: id not in listed)
     OPENED.append(vault)
     vault.prepare()
     monkeypatch.setattr("supervisors.persistence.database.wall_s", lambda: 1000.0)
