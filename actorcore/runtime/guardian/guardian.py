@@ -92,7 +92,7 @@ class Guardian:
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
         for link in (link for link in self._links() if not link.is_gone):  # which is readable all the time until it is reaped
-            poll.register(link.sock, select.POLLIN | (select.POLLOUT if link.waiting else 0))
+            poll.register(link.sock, select.POLLIN | (0 if link.outbox.is_empty() else select.POLLOUT))
         ready = dict(poll.poll(self._patience_s() * 1000))
         if self._signals in ready or self._is_behind:
             for number in syscalls.read_signals(self._signals):
@@ -100,7 +100,7 @@ class Guardian:
             self._reap()
         for link in self._links():
             if link.sock.fileno() in ready:
-                link.flush()
+                link.outbox.flush()
                 self._listen_to(link)
         self._tell_halted()
         self._watch()
@@ -137,9 +137,8 @@ class Guardian:
         if self._renewal is not None and (refusal := self._renewal.on_time(now)):
             self._end_reload(refusal)
         self._zygotes.start_due(now)
-        if self._node is None:
-            return
-        if (silent_s := self._succession.silent_s(self._mappings.stamp_ns() / 1e9, now)) is not None:
+        silent_s = self._succession.silent_s(self._mappings.stamp_ns() / 1e9, now)
+        if self._node is not None and silent_s is not None:
             say(f"node {self._node.os_pid} hangs: no turn for {silent_s:.1f} s; killed")
             children.kill(self._node.os_pid)
 
@@ -196,7 +195,7 @@ class Guardian:
 
     def _tell_halted(self) -> None:
         """Of each process the last change, as fast as the node listens: whoever sends STOP and CONT may be faster."""
-        if self._node is not None and not self._node.waiting:
+        if self._node is not None and self._node.outbox.is_empty():
             for serial in self._untold & self._kept.keys():
                 self._node.say(words.Halted(serial, self._kept[serial].stopped))
             self._untold.clear()
@@ -215,14 +214,14 @@ class Guardian:
         self._succession.on_spare_dead(self._spare.ready, clock.monotonic_s())
         if not self._spare.ready:
             say(f"a spare node died before it was ready ({self._succession.strikes})")
-        self._spare.sock.close()
+        self._spare.close()
         self._spare = None
 
     def _on_node_death(self, death: Death) -> None:
         assert self._node is not None
         self._listen_to(self._node)  # what it said before its end comes first
         say(f"node {self._node.os_pid} died (code {death.code}, status {death.status})")
-        self._node.sock.close()
+        self._node.close()
         self._node = None
         self._succession.on_node_dead(clock.monotonic_s())
         if self._renewal is not None and self._renewed is None:
@@ -274,10 +273,9 @@ class Guardian:
         self._end_reload(None if self._renewed else NO_PROCESS)
 
     def _on_renewed_death(self) -> None:
-        assert self._renewal is not None
-        assert self._renewed is not None
+        assert self._renewal is not None and self._renewed is not None
         refusal = self._renewal.on_death(is_node=False)
-        self._renewed.sock.close()
+        self._renewed.close()
         self._renewed = None if refusal else fork_node(self._entry, self._mappings, from_disk=True)
         self._end_reload(refusal or (None if self._renewed else NO_PROCESS))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from actorcore.errors import ProtocolError
 from actorcore.guardian_words import Died, ForkAlone, Hold, Template, ToGuardian, ToNode, encoder, to_guardian
 from actorcore.runtime import children, log, sockets
+from actorcore.runtime.outbox import Outbox
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Kept:
 
 @dataclass
 class Link:
-    """The guardian's end to a node or spare, with what could not be sent yet; ``is_gone``: nobody has the other one."""
+    """The guardian's end to a node or spare; ``is_gone``: nobody has the other one. What it is not told, its successor is."""
 
     os_pid: int
     sock: socket.socket
@@ -57,18 +57,19 @@ class Link:
     is_gone: bool = False
     schema: int = 0
     templates: Sequence[Template] = ()
-    waiting: deque[tuple[bytes, tuple[int, ...]]] = field(default_factory=deque)
+    outbox: Outbox = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.outbox = Outbox(self.sock)
 
     def say(self, word: ToNode, fds: Sequence[int] = ()) -> None:
-        self.waiting.append((encoder.encode(word), tuple(fds)))
-        self.flush()
+        if not self.outbox.put(encoder.encode(word), fds):
+            say(f"node {self.os_pid} does not listen, and no descriptor is left to wait with; killed")
+            children.kill(self.os_pid)
 
-    def flush(self) -> None:
-        try:
-            while self.waiting and sockets.send(self.sock, *self.waiting[0]):
-                self.waiting.popleft()
-        except sockets.PeerGone:
-            self.waiting.clear()  # its death arrives by waitid; the successor is told everything again
+    def close(self) -> None:
+        self.sock.close()
+        self.outbox.drop()
 
     def hear(self) -> tuple[ToGuardian, list[int]] | None:
         """The next word with its descriptors, without them when we can have no more; None when there is none now.
@@ -96,7 +97,7 @@ def dismiss(link: Link | None) -> None:
     """End the process behind it, and have it gone."""
     if link is not None:
         children.end(link.os_pid)
-        link.sock.close()
+        link.close()
 
 
 def say(text: str) -> None:
