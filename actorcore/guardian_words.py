@@ -6,6 +6,7 @@ so a node that dies after reading a word loses nothing.
 
 from __future__ import annotations
 
+import sys
 from typing import Generic, TypeAlias, TypeVar, Union
 
 import msgspec
@@ -192,8 +193,11 @@ class Halt(Word, frozen=True, tag="halt"):
 ToNode: TypeAlias = Union[Held, Zygote, Offer, Take, Adopted, Unheld, Died, Halted, Signalled, ReloadEnded, Yield]
 ToGuardian: TypeAlias = Union[Ready, Serving, Hold, Adopt, Drop, ReplaceZygote, ForkAlone, Reload, Stay, Halt]
 
-EXIT_PRELOAD, EXIT_THREADS = 78, 79
-"""Exit statuses of a zygote that cannot serve: a module of its list is not imported, or one starts threads."""
+EXIT_PRELOAD, EXIT_THREADS, EXIT_PYTHON = 78, 79, 80
+"""Exit statuses of a zygote that cannot serve: a module of its list is not imported, or one starts threads, or it is of another
+Python than the daemon."""
+PYTHON = ".".join(map(str, sys.version_info[:3]))
+"""Of this process; of the whole daemon, for what runs in it is forked from the guardian, or is the same program."""
 
 ONE, MANY = "one", "many"
 """How many processes a zygote is started for."""

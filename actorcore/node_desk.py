@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from actorcore.exit_reason import Term
+from actorcore.guardian_words import PYTHON
 from actorcore.residents import AnswerTo, Order, Tell
 from actorcore.signals import NOBODY, Asking, Delivery, ReloadEnded, TookOver
 
@@ -69,7 +70,7 @@ class NodeDesk:
         return [AnswerTo(body.frm, body.number, error=("unknown_request", "status, reload, renew or down"))]
 
     def _status(self) -> Term:
-        facts: dict[str, Term] = msgspec.to_builtins(self.statistics()) | {"log_dropped": self.log_dropped}
+        facts: dict[str, Term] = msgspec.to_builtins(self.statistics()) | {"log_dropped": self.log_dropped, "python": PYTHON}
         return {**facts, "node_os_pid": self._state.node.os_pid, "generation": self._state.node.generation}
 
     def snapshot(self) -> bytes:

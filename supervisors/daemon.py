@@ -16,7 +16,7 @@ import msgspec
 
 from actorcore.errors import RequestError
 from actorcore.ledger import Ledger
-from actorcore.runtime import descriptors, fault_injection, memory
+from actorcore.runtime import descriptors, fault_injection, log, memory
 from actorcore.runtime.guardian.guardian import Guardian
 from actorcore.runtime.guardian.keep import Mappings
 from actorcore.runtime.log_cap import LogCap
@@ -29,6 +29,7 @@ from supervisors.place import AlreadyRunning, listen, take_lock
 
 LEDGER_BYTES = 64 << 20
 STATUS_PAGES = 16384
+AS_ROOT = "the daemon runs as root, and so does all code of every session"
 NODE_ENTRY = f"{node_main.__module__}:{node_main.__name__}"
 """Imported here, called in forks only: they start at once, whatever becomes of the files meanwhile."""
 
@@ -130,7 +131,11 @@ def _guard(
     instance: int, mappings: Mappings, listener: socket.socket, arguments: argparse.Namespace, configuration: Configuration,
     logs: str, node_entry: str,
 ) -> int:  # fmt: skip
+    warnings = [AS_ROOT] if os.geteuid() == 0 else []
+
     def on_serving() -> None:
+        while warnings:
+            log.report("warning", 0, warnings.pop())
         # Who started us may be dead by now, and that is no reason to end.
         if arguments.announce is not None:
             with contextlib.suppress(OSError):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from actorcore.errors import CallTimeout
+from actorcore.guardian_words import PYTHON
 from actorcore.signals import ProcessSpec
 from supervisors.client import Client
 from supervisors.clients.messages import DownMessage, InfoMessage, Mail
@@ -178,7 +179,7 @@ class Daemon:
 
         For a moment there may be none: one that no processor has run for two seconds is taken to be stuck, and replaced.
         """
-        program = f"actorcore.runtime.zygote.zygote\0{template}\0".encode()
+        program = f"actorcore.runtime.zygote.zygote\0{PYTHON}\0{template}\0".encode()
         while not (found := [p for p in descendants(self.guardian_pid) if program in cmdline(p)
                              and comm(p) == "actor-zygote" and _stat(p)[1:2] == [str(self.guardian_pid)]
                              and has_zygote_descriptors(p)]):  # fmt: skip

@@ -113,7 +113,7 @@ def test_a_supervisor_in_a_file_may_have_a_process_of_its_own(tmp_path: Path) ->
     (HEAD + "[[children]]\nid = 'a'\nargs = [\n  '''\nid = 3\n''',\n]\nstrategy = 'one_for_one'",
      ":4: children[0].args: unknown; known are id, restart, "),
 ])  # fmt: skip
-def test_what_is_wrong_is_named_with_its_line(text: str, error: str, tmp_path: Path) -> None:
+def test_H1_what_is_wrong_is_named_with_its_line(text: str, error: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidApplication) as refused:
         parse(text, tmp_path)
     assert str(refused.value).startswith(error)
@@ -179,7 +179,7 @@ def test_an_application_that_cannot_start_leaves_nothing_and_says_which_child(li
     assert sessions(line) == []
 
 
-def test_a_file_with_a_mistake_starts_nothing(line: Output, tmp_path: Path) -> None:
+def test_H1_a_file_with_a_mistake_starts_nothing(line: Output, tmp_path: Path) -> None:
     file = tmp_path / "app.toml"
     file.write_text(HEAD + "intensity = 'much'")
     assert line.run("up", str(file)) == 1

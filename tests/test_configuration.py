@@ -52,7 +52,7 @@ def test_a_template_is_a_name_a_list_of_modules_and_a_pool() -> None:
     ("[templates.'A b']", ":1: templates.A b: must match [a-z][a-z0-9_-]{0,31} and not be auto"),
     ("".join(f"[templates.t{number}]\n" for number in range(29)), ":1: templates: 33 of them, at most 32"),
 ])  # fmt: skip
-def test_what_is_wrong_is_named_with_its_line(text: str, error: str) -> None:
+def test_H1_what_is_wrong_is_named_with_its_line(text: str, error: str) -> None:
     with pytest.raises(InvalidConfiguration) as refused:
         parse(text)
     assert str(refused.value) == error
@@ -71,7 +71,7 @@ def test_the_file_is_the_chosen_one_else_the_variables_else_the_users_if_there_i
 
 
 @pytest.mark.parametrize(("content", "why"), [(None, "No such file or directory"), (b"\xff", "not UTF-8")])
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, content: bytes | None, why: str) -> None:
+def test_H1_a_file_that_cannot_be_read_is_told(tmp_path: Path, content: bytes | None, why: str) -> None:
     file = tmp_path / "config.toml"
     if content is not None:
         file.write_bytes(content)
@@ -80,7 +80,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, content: bytes | Non
     assert str(refused.value) == f"{file}: {why}"
 
 
-def test_a_daemon_with_an_invalid_file_says_where_and_does_not_start(tmp_path: Path) -> None:
+def test_H1_a_daemon_with_an_invalid_file_says_where_and_does_not_start(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("[templates.x]\npol = 1\n")
     argv = [sys.executable, "-m", "supervisors.daemon", "--dir", str(tmp_path / "run"), "--config", str(file)]

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from actorcore.exit_reason import Term
+from actorcore.guardian_words import PYTHON
 from actorcore.node_desk import NodeDesk
 from actorcore.residents import AnswerTo, Order, Tell
 from actorcore.signals import NOBODY, Asking, Down, ReloadEnded, TookOver
@@ -15,7 +16,7 @@ class Counts(msgspec.Struct):
     processes: int = 3
 
 
-FACTS: dict[str, Term] = {"processes": 3, "log_dropped": 0, "node_os_pid": 77, "generation": 2}
+FACTS: dict[str, Term] = {"processes": 3, "log_dropped": 0, "python": PYTHON, "node_os_pid": 77, "generation": 2}
 UNKNOWN = ("unknown_request", "status, reload, renew or down")
 NO_VERB = ("invalid_message", "expected a map with a verb")
 

@@ -200,8 +200,16 @@ def end_all() -> None:
                 os.waitid(os.P_PID, os_pid, os.WEXITED)
 
 
-def spawn_program(argv: list[str], fds: list[int]) -> int:
-    """Start a program with ``fds`` as 3, 4, 5 …, a clean signal state, its own session and the allow-listed environment."""
+OWN_IMAGE = "/proc/self/exe"
+"""The program that we are, also when there is another, or none, under its name by now (proc(5)): where Python is replaced under
+a running daemon, whatever is started later is still the Python that everything else is."""
+
+
+def spawn_program(argv: list[str], fds: list[int], image: str = "") -> int:
+    """Start a program with ``fds`` as 3, 4, 5 …, a clean signal state, its own session and the allow-listed environment.
+
+    ``image``: the program, if it is another than ``argv`` names.
+    """
     actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
     # Two steps, lest a target number is a source that is still needed.
     high = 100
@@ -209,7 +217,7 @@ def spawn_program(argv: list[str], fds: list[int]) -> int:
     moves += [(os.POSIX_SPAWN_DUP2, high + at, 3 + at) for at in range(len(fds))]
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | BIND_NOW
     return os.posix_spawn(
-        argv[0], argv, environment, file_actions=[*actions, *moves], setsid=True, setsigmask=[],
+        image or argv[0], argv, environment, file_actions=[*actions, *moves], setsid=True, setsigmask=[],
         setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
     )  # fmt: skip
 

@@ -205,6 +205,89 @@ def test_C5_a_folder_that_became_something_else_is_left_alone_until_it_is_mended
     session.again()
 
 
+NOBODY_UID = 65534
+
+
+def as_user(act: Callable[[], None]) -> int:
+    """The exit status of ``act`` in a child that modes bind: root is somebody else there, anybody else is who they are."""
+
+    def live() -> None:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setresgid(NOBODY_UID, NOBODY_UID, NOBODY_UID)
+            os.setresuid(NOBODY_UID, NOBODY_UID, NOBODY_UID)
+        act()
+
+    return in_child(live)
+
+
+@pytest.fixture
+def lent(root: str) -> str:
+    """A folder of whoever :func:`as_user` is."""
+    folder = f"{root}/lent"
+    os.mkdir(folder, 0o700)
+    if os.geteuid() == 0:
+        os.chmod(root, 0o711)
+        os.chown(folder, NOBODY_UID, NOBODY_UID)
+    return folder
+
+
+def mode_of(path: str) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+@FORKS
+def test_C5_a_folder_that_its_user_may_not_enter_any_more_is_told_and_never_made_wider(lent: str) -> None:
+    def live() -> None:
+        session = Session(f"{lent}/{ID}")
+        session.add()
+        os.chmod(session.folder, 0o000)
+        assert refusal(session.add) == ("path_permission_denied", "eacces")
+        for mode in (0o000, 0o500):
+            os.chmod(session.folder, mode)
+            for act in (session.add, session.save, lambda: Session(session.folder)):
+                assert refusal(act) == ("path_permission_denied", "not ours alone")
+            assert mode_of(session.folder) == mode
+        os.chmod(session.folder, 0o700)
+        session.add()
+        assert session.last == 2
+        session.again()
+
+    assert as_user(live) == 0
+
+
+@FORKS
+def test_C5_a_folder_whose_parent_is_closed_or_gone_is_told_and_comes_back_with_it(lent: str) -> None:
+    def live() -> None:
+        session = Session(f"{lent}/saves/{ID}")
+        session.add()
+        os.chmod(f"{lent}/saves", 0o000)
+        assert refusal(session.add) == ("path_permission_denied", "eacces")
+        assert refusal(session.add) == ("path_permission_denied", "not ours alone")
+        assert mode_of(f"{lent}/saves") == 0o000
+        os.chmod(f"{lent}/saves", 0o700)
+        session.add()
+        session.again()
+
+    os.mkdir(f"{lent}/saves", 0o700)
+    if os.geteuid() == 0:
+        os.chown(f"{lent}/saves", NOBODY_UID, NOBODY_UID)
+    assert as_user(live) == 0
+
+
+@FORKS
+@needs_root
+def test_C5_a_folder_that_was_given_to_another_user_is_refused_and_left_alone(lent: str) -> None:
+    def live() -> None:
+        assert refusal(lambda: Session(f"{lent}/{ID}"))[0] == "path_permission_denied"
+
+    assert as_user(lambda: Session(f"{lent}/{ID}").again()) == 0
+    os.chown(f"{lent}/{ID}", 0, 0)
+    os.chmod(f"{lent}/{ID}", 0o777)
+    assert as_user(live) == 0
+    assert (mode_of(f"{lent}/{ID}"), os.stat(f"{lent}/{ID}").st_uid) == (0o777, 0)
+
+
 def test_acceptance_109_a_path_that_is_too_long_is_an_error_of_its_own(root: str) -> None:
     assert refusal(lambda: Session(f"{root}/{'x' * 300}")) == ("path_too_long", "enametoolong")
 

@@ -98,7 +98,7 @@ def generation_of(desk: Desk) -> int:
     return found
 
 
-def test_R12_process_lifetimes_leave_nothing_and_memory_is_flat(tmp_path: Path, size: Size, tell: Tell) -> None:
+def test_H4_R12_process_lifetimes_leave_nothing_and_memory_is_flat(tmp_path: Path, size: Size, tell: Tell) -> None:
     """H4: fds, shared memory, files, zombies as before; node and guardian grow by less than 1 KiB in 1,000 lifetimes."""
     lifetimes, batch = size("R12_LIVES", 1_000, 10_000, 100_000), 25
     chance = random.Random(12)

@@ -10,7 +10,19 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from actorcore import faults
-from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, MANY, ONE, Offer, Template, ToNode, Unheld, Zygote
+from actorcore.guardian_words import (
+    EXIT_PRELOAD,
+    EXIT_PYTHON,
+    EXIT_THREADS,
+    MANY,
+    ONE,
+    PYTHON,
+    Offer,
+    Template,
+    ToNode,
+    Unheld,
+    Zygote,
+)  # fmt: skip
 from actorcore.runtime import children, clock, sockets
 from actorcore.runtime.children import Death
 from actorcore.runtime.evidence import errno_name
@@ -28,6 +40,7 @@ MAX_STRIKES = 5
 TROUBLES = {
     EXIT_PRELOAD: "a module of its preload list cannot be imported; the daemon's log says why",
     EXIT_THREADS: "a module of its preload list starts threads",
+    EXIT_PYTHON: f"Python is not {PYTHON} any more, as everything that runs is: take the daemon down and start it again",
 }
 
 
@@ -100,9 +113,9 @@ class Zygotes:
 
     def _exec(self, name: str, control: int, forks: str) -> int:
         command = [sys.executable, "-P", "-m", "actorcore.runtime.zygote.zygote"]
-        arguments = [name, str(os.getpid()), self.logs, faults.plan, forks]
+        arguments = [PYTHON, name, str(os.getpid()), self.logs, faults.plan, forks]
         fds = [control, self._mappings.status_fd, self._mappings.registry_fd]
-        return children.spawn_program([*command, *arguments, *self._templates[name].preload], fds)
+        return children.spawn_program([*command, *arguments, *self._templates[name].preload], fds, children.OWN_IMAGE)
 
     def fork_alone(self, name: str, serial: int, fds: list[int]) -> None:
         """Start one for process ``serial`` alone, whose order waits in the socket ``fds``; the node is told if that cannot be."""

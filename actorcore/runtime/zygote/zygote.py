@@ -1,6 +1,7 @@
 """A zygote: a program that imports a template's modules once and then forks actor processes from itself.
 
-``python -m actorcore.runtime.zygote.zygote TEMPLATE GUARDIAN_PID LOGS PLAN FORKS [MODULE …]``; an empty PLAN is none
+``python -m actorcore.runtime.zygote.zygote PYTHON TEMPLATE GUARDIAN_PID LOGS PLAN FORKS [MODULE …]``; an empty PLAN is none.
+PYTHON is the daemon's: under one whose Python was replaced nobody is born with another.
 FORKS is ``one`` or ``many``: whose control socket has ended behind its only order forks that one process and ends, so
 it prepares nothing for others.
 
@@ -21,7 +22,7 @@ from collections.abc import Sequence
 
 from actorcore.exit_reason import bounded_text
 from actorcore.faults import point
-from actorcore.guardian_words import EXIT_PRELOAD, EXIT_THREADS, MANY, ForkRefused, encoder, fork_order
+from actorcore.guardian_words import EXIT_PRELOAD, EXIT_PYTHON, EXIT_THREADS, MANY, PYTHON, ForkRefused, encoder, fork_order
 from actorcore.runtime import children, fault_injection, sockets, syscalls
 from actorcore.runtime.actor import lean
 from actorcore.runtime.complain import complain
@@ -126,5 +127,9 @@ def _fork(control: socket.socket, nursery: birth.Nursery) -> int | None:
 
 
 if __name__ == "__main__":
-    status = main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5], sys.argv[6:])
+    if sys.argv[1] == PYTHON:
+        status = main(sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5], sys.argv[6], sys.argv[7:])
+    else:
+        complain(f"template {sys.argv[2]}: this is Python {PYTHON}, the daemon is {sys.argv[1]}")
+        status = EXIT_PYTHON
     os._exit(status)  # not waiting for threads that a module may have started
