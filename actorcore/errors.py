@@ -16,7 +16,7 @@ from actorcore.exit_reason import Reason
 MEANINGS = {
     "already_exists": "the id, the ref or the daemon is there already",
     "already_present": "there is a child of that id, which does not run now",
-    "already_registered": "another process has this name",
+    "already_registered": "another process has this name, or this process has another; the detail is which",
     "already_started": "a child of that id runs; the detail is its serial",
     "ambiguous_target": "it is the beginning of several; the detail names them",
     "busy": "too much waits already; try again",

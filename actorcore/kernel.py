@@ -15,6 +15,7 @@ from actorcore.effects import Deliver, Effect, Forget, Inspect, Operate, Publish
 from actorcore.exit_reason import NORMAL, Reason, Term
 from actorcore.frames import encoder
 from actorcore.migrations import KernelState
+from actorcore.names import RESERVED_PREFIX
 from actorcore.node_desk import NodeDesk
 from actorcore.process_table import ProcessTable
 from actorcore.resident_sys import ResidentSys, is_system
@@ -93,7 +94,7 @@ class Kernel:
         self._host = host
         self._last = last
         self._residents: dict[str, Resident] = {"node": NodeDesk(self.table.statistics), **residents}
-        self._serials = {name: self.table.add_resident(f"system:{name}") for name in self._residents}
+        self._serials = {name: self.table.add_resident(RESERVED_PREFIX + name) for name in self._residents}
         self._spawned: dict[int, tuple[str, Resident]] = {}
         self._by_serial = {serial: self._residents[name] for name, serial in self._serials.items()}
         self._sys = ResidentSys(instance, self._serials["node"], {})
@@ -186,11 +187,11 @@ class Kernel:
 
     def machines(self) -> list[str]:
         """What this code can restore: machines that may be spawned, and the node's own residents."""
-        return sorted([*self._machines, *(f"system:{name}" for name in self._residents)])
+        return sorted([*self._machines, *(RESERVED_PREFIX + name for name in self._residents)])
 
     def not_restored_by(self, machines: list[str]) -> str | None:
         """Why code that can restore ``machines`` cannot go on from here; None when it can."""
-        running = {machine for machine, _ in self._spawned.values()} | {f"system:{name}" for name in self._residents}
+        running = {machine for machine, _ in self._spawned.values()} | {RESERVED_PREFIX + name for name in self._residents}
         strange = sorted(running - set(machines))
         return f"the new code has no machine {', '.join(strange)}, and there is one running" if strange else None
 
@@ -202,7 +203,7 @@ class Kernel:
         later = [name for name in self._residents if name not in state.residents]  # the code that left it had none of them
         self._serials = {name: serial for name, (serial, _) in state.residents.items()}
         if not state.ending:
-            self._serials |= {name: self.table.add_resident(f"system:{name}") for name in later}
+            self._serials |= {name: self.table.add_resident(RESERVED_PREFIX + name) for name in later}
         self._residents = {name: self._residents[name] for name in self._serials}
         for name, (_, resident_state) in state.residents.items():
             self._residents[name].restore(resident_state)
@@ -277,7 +278,7 @@ class Kernel:
         """The machine that it is, or its name."""
         if serial in self._spawned:
             return self._spawned[serial][0]
-        return next(f"system:{name}" for name, known in self._serials.items() if known == serial)
+        return next(RESERVED_PREFIX + name for name, known in self._serials.items() if known == serial)
 
     def _make(self, begin: Begin) -> str | None:
         """The machine that somebody has spawned, or what is wrong with its spec."""
@@ -302,14 +303,14 @@ class Kernel:
         """The node's own resident was killed, and nothing else may bring it back: its state is data, its alarms go on."""
         name = next(name for name, serial in self._serials.items() if serial == before)
         self._sys.forget(before)
-        serial = self._serials[name] = self.table.add_resident(f"system:{name}")
+        serial = self._serials[name] = self.table.add_resident(RESERVED_PREFIX + name)
         self._by_serial[serial] = self._by_serial.pop(before)
         for key, (at, _) in list(self._alarms.live.items()):
             if key.startswith(f"{before} "):
                 self._alarms.cancel(key)
                 self._alarms.set(f"{serial} {key.partition(' ')[2]}", at)
-        self._inbox.append(Deliver(serial, 0, Reborn(before)))
-        return Publish(f"system:{name}", serial)
+        self._inbox.append(Deliver(serial, 0, Reborn(before, serial)))
+        return Publish(RESERVED_PREFIX + name, serial)
 
     def _obey(self, serial: int, order: Order, now: float) -> list[Effect]:
         match order:

@@ -75,8 +75,8 @@ class TrapExit(Word, frozen=True, tag="trap_exit"):
 class Register(Word, frozen=True, tag="register"):
     """Give ``who`` (0: the asker) a name, with a ``value`` of at most 2 KiB that look-ups return: msgpack, or nothing.
 
-    Errors: already_registered (with the holder; 0: a supervisor keeps it for its child), invalid_key, reserved_key,
-    process_not_alive, value_too_long, registry_full.
+    Errors: already_registered (with the holder, or 0: a supervisor keeps it for its child; with the name that ``who`` has,
+    for nobody has two), invalid_key, reserved_key, process_not_alive, value_too_long, registry_full.
     """
 
     name: str

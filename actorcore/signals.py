@@ -143,12 +143,13 @@ class ClockSet(Word, frozen=True, tag="clock_set"):
 
 
 class Reborn(Word, frozen=True, tag="reborn"):
-    """To a resident of the node's own that was killed, as ``before``: it goes on from its state under its new Pid.
+    """To a resident of the node's own that was killed, as ``before``: it goes on from its state as ``after``.
 
     What it was linked to or monitored and who waited for its answers know of the death; nothing of that is left.
     """
 
     before: int
+    after: int
 
 
 class Ended(Word, frozen=True, tag="ended"):

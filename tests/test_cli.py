@@ -237,7 +237,7 @@ def test_ls_lists_processes_and_sessions_under_one_pid(line: Output) -> None:
 def test_a_spawn_without_a_name_gets_an_id_and_one_without_restart_a_pid(line: Output) -> None:
     assert line.run("spawn", WITNESS) == 0
     identity = line.out.strip()
-    assert (line.run("stop", identity), line.out) == (0, "stopped\n")
+    assert (line.run("stop", identity), line.out) == (0, f"stopped {identity}\n")
     assert line.run("spawn", WITNESS, "--name", "told", "--json") == 0
     row = json.loads(line.out)
     assert (line.run("whereis", "told"), line.out) == (0, f"{row['pid']}\n")
@@ -335,7 +335,7 @@ def test_restart_and_reload_and_a_session_that_stays(line: Output) -> None:
     assert json.loads(line.out)["generation"] == generation
     line.run("call", "ada", '["state", null]')
     assert json.loads(line.out) == before
-    assert (line.run("restart", "ada"), line.out) == (0, "restarted\n")
+    assert (line.run("restart", "ada"), line.out) == (0, "restarted ada\n")
     line.run("call", "ada", '["state", null]')
     assert json.loads(line.out)[0] != before[0]
     assert (line.run("reload"), line.out) == (0, "reloaded\n")

@@ -124,6 +124,7 @@ def test_a_session_is_renamed_suspended_woken_restarted_and_stopped(line: Output
     stopped = said(line, "stop", "front")
     assert (stopped["status"], list(stopped), stopped["path"]) == ("terminated", list(restarted), restarted["path"])
     assert [row["name"] for row in said(line, "sessions")] == ["api", "apidocs"]
+    assert (line.run("stop", "2"), line.out) == (0, "stopped apidocs\n")
 
 
 def test_acceptance_24_94_the_default_is_chosen_and_keys_are_merged_or_refused_all_at_once(line: Output) -> None:

@@ -115,7 +115,7 @@ def test_a_killed_resident_goes_on_under_a_new_pid_with_its_name_and_its_alarms(
         Retract("system:polly"), Publish("system:polly", after)]  # fmt: skip
     assert after > it.client > before
     it.do(Ticked(), 5.0)
-    assert it.polly.heard[1:] == [Reborn(before), Alarm("soon")]
+    assert it.polly.heard[1:] == [Reborn(before, after), Alarm("soon")]
     it.request(Ask(after, packed(None)))
     assert it.polly.heard[-1] == Asking(it.client, it.numbers, packed(None))
     it.do(ShutdownAsked())

@@ -113,10 +113,10 @@ def test_a_session_that_was_never_kept_and_one_that_is_there_again_are_no_ending
 
 def test_a_manager_that_was_killed_tells_the_store_again_that_there_is_something() -> None:
     it = Alone()
-    assert ring() not in it.manager.handle(Reborn(3), 0.0)
+    assert ring() not in it.manager.handle(Reborn(3, 4), 0.0)
     lost(it, 1)
     (looked,) = it.ask(TakeEnded(), HIM)
-    assert ring() in it.manager.handle(Reborn(3), 0.0)
+    assert ring() in it.manager.handle(Reborn(3, 4), 0.0)
     assert isinstance(looked, Do) and it.manager.handle(Answer(looked.number, []), 0.0) == []
     assert it.take([]) == [uuid(1)]
 
@@ -135,7 +135,7 @@ def test_the_store_takes_many_by_and_by_and_of_too_many_the_oldest_is_forgotten(
 def test_a_session_that_nobody_has_when_the_manager_was_killed_is_gone() -> None:
     it = Alone()
     it.ask(CreateSession(draft(1)))
-    assert isinstance(it.manager.handle(Reborn(3), 0.0)[0], Consult)
+    assert isinstance(it.manager.handle(Reborn(3, 4), 0.0)[0], Consult)
     assert it.manager.handle(Answer(2, None, ("not_found", None)), 0.0) == [CancelAlarm(uuid(1)), ring()]
     assert (it.ask(ListIds()), it.take([])) == ([AnswerTo(ME, 2, [])], [uuid(1)])
 
@@ -208,7 +208,7 @@ def test_the_manager_does_not_wait_for_a_store_that_cannot_be_had_or_does_not_co
 
 def test_a_manager_that_is_killed_while_it_waits_for_the_store_asks_again() -> None:
     it, _ = farewell()
-    orders = it.manager.handle(Reborn(3), 8.0)
+    orders = it.manager.handle(Reborn(3, 4), 8.0)
     assert [order.name for order in orders if isinstance(order, Consult)] == ["services"]
     assert [order.at for order in orders if isinstance(order, SetAlarm)] == [8.0 + NOTED_S]
 

@@ -121,7 +121,7 @@ def test_who_waited_for_the_limiter_or_the_supervisor_is_answered_by_no_later_li
     manager = Manager()
     for number, request in ((1, ResumeSession(uuid(1))), (2, CreateSession(draft(2)))):
         manager.handle(Asking(5, number, msgspec.Raw(msgspec.msgpack.encode(request))), 0.0)
-    manager.handle(Reborn(3), 0.0)
+    manager.handle(Reborn(3, 4), 0.0)
     assert [manager.handle(Answer(number, True), 0.0) for number in (1, 2)] == [[], []]
     assert manager.handle(Answer(2, None, ("max_children", None)), 0.0) == []
 

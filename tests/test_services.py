@@ -112,8 +112,7 @@ def test_the_life_of_a_service_is_told_as_that_of_a_session_is(kind: str, serial
 def test_a_resident_that_was_killed_is_told_as_a_crash_and_a_restart() -> None:
     assert said(tell_reborn("limiter", 3)) == ["service_reborn", "limiter", 3]
     about = {"name": "limiter", "duration_s": 0.0}
-    for after, new in ((9, 9), (0, None)):
-        assert ServiceReborn("limiter", 3).events(after, 4) == [
-            ServiceTold("service_crashed", {**about, "restart_count": 3, "reason": "killed", "pid": 3}),
-            ServiceTold("service_restarted", {**about, "restart_count": 4, "old_pid": 3, "new_pid": new}),
-        ]
+    assert ServiceReborn("limiter", 3).events(9, 4) == [
+        ServiceTold("service_crashed", {**about, "restart_count": 3, "reason": "killed", "pid": 3}),
+        ServiceTold("service_restarted", {**about, "restart_count": 4, "old_pid": 3, "new_pid": 9}),
+    ]

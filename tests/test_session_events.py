@@ -429,7 +429,7 @@ def test_a_killed_manager_is_a_service_that_crashed_and_was_restarted() -> None:
     after = world.kernel.table.published()["system:manager"]
     assert [(event["session"], event["type"], event["data"]) for event in world.me.events()] == [
         ("", "service_crashed", {"name": "manager", "pid": before, "reason": "killed", "restart_count": 0, "duration_s": 0.0}),
-        ("", "service_restarted", {"name": "manager", "old_pid": before, "new_pid": None, "restart_count": 1, "duration_s": 0.0}),
+        ("", "service_restarted", {"name": "manager", "old_pid": before, "new_pid": after, "restart_count": 1, "duration_s": 0.0}),
     ]  # fmt: skip
     assert after != before
 

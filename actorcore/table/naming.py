@@ -70,6 +70,6 @@ def _add(turn: Turn, asker: Entry, body: Register) -> tuple[str, Term] | None:
     if error == "value_too_long":
         return error, len(body.value)
     if error is not None:
-        return error, names.holder_of(name)
+        return error, names.held.get(holder.serial) or names.holder_of(name)
     names.add(name, holder.serial, asker.serial, published=False, parent=parent, value=body.value)
     return None

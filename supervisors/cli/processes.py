@@ -260,7 +260,7 @@ def stop(target: str, timeout_s: float, as_json: bool) -> None:
 
     with daemon() as client:
         answer = targets.stop(client, find(client, target), timeout_s)
-        say(answer, as_json, "stopped")
+        say(answer, as_json, f"stopped {_whom(answer)}")
 
 
 @command
@@ -274,4 +274,9 @@ def restart(target: str, timeout_s: float, as_json: bool) -> None:
 
     with daemon() as client:
         answer = targets.restart(client, find(client, target), timeout_s)
-        say(answer, as_json, "restarted")
+        say(answer, as_json, f"restarted {_whom(answer)}")
+
+
+def _whom(answer: dict[str, object]) -> str:
+    """Who was meant: a TARGET may be the beginning of a name, or a number."""
+    return str(answer.get("name") or answer.get("id") or answer["pid"])

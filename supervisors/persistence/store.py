@@ -42,7 +42,7 @@ from supervisors.persistence.store_words import (
     StoreRequest,
 )
 from supervisors.persistence.vault import Vault
-from supervisors.session.words import MAX_PAGE_ROWS as LISTED_AT_ONCE, ForgetSaved, ListSessions, TakeEnded
+from supervisors.session.words import ForgetSaved, ListSessions, TakeEnded
 
 WAIT_S = 10.0
 NOTES_AT_ONCE = 64
@@ -206,7 +206,7 @@ class Store(GenServer):
         after: tuple[float, int] | None = (0.0, 0)
         while after is not None:
             try:
-                answer = self.process.call(MANAGER, ListSessions(after, LISTED_AT_ONCE), WAIT_S)
+                answer = self.process.call(MANAGER, ListSessions(after), WAIT_S)
             except (CallFailed, CallTimeout):
                 raise RequestError("not_running", "nobody says which sessions there are") from None
             page = msgspec.convert(answer, _Listed)

@@ -34,11 +34,11 @@ class ServiceReborn(Word, frozen=True, tag="service_reborn"):
     before: int
 
     def events(self, after: int, restart_count: int) -> list[ServiceTold]:
-        """What is told of it; ``after``: its serial now, 0 when it is not known."""
+        """What is told of it; ``after``: its serial now."""
         about: dict[str, Term] = {"name": self.name, "restart_count": restart_count, "duration_s": 0.0}
         return [
             ServiceTold("service_crashed", {**about, "reason": KILLED, "pid": self.before, "restart_count": restart_count - 1}),
-            ServiceTold("service_restarted", {**about, "old_pid": self.before, "new_pid": after or None}),
+            ServiceTold("service_restarted", {**about, "old_pid": self.before, "new_pid": after}),
         ]
 
 

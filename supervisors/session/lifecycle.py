@@ -221,7 +221,7 @@ class Lifecycle(Telling):
             case _:
                 pass
 
-    def on_reborn(self, before: int) -> None:
+    def on_reborn(self, before: int, after: int) -> None:
         """The manager was killed: nobody waits for it any more, and it hears of nothing unless it asks again."""
         self.memory.errands.clear()
         self.memory.admissions.asked.clear()
@@ -235,7 +235,7 @@ class Lifecycle(Telling):
                 self.orders.append(AwaitEnd(slot.serial))
             elif slot.status != "suspended" or slot.ending:
                 self._consult("watch", slot, supervisor.WatchSession(slot.record.id))
-        self.on_service_reborn(ServiceReborn("manager", before), 0)
+        self.on_service_reborn(ServiceReborn("manager", before), after)
         for one in self.memory.subscriptions.all():
             self.do(Monitor(one.ref, one.to))
 

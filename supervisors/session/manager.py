@@ -124,8 +124,8 @@ class Manager:
                     life.memory.subscriptions.remove(ref)
             case Exit(frm) if frm == NOBODY:  # the daemon ends; the supervisor of the sessions ends them
                 life.memory.leaving = True
-            case Reborn(before):
-                life.on_reborn(before)
+            case Reborn(before, after):
+                life.on_reborn(before, after)
             case Alarm(key):
                 life.on_alarm(key)
             case Ended(serial):

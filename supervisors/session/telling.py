@@ -76,7 +76,7 @@ class Telling:
             self._publish("", self.memory.seq, type_, data)
 
     def on_service_reborn(self, told: ServiceReborn, after: int) -> None:
-        """A resident was killed, and goes on as ``after`` (0: nobody knows, it is the manager)."""
+        """A resident was killed, and goes on as ``after``."""
         self.memory.reborn[told.name] = count = self.memory.reborn.get(told.name, 0) + 1
         for event in told.events(after, count):
             self.on_service_told(event)

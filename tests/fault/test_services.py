@@ -135,6 +135,5 @@ def killed_twice(desk: Desk, name: str) -> None:
         assert before is not None and after is not None
         assert watch.told("service_crashed", "service_restarted") == [
             {"name": name, "reason": "killed", "pid": before.serial, "restart_count": count - 1},
-            {"name": name, "old_pid": before.serial, "new_pid": after.serial if name != "manager" else None,
-             "restart_count": count},
-        ]  # fmt: skip
+            {"name": name, "old_pid": before.serial, "new_pid": after.serial, "restart_count": count},
+        ]

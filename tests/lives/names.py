@@ -48,8 +48,10 @@ class NameBook:
         taken = self._taken(body.name)
         # What a supervisor keeps is for the child in whose spec it is.
         parent = holder.parent if holder.spec is not None and holder.spec.name == body.name else 0
-        if holder.name is not None or (taken is not None and (taken.holder or taken.owner != parent)):
-            return ("already_registered", None if taken is None else taken.holder)
+        if holder.name is not None:
+            return ("already_registered", holder.name)
+        if taken is not None and (taken.holder or taken.owner != parent):
+            return ("already_registered", taken.holder)
         self._hold(holder, body.name, asker.serial, 0, body.value)
         return None
 
