@@ -14,6 +14,7 @@ from typing import Literal, Protocol, TypeAlias, TypeVar, Union, get_args
 
 import msgspec
 
+from actorcore.deadline import deadline_of
 from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import KILL, KILLED, NOPROC, SHUTDOWN, Reason
 from actorcore.frames import DECODE_ERRORS, Call, Reply, term_decoder
@@ -184,7 +185,7 @@ class Owner:
 
     def _outcomes(self, tasks: Sequence[Task], timeout_s: float | None, until_exit: bool) -> Steps[dict[int, Outcome]]:
         """By ref, in the order in which they came: of all, or of those up to the first that has no value."""
-        until_s = None if timeout_s is None else self.clock() + timeout_s
+        until_s = deadline_of(timeout_s, self.clock())
         for task in tasks:
             self._check(task)
         pending, arrivals, outcomes = {task.ref: task for task in tasks}, Arrivals(), dict[int, Outcome]()
@@ -337,7 +338,7 @@ class Stream:
             self._is_exhausted = True
             return
         task = yield from self._owner.start(spec, self._link, None)
-        due_s = None if self._timeout_s is None else self._owner.clock() + self._timeout_s
+        due_s = deadline_of(self._timeout_s, self._owner.clock())
         self._running[task.ref] = _Running(task, self._started, due_s)
         self._started += 1
         self._owner.inbox.divert([task.ref], self._arrivals)

@@ -101,7 +101,7 @@ class AsyncClient:
         timeout_s = spec.init_timeout_s + DEFAULT_TIMEOUT_S
         return await self._driver.run(steps.spawn_monitor(self._core, spec, wait_init), timeout_s)
 
-    async def call(self, to: Target, request: object, timeout_s: float = DEFAULT_TIMEOUT_S) -> Term:
+    async def call(self, to: Target, request: object, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Term:
         return await self._driver.run(steps.call(self._core, to, request), timeout_s)
 
     async def run_task(self, supervisor: Target, spec: ProcessSpec, timeout_s: float = DEFAULT_TIMEOUT_S) -> Term:

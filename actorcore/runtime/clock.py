@@ -11,7 +11,8 @@ import functools
 import time
 
 NODE_STAMP_PERIOD_S = 1.0
-
+LONGEST_POLL_S = 86_400.0
+"""epoll_wait(2) counts milliseconds in an int, so it takes no more than 24 days: who waits longer looks up once a day."""
 
 monotonic_s = time.monotonic
 """Seconds of CLOCK_MONOTONIC: it neither jumps with the wall clock nor runs during suspend."""

@@ -11,9 +11,9 @@ import msgspec
 from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import NOCONNECTION, SHUTDOWN, Term
 from actorcore.pids import Pid
+from actorcore.runtime import clock
 from supervisors import place
 from supervisors.client import Client
-from supervisors.clients.driver import LONGEST_POLL_S
 
 PID_FIELDS = ("pid", "old_pid", "new_pid")
 """Of events."""
@@ -178,6 +178,6 @@ def _has_ended(handle: int, timeout_s: float) -> bool:
     try:
         end = select.poll()
         end.register(handle, select.POLLIN)
-        return bool(end.poll(min(timeout_s, LONGEST_POLL_S) * 1000))
+        return bool(end.poll(min(timeout_s, clock.LONGEST_POLL_S) * 1000))
     finally:
         os.close(handle)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
 
+from actorcore.deadline import deadline_of
 from actorcore.errors import ActorError, CallTimeout, RequestError
 from actorcore.exit_reason import Term
 from actorcore.runtime import clock
@@ -155,8 +156,8 @@ class AsyncDriver:
     # ---- waiting ----------------------------------------------------------------------------------------------------
 
     async def run(self, work: Steps[T], timeout_s: float | None = DEFAULT_TIMEOUT_S) -> T:
-        """Drive ``work`` to its result; None waits for ever."""
-        deadline = None if timeout_s is None else self._loop.time() + timeout_s
+        """Drive ``work`` to its result; ``timeout_s`` as in :func:`~actorcore.deadline.deadline_of`."""
+        deadline = deadline_of(timeout_s, self._loop.time())
         advance: Callable[[], int] = functools.partial(next, work)
         while True:
             try:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
 
+from actorcore.deadline import deadline_of
 from actorcore.errors import ActorError, CallTimeout, RequestError
 from actorcore.exit_reason import Term
 from actorcore.runtime import clock
@@ -20,8 +21,6 @@ from supervisors.clients.steps import Steps
 DEFAULT_TIMEOUT_S = 5.0
 GOODBYE_S = 1.0
 """For what is still queued when a client closes."""
-LONGEST_POLL_S = 86400.0
-"""epoll_wait(2) counts milliseconds in an int, so it takes no more than 24 days: who waits longer looks up once a day."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -84,8 +83,8 @@ class Driver:
         core.watch_control()
 
     def run(self, work: Steps[T], timeout_s: float | None = DEFAULT_TIMEOUT_S) -> T:
-        """Drive ``work`` to its result; None waits for ever."""
-        deadline = None if timeout_s is None else clock.monotonic_s() + timeout_s
+        """Drive ``work`` to its result; ``timeout_s`` as in :func:`~actorcore.deadline.deadline_of`."""
+        deadline = deadline_of(timeout_s, clock.monotonic_s())
         advance: Callable[[], int] = functools.partial(next, work)
         while True:
             try:
@@ -135,7 +134,7 @@ class Driver:
         if core.connection.state == "greeting":
             hope = core.connection.lost_at + RETURN_WITHIN_S
             until = hope if deadline is None else min(deadline, hope)
-        events = self._poller.epoll.poll(None if until is None else min(max(0.0, until - now), LONGEST_POLL_S))
+        events = self._poller.epoll.poll(None if until is None else min(max(0.0, until - now), clock.LONGEST_POLL_S))
         for fd, mask in events:
             core.on_ready(fd, bool(mask & ~select.EPOLLOUT), bool(mask & select.EPOLLOUT))
         now = clock.monotonic_s()

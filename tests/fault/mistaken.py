@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
@@ -50,6 +51,13 @@ MISTAKES: dict[str, Callable[[Any], Any]] = {
     "a stop of nobody": lambda process: process.stop("nobody"),
     "a message to nobody": lambda process: process.send("nobody", 1),
     "a cast to nobody": lambda process: process.cast("nobody", 1),
+    "a call for no number of seconds": lambda process: process.call("ada", ["lookup", "nobody"], math.nan),
+    "a question for no number of seconds": lambda process: process.call("system:node", ["status"], math.nan),
+    "a stop for no number of seconds": lambda process: process.stop(boss(process), "normal", math.nan),
+    "a call for ever": lambda process: process.call("ada", ["lookup", "nobody"], math.inf),
+    "a call for ages": lambda process: process.call("ada", ["lookup", "nobody"], 1e300),
+    "a question for ever": lambda process: process.call("system:limiter", ["reset", "save", "nobody"], math.inf),
+    "a question for ages": lambda process: process.call("system:limiter", ["reset", "save", "nobody"], 1e300),
 }
 
 

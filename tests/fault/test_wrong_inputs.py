@@ -3,12 +3,13 @@ of it, and the connection stays."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from actorcore.errors import CODES, CallFailed, RequestError, StartFailed
+from actorcore.errors import CODES, CallFailed, CallTimeout, RequestError, StartFailed
 from actorcore.pids import Pid
 from actorcore.words import AUTO, RESIDENT, ProcessSpec
 from supervisors.client import Client
@@ -111,6 +112,16 @@ def test_a_wrong_type_is_an_invalid_message_and_costs_no_connection(desk: Desk, 
     assert desk.client.whereis(desk.name) == desk.client.pid
 
 
+def test_a_client_waits_for_any_number_of_seconds_but_none(desk: Desk) -> None:
+    assert [desk.client.call("ada", ["lookup", "nobody"], timeout_s) for timeout_s in (None, math.inf, 1e300)] == [None] * 3
+    with pytest.raises(RequestError, match=r"^invalid_field: timeout_s: nan"):
+        desk.client.call("ada", ["lookup", "nobody"], math.nan)
+    hung = desk.client.spawn("tests.fault.actors:stuck", busy_timeout_s=None)
+    with pytest.raises(CallTimeout):
+        desk.client.call(hung, 1, -1.0)
+    desk.client.exit(hung, "kill")
+
+
 def test_what_is_nowhere_is_noproc(desk: Desk) -> None:
     for attempt in (desk.client.call, desk.client.send):
         with pytest.raises(CallFailed) as failed:
@@ -132,6 +143,13 @@ OTHERWISE: dict[str, list[object]] = {
     "a stop of nobody": ["failed", "noproc"],
     "a message to nobody": ["failed", "noproc"],
     "a cast to nobody": ["done", None],
+    "a call for no number of seconds": ["refused", "invalid_field"],
+    "a question for no number of seconds": ["refused", "invalid_field"],
+    "a stop for no number of seconds": ["refused", "invalid_field"],
+    "a call for ever": ["done", None],
+    "a call for ages": ["done", None],
+    "a question for ever": ["done", True],
+    "a question for ages": ["done", True],
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from actorcore import frames
+from actorcore.deadline import deadline_of
 from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import Call, Cast, Info, Message, Reply, System
@@ -30,13 +31,11 @@ from actorcore.runtime.actor.messaging import (
     asker_of,
     callee_of,
     check_lost,
-    deadline_of,
     failed_call,
     is_resident,
     refusing,
     value_of,
 )
-from actorcore.runtime.actor.node_requests import REQUEST_WAIT_S
 from actorcore.runtime.clock import monotonic_ns, monotonic_s
 from actorcore.runtime.status_page import fitting
 from actorcore.signals import Answer, Demonitor, Monitor
@@ -113,7 +112,7 @@ class AsyncProcess(AsyncRequests):
         """The next event of a plain function process; None after ``timeout_s``. Undecodable messages are refused."""
         self.status.idle()
         try:
-            return await self._next_event(deadline_of(timeout_s))
+            return await self._next_event(deadline_of(timeout_s, monotonic_s()))
         finally:
             self.status.busy(monotonic_ns(), len(self.mailbox.items))
 
@@ -139,7 +138,7 @@ class AsyncProcess(AsyncRequests):
             raise CallFailed(NOPROC if peer is None else "calling_self")
         if peer in self._residents:
             return await self._ask(peer, kind, body, timeout_s)
-        deadline_s = deadline_of(timeout_s)
+        deadline_s = deadline_of(timeout_s, monotonic_s())
         call = AwaitedCall(peer, done=self._loop.create_future())
         number = self.mailbox.expect(call)
         try:
@@ -159,7 +158,7 @@ class AsyncProcess(AsyncRequests):
 
     async def _ask(self, peer: int, kind: type[Call | System], body: object, timeout_s: float | None) -> object:
         try:
-            return await self.request(ask_of(peer, body, kind), REQUEST_WAIT_S if timeout_s is None else timeout_s)
+            return await self.request(ask_of(peer, body, kind), timeout_s)
         except RequestError as error:
             raise failed_call(error) from None
 
@@ -238,7 +237,7 @@ class AsyncProcess(AsyncRequests):
     async def stop(self, to: Pid | str, reason: Reason = NORMAL, timeout_s: float | None = None) -> None:
         frames.check_reason(reason)
         peer = callee_of(await self._resolve(to), self._serial)
-        deadline_s, ref, arrivals = deadline_of(timeout_s), self._next_ref(), Arrivals()
+        deadline_s, ref, arrivals = deadline_of(timeout_s, monotonic_s()), self._next_ref(), Arrivals()
         self.mailbox.divert([ref], arrivals)  # for this task, and not for the callbacks
         try:
             await self.request(Monitor(ref, peer))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
+from actorcore.deadline import deadline_of
 from actorcore.errors import RequestError
 from actorcore.exit_reason import NOPROC, Term
 from actorcore.mailbox import Arrivals, DownMessage, Item
@@ -81,12 +82,13 @@ class AsyncRequests(Intake):
         self.mailbox.push(item)
         wake_all(self._for_item)
 
-    async def request(self, body: Request, timeout_s: float = REQUEST_WAIT_S) -> Term:
+    async def request(self, body: Request, timeout_s: float | None = REQUEST_WAIT_S) -> Term:
+        deadline_s = deadline_of(timeout_s, monotonic_s())
         future: asyncio.Future[Answer | None] = self._loop.create_future()
         number = self._say(body)
         self._asked[number] = future
         try:
-            await self._wait(future, monotonic_s() + timeout_s)
+            await self._wait(future, deadline_s)
         finally:
             del self._asked[number]
         if (answer := future.result()) is None:

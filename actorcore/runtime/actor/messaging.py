@@ -8,6 +8,7 @@ from typing import NoReturn
 import msgspec
 
 from actorcore import frames
+from actorcore.deadline import deadline_of
 from actorcore.errors import ActorError, CallFailed, CallTimeout, NotAlive, RequestError
 from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import Call, Cast, Info, Message, Reply, System
@@ -15,7 +16,7 @@ from actorcore.mailbox import Dead, From, Raw, Refusal, Waiting
 from actorcore.pids import Pid
 from actorcore.runtime.actor.channel import Channel
 from actorcore.runtime.actor.intake import ExitSelf, Intake
-from actorcore.runtime.actor.node_requests import REQUEST_WAIT_S, NodeRequests, refusal
+from actorcore.runtime.actor.node_requests import NodeRequests, refusal
 from actorcore.runtime.clock import monotonic_s
 from actorcore.runtime.sockets import MOMENT_S
 from actorcore.runtime.status_page import fitting
@@ -36,7 +37,7 @@ class Messaging(NodeRequests):
     """
 
     def call(self, to: Pid | str, request: object, timeout_s: float | None = 5.0) -> object:
-        """Send ``request``, wait for the answer and return it.
+        """Send ``request``, wait for the answer and return it; ``timeout_s`` as in :func:`~actorcore.deadline.deadline_of`.
 
         :raises CallFailed: the callee is dead or does not exist (``noproc``), or is the caller (``calling_self``).
         :raises CallTimeout: no answer in time.
@@ -53,7 +54,7 @@ class Messaging(NodeRequests):
             raise CallFailed(NOPROC if peer is None else "calling_self")
         if peer in self._residents:
             return self._ask(peer, kind, body, timeout_s)
-        deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
+        deadline_s = deadline_of(timeout_s, monotonic_s())
         waiting = Waiting(peer)
         number = self.mailbox.expect(waiting)
         try:
@@ -71,7 +72,7 @@ class Messaging(NodeRequests):
 
     def _ask(self, peer: int, kind: type[Call | System], body: object, timeout_s: float | None) -> object:
         try:
-            return self.request(ask_of(peer, body, kind), REQUEST_WAIT_S if timeout_s is None else timeout_s)
+            return self.request(ask_of(peer, body, kind), timeout_s)
         except RequestError as error:
             raise failed_call(error) from None
 
@@ -161,7 +162,7 @@ class Messaging(NodeRequests):
         """
         frames.check_reason(reason)
         peer = callee_of(self._resolve(to), self._serial)
-        deadline_s = deadline_of(timeout_s)
+        deadline_s = deadline_of(timeout_s, monotonic_s())
         ref = self.monitor(Pid(self._instance, peer))
         if not self._ask_to_stop(peer, reason):
             self._post_now(peer, System(0, Terminate(reason)))  # type: ignore[arg-type]  # encoded in place of its Raw
@@ -199,11 +200,6 @@ class Batch:
     def __exit__(self, *_: object) -> None:
         self._process._batching = False
         self._process._peers.flush_all()
-
-
-def deadline_of(timeout_s: float | None) -> float | None:
-    """When ``timeout_s`` from now is over."""
-    return None if timeout_s is None else monotonic_s() + timeout_s
 
 
 def callee_of(peer: int | None, me: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from actorcore.deadline import deadline_of
 from actorcore.errors import NotAlive, RequestError, StartFailed
 from actorcore.exit_reason import NOPROC, Term
 from actorcore.mailbox import DownMessage
@@ -15,7 +16,7 @@ from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
 from actorcore.runtime.actor.intake import ExitSelf, Intake
 from actorcore.runtime.actor.lean_peers import READABLE, WRITABLE
-from actorcore.runtime.clock import monotonic_s
+from actorcore.runtime.clock import LONGEST_POLL_S, monotonic_s
 from actorcore.runtime.status_page import fitting
 from actorcore.signals import (
     Answer,
@@ -65,6 +66,8 @@ class NodeRequests(Intake):
             timeout_s = deadline_s - (now_s or monotonic_s())
             if timeout_s < 0.0:
                 timeout_s = 0.0
+            elif timeout_s > LONGEST_POLL_S:
+                timeout_s = LONGEST_POLL_S
         try:
             events = self._poller.poll(timeout_s, EPOLL_BATCH)
         except OSError:  # somebody here has closed it, or put something else in its place
@@ -79,15 +82,15 @@ class NodeRequests(Intake):
                 self.on_control(mask)
         return bool(events)
 
-    def request(self, body: Request, timeout_s: float = REQUEST_WAIT_S) -> Term:
+    def request(self, body: Request, timeout_s: float | None = REQUEST_WAIT_S) -> Term:
         """Ask the node and wait for the answer's value.
 
         :raises RequestError: its error, or ``timeout``.
         """
-        deadline_s = monotonic_s() + timeout_s
+        deadline_s = deadline_of(timeout_s, monotonic_s())
         self._asked, self._answers = self._say(body), []
         while not self._answers:
-            if not self.pump(deadline_s) and monotonic_s() >= deadline_s:
+            if not self.pump(deadline_s) and deadline_s is not None and monotonic_s() >= deadline_s:
                 self._asked = 0
                 raise RequestError("timeout", type(body).__name__)
         return value_of_answer(self._answers[0])

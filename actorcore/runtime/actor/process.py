@@ -6,6 +6,7 @@ from _thread import get_ident
 from collections.abc import Callable
 
 from actorcore.behaviour import is_async
+from actorcore.deadline import deadline_of
 from actorcore.exit_reason import Term
 from actorcore.mailbox import Event, Item, Raw, invalid_message
 from actorcore.runtime.actor import code
@@ -34,7 +35,7 @@ class Process(Messaging):
         """The next event of a plain function process; None after ``timeout_s``. Undecodable messages are refused."""
         if get_ident() != self._home:
             self._stay_home()
-        deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
+        deadline_s = deadline_of(timeout_s, monotonic_s())
         items, status = self.mailbox.items, self.status
         while True:
             if items:
