@@ -119,7 +119,7 @@ class Client:
         return self._driver.run(steps.spawn_monitor(self._core, spec, wait_init), timeout_s)
 
     def call(self, to: Target, request: object, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Term:
-        """Ask ``to`` (a Pid, a name, or ``system:…``) and return its answer; ``None`` and infinity wait for ever, 0 not at all."""
+        """Ask ``to`` (a Pid, a name, or ``system:…``) and return its answer; None and infinity wait for ever, 0 does not."""
         return self._driver.run(steps.call(self._core, to, request), timeout_s)
 
     def run_task(self, supervisor: Target, spec: ProcessSpec, timeout_s: float = DEFAULT_TIMEOUT_S) -> Term:
