@@ -20,12 +20,14 @@ class ForkOrders:
     def __init__(self, tell: Callable[[ToGuardian, tuple[int, ...]], None]) -> None:
         self._tell = tell
         self.zygotes: dict[str, socket.socket] = {}
+        self.full: set[str] = set()
+        """Templates whose zygote takes no more orders now."""
         self._owed: dict[str, dict[int, float]] = {}
         self._template_of: dict[int, str] = {}
         self._heard_s: dict[str, float] = {}
 
     def order(self, fork: Fork, child_end: socket.socket, now_s: float) -> None:
-        """Order one child; without a zygote the order waits for the next one, which gets it again.
+        """Order one child. Without a zygote, or with a full one, nobody holds ``child_end`` then: it is to be ordered again.
 
         :raises OSError: no descriptors for the zygote of a child that has one alone.
         """
@@ -39,8 +41,8 @@ class ForkOrders:
             return None
         data = encoder.encode(ForkOrder(fork.serial, fork.page, fork.blank))
         with contextlib.suppress(sockets.PeerGone):
-            while not sockets.send(zygote, data, (child_end.fileno(),)):
-                sockets.await_writable(zygote, 1.0)
+            if not sockets.send(zygote, data, (child_end.fileno(),)):
+                self.full.add(fork.template)  # it imports for long: nobody else waits for that
         return None
 
     def _order_alone(self, fork: Fork, child_end: socket.socket) -> None:

@@ -169,8 +169,7 @@ class Node:
             else:
                 self._listener.ready(fd, mask)
         now = clock.monotonic_s()
-        due = self._kernel.next_deadline()
-        if due is not None and due <= now:
+        if (due := self._kernel.next_deadline()) is not None and due <= now:
             self._commit(Ticked())
         if self._performer.looked:
             looked, self._performer.looked = self._performer.looked, {}
@@ -306,15 +305,23 @@ class Node:
             self._commit(Violated(serial, "control socket closed"))
 
     def _fork_again(self, serial: int) -> None:
-        handle = self._performer.handles.get(serial)
-        row = self._kernel.table.row(serial)
-        if row is None:
+        handle, forks = self._performer.handles.get(serial), self._performer.forks
+        if (row := self._kernel.table.row(serial)) is None:
             return
-        if row.template not in self._performer.forks.zygotes and row.isolation == "fork":
-            self._performer.forks.wish(row.template)
+        if row.isolation == "fork" and row.template not in forks.zygotes:
+            forks.wish(row.template)
+        elif row.isolation == "fork" and row.template in forks.full:
+            self._epoll.modify(forks.zygotes[row.template].fileno(), select.EPOLLIN | select.EPOLLOUT)
         elif handle is None or is_abandoned(handle.control):  # else it is under way, or born and about to be heard
             log.report("forked_again", serial)
             self._performer.fork(Fork(serial, row.template, row.page, not row.start, row.isolation == "exec"))
+
+    def _fork_lost(self, template: str) -> None:
+        """Its zygote takes orders: those that have reached none are made again."""
+        self._performer.forks.full.discard(template)
+        for row in self._kernel.table.rows(0, 1 << 30):
+            if row.phase == "forking" and row.template == template:
+                self._fork_again(row.serial)
 
     # ---- guardian and zygotes -------------------------------------------------------------------------------------
 
@@ -331,9 +338,7 @@ class Node:
                     self._commit(Stopped(serial) if stopped else Continued(serial))
                 case words.Zygote(template):
                     self._add_zygote(template, socket.socket(fileno=datagram.fds[0]))
-                    for row in self._kernel.table.rows(0, 1 << 30):
-                        if row.phase == "forking" and row.template == template:
-                            self._fork_again(row.serial)
+                    self._fork_lost(template)
                 case words.Offer() as offer:
                     self._on_offer(offer)
                 case words.Signalled(signum):
@@ -374,20 +379,22 @@ class Node:
     def _add_zygote(self, template: str, sock: socket.socket) -> None:
         old = self._performer.forks.zygotes.get(template)
         if old is not None:
-            self._sources.pop(old.fileno(), None)
+            self._remove(old.fileno())
             old.close()
         self._performer.forks.zygotes[template] = sock
-        self._add(sock.fileno(), lambda _: self._on_zygote(template, sock))
+        self._add(sock.fileno(), lambda mask: self._on_zygote(template, sock, mask))
 
-    def _on_zygote(self, template: str, sock: socket.socket) -> None:
+    def _on_zygote(self, template: str, sock: socket.socket, mask: int) -> None:
+        if mask & select.EPOLLOUT:
+            self._epoll.modify(sock.fileno(), select.EPOLLIN)
+            self._fork_lost(template)
         try:
             while (data := sockets.peek_data(sock)) is not None:
                 refused = words.fork_refused.decode(data)
                 self._commit(ForkFailed(refused.serial, errno_name(refused.errno)))
                 sockets.consume(sock)
         except sockets.PeerGone:
-            self._sources.pop(sock.fileno(), None)
-            self._epoll.unregister(sock.fileno())
+            self._remove(sock.fileno())
             if self._performer.forks.zygotes.get(template) is sock:
                 del self._performer.forks.zygotes[template]
-                sock.close()
+            sock.close()
