@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-CELLS = "A1-24 B1-18 C1-16 C18-23 D1-9 E1-17 F1-18 G1-15 H1-6"
+CELLS = "A1-24 B1-18 C1-23 D1-9 E1-17 F1-18 G1-15 H1-6"
 """Fault cells that are built."""
 RULES = "S1-4 S7-10 S12-16 S18 S20"
 """Security rules that are kept."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 from collections.abc import Mapping
 
 from actorcore.process_spec import RLIMITS
 
+AUTOGROUP_TRIES, AUTOGROUP_PAUSE_S = 5, 0.1
 KEPT_IGNORED = {signal.SIGPIPE}
 """As Python has it: a closed stdout is an error and not a death."""
 
@@ -20,12 +22,34 @@ def apply_limits(limits: Mapping[str, int]) -> str | None:
             if name == "oom_score_adj":
                 raise_oom_score(value)
             elif name == "nice":
-                os.setpriority(os.PRIO_PROCESS, 0, max(value, os.getpriority(os.PRIO_PROCESS, 0)))
+                _raise_niceness(max(value, os.getpriority(os.PRIO_PROCESS, 0)))
             elif name in RLIMITS:
                 resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), (value, value + 1 if name == "cpu" else value))
         except (OSError, ValueError) as error:  # ValueError: above the hard limit
             return f"{name}: {error.strerror if isinstance(error, OSError) else error}"
     return None
+
+
+def _raise_niceness(niceness: int) -> None:
+    """Of this process, and of its autogroup (sched(7)): where the kernel has those it shares the processors between sessions of
+    setsid(2), as each process of ours is one, and the niceness of a process tells only within its own.
+    """
+    os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    if not niceness:
+        return
+    for _ in range(AUTOGROUP_TRIES):
+        try:
+            group = os.open("/proc/self/autogroup", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(group, str(niceness).encode())
+            finally:
+                os.close(group)
+        except BlockingIOError:  # from users without privilege the kernel takes one of these in 100 ms, and tells nobody when
+            select.select([], [], [], AUTOGROUP_PAUSE_S)
+        except OSError:  # a kernel without them
+            return
+        else:
+            return
 
 
 def raise_oom_score(value: int) -> None:
