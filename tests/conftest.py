@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.watchdog import watchdog
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--malformed", type=int, default=1_000_000, help="malformed inputs in process; make torture: 20-fold")
     parser.addoption("--malformed-live", type=int, default=20_000, help="the same on the live socket")
+    parser.addoption("--malformed-seed", type=int, default=None, help="what to be malformed by; default: a new seed, which is told")
 
 
 @pytest.fixture
@@ -29,6 +31,16 @@ def malformed_inputs(request: pytest.FixtureRequest) -> int:
 def malformed_live(request: pytest.FixtureRequest) -> int:
     count: int = request.config.getoption("--malformed-live")
     return count
+
+
+@pytest.fixture
+def malformed_seed(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> int:
+    """Told before anything is tried with it: who is killed by an input says nothing afterwards."""
+    given: int | None = request.config.getoption("--malformed-seed")
+    seed = random.SystemRandom().randrange(1 << 32) if given is None else given
+    with capsys.disabled():
+        print(f"\nR9: --malformed-seed {seed}", flush=True)
+    return seed
 
 
 LONGEST = """

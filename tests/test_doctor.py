@@ -46,7 +46,7 @@ MASKS = [
     ("python", doctor.sys, "version_info", (3, 10, 0), None, True),
     ("machine", doctor.platform, "machine", lambda: "riscv64", None, True),
     ("cgroup kill", os, "access", lambda *_: False, "no writable cgroup.kill", False),
-    ("descriptors", resource, "getrlimit", lambda _: (256, 1024), "256 (at most 1024): about 96 sessions", False),
+    ("descriptors", resource, "getrlimit", lambda _: (256, 1024), "1024: about 480 sessions", False),
     ("send buffer", sockets, "enlarge", lambda _: None, None, False),
     ("uvloop", doctor.sys, "path", [], "not installed", False),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 
 RESERVED = 32
@@ -13,7 +14,18 @@ def is_last(fd: int, wanted: int = 0) -> bool:
     return fd + RESERVED + wanted >= resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
+STARTED_WITH = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+"""The soft limit that this program was given: it is there for programs that use select(2)."""
+
+
 def raise_limit() -> None:
-    """As many descriptors as we may have (getrlimit(2)): the soft limit is there for programs that use select."""
+    """As many descriptors as we may have (getrlimit(2))."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def restore_limit(os_pid: int) -> None:
+    """Give a child, and so its children, what this program was given."""
+    with contextlib.suppress(ProcessLookupError):  # it is dead, and not reaped
+        _, hard = resource.prlimit(os_pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(os_pid, resource.RLIMIT_NOFILE, (min(STARTED_WITH, hard), hard))

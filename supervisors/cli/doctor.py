@@ -130,9 +130,9 @@ def _directory(directory: Path) -> str:
 
 
 def _descriptors() -> str:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    sessions = max(0, (soft - 64) // FDS_PER_SESSION)
-    text = f"{soft} (at most {hard}): about {sessions} sessions"
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # the daemon takes all that it may have
+    sessions = max(0, (hard - 64) // FDS_PER_SESSION)
+    text = f"{hard}: about {sessions} sessions"
     if sessions < 1000:
         raise Missing(text)
     return text

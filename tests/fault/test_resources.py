@@ -149,6 +149,24 @@ def test_C10_a_guardian_without_descriptors_still_tells_deaths_and_takeovers(own
         desk.client.stop_session("victim")
 
 
+def test_a_daemon_takes_all_the_descriptors_that_it_may_have_and_its_processes_get_what_it_was_given(tmp_path: Path) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    daemon = Daemon(tmp_path / "run")
+    daemon.command = ["sh", "-c", 'ulimit -Sn 256 && exec "$@"', "sh", *daemon.command]
+    with daemon:
+        daemon.bystanders()
+        with desk_of(daemon) as desk:
+            for os_pid in (daemon.guardian_pid, desk.node_os_pid()):
+                assert resource.prlimit(os_pid, resource.RLIMIT_NOFILE) == (hard, hard)
+            given = {}
+            for isolation, limits in (("fork", {}), ("exec", {}), ("fork", {"nofile": 300})):
+                spec = ProcessSpec("tests.fault.newborn:Newborn", isolation=isolation, limits=limits)  # type: ignore[arg-type]
+                pid = desk.client.spawn_spec(spec)
+                given[isolation, *limits] = desk.client.call(pid, ["found", None])["limits"]["nofile"]  # type: ignore[index, call-overload]
+                desk.client.stop(pid)
+            assert given == {("fork",): [256, hard], ("exec",): [256, hard], ("fork", "nofile"): [300, 300]}
+
+
 def test_C10_a_zygote_without_descriptors_is_replaced_and_no_spawn_is_lost(own: Daemon) -> None:
     with desk_of(own) as desk:
         await_pool(desk)  # what is forked under the limit has it too

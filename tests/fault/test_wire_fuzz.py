@@ -110,23 +110,22 @@ def check_greeting(data: bytes, answer: bytes) -> None:
 @pytest.mark.torture
 @pytest.mark.timeout(0)
 def test_R9_more_on_the_live_socket_than_make_test_has_time_for(
-    desk: Desk, malformed_live: int, capsys: pytest.CaptureFixture[str]
+    desk: Desk, malformed_live: int, malformed_seed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    test_R9_twenty_thousand_malformed_inputs_leave_the_daemon_as_it_was(desk, 20 * malformed_live, capsys)
+    test_R9_twenty_thousand_malformed_inputs_leave_the_daemon_as_it_was(desk, 20 * malformed_live, malformed_seed, capsys)
 
 
 @pytest.mark.timeout(300)
 def test_R9_twenty_thousand_malformed_inputs_leave_the_daemon_as_it_was(
-    desk: Desk, malformed_live: int, capsys: pytest.CaptureFixture[str]
+    desk: Desk, malformed_live: int, malformed_seed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seed = random.SystemRandom().randrange(1 << 32)
-    attack(desk, malformed_live // 10, seed + 1)  # what is allocated once is allocated
+    attack(desk, malformed_live // 10, malformed_seed + 1)  # what is allocated once is allocated
     node = desk.node_os_pid()
     before = descriptors_beyond(desk), set(descendants(desk.daemon.guardian_pid)), node
     before_kb = resident_kb(node)
-    done = attack(desk, malformed_live, seed)
+    done = attack(desk, malformed_live, malformed_seed)
     after = descriptors_beyond(desk), set(descendants(desk.daemon.guardian_pid)), desk.node_os_pid()
     with capsys.disabled():
-        print(f"\nR9: {done:,} malformed inputs on the live socket (seed {seed}), node {before_kb} kB → {resident_kb(node)} kB")
-    assert after == before, f"seed {seed}"
-    assert resident_kb(node) - before_kb < MAX_GROWTH_KB, f"seed {seed}"
+        print(f"\nR9: {done:,} malformed inputs on the live socket, node {before_kb} kB → {resident_kb(node)} kB")
+    assert after == before, f"seed {malformed_seed}"
+    assert resident_kb(node) - before_kb < MAX_GROWTH_KB, f"seed {malformed_seed}"

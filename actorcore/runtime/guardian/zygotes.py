@@ -23,7 +23,7 @@ from actorcore.guardian_words import (
     Unheld,
     Zygote,
 )  # fmt: skip
-from actorcore.runtime import children, clock, sockets
+from actorcore.runtime import children, clock, descriptors, sockets
 from actorcore.runtime.children import Death
 from actorcore.runtime.evidence import errno_name
 from actorcore.runtime.guardian.keep import Mappings, say
@@ -115,7 +115,9 @@ class Zygotes:
         command = [sys.executable, "-P", "-m", "actorcore.runtime.zygote.zygote"]
         arguments = [PYTHON, name, str(os.getpid()), self.logs, faults.plan, forks]
         fds = [control, self._mappings.status_fd, self._mappings.registry_fd]
-        return children.spawn_program([*command, *arguments, *self._templates[name].preload], fds, children.OWN_IMAGE)
+        os_pid = children.spawn_program([*command, *arguments, *self._templates[name].preload], fds, children.OWN_IMAGE)
+        descriptors.restore_limit(os_pid)
+        return os_pid
 
     def fork_alone(self, name: str, serial: int, fds: list[int]) -> None:
         """Start one for process ``serial`` alone, whose order waits in the socket ``fds``; the node is told if that cannot be."""
