@@ -18,7 +18,7 @@ from tests.watchdog import watchdog
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--malformed", type=int, default=1_000_000, help="malformed inputs in process; make torture: 20-fold")
     parser.addoption("--malformed-live", type=int, default=20_000, help="the same on the live socket")
-    parser.addoption("--malformed-seed", type=int, default=None, help="what to be malformed by; default: a new seed, which is told")
+    parser.addoption("--malformed-seed", type=int, default=None, help="default: a new one, which is told")
 
 
 @pytest.fixture
