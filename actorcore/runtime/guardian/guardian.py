@@ -151,7 +151,6 @@ class Guardian:
                 self._on_death(change)
             else:
                 self._on_halted(change.os_pid, change.stopped)
-        # With one that was given up, after any death: it may be his, and then his children are ours.
         may_be_his = bool(self._orphans.undying) and any(isinstance(change, Death) for change in changes)
         if (self._mourned or may_be_his) and (self._orphans.sweep() or clock.monotonic_s() >= self._mourned_until_s):
             self._orphans.give_up()
