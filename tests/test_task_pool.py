@@ -161,6 +161,18 @@ def test_a_late_task_is_told_and_then_killed() -> None:
         CancelAlarm("late 1"), CancelAlarm("deadly 1")]  # fmt: skip
 
 
+def test_a_late_task_that_is_restarted_has_its_whole_time_again() -> None:
+    """The alarm that was to kill the task before killed the one after it, a second old."""
+    world = World(size=1, timeout_s=5.0)
+    world.ask("start_child", {"id": "task", "process": {"start": "a"}, "restart": "permanent"})
+    world.now = 5.0
+    world.tell(Alarm("late 1"))
+    world.other.clear()
+    world.end("a", "timeout")
+    alarms = [order for order in world.other if isinstance(order, (CancelAlarm, SetAlarm))]
+    assert (world.running, alarms) == ({102: "a"}, [CancelAlarm("late 1"), CancelAlarm("deadly 1"), SetAlarm("late 1", 10.0)])
+
+
 def test_a_pool_that_ends_kills_its_tasks_and_starts_none_that_waits() -> None:
     world = World(size=1)
     for name in "ab":

@@ -134,9 +134,10 @@ class TaskPool(DynamicSupervisor):
         if is_first:
             self.orders.append(SetAlarm(f"{DEADLY}{key}", self.now + KILL_AFTER_S))
 
-    def _forget(self, life: Life) -> None:
-        super()._forget(life)
+    def _on_death(self, life: Life, reason: Reason) -> None:
+        """Restarted, it has its whole time again: what was to kill the task before is not meant for it."""
         self.orders += [CancelAlarm(f"{LATE}{life.key}"), CancelAlarm(f"{DEADLY}{life.key}")]
+        super()._on_death(life, reason)
 
 
 def _size_bytes(child: Child) -> int:
