@@ -167,7 +167,11 @@ class AsyncDriver:
                 return result
             finally:
                 self._settle()
-            outcome = await self._wait(number, deadline)
+            try:
+                outcome = await self._wait(number, deadline)
+            except BaseException:
+                work.close()  # nobody waits any more: it ends what it has begun
+                raise
             if isinstance(outcome, ActorError):
                 advance = functools.partial(work.throw, outcome)
             else:
@@ -184,7 +188,7 @@ class AsyncDriver:
                 return result
             try:
                 advance = functools.partial(phases.send, await self.run(work, timeout_s))
-            except ActorError as error:
+            except BaseException as error:  # also of who gives up: the phases that clear away follow
                 advance = functools.partial(phases.throw, error)
 
     async def _wait(self, number: int, deadline: float | None) -> Term | ActorError:

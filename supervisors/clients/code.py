@@ -39,9 +39,10 @@ Phases: TypeAlias = Generator[Steps[Outcomes], Outcomes, CodeChanged]
 def change_code(core: ClientCore, module: str, old_version: object, extra: object) -> Phases:
     """Steps, each with a time of its own."""
     pids = list((yield _processes_of(core, module)))
-    suspended = yield _ask_all(core, pids, Suspend())
-    ready = [pid for pid, outcome in suspended.items() if outcome is True]
+    ready: list[Pid] = []
     try:
+        suspended = yield _ask_all(core, pids, Suspend())
+        ready += [pid for pid, outcome in suspended.items() if outcome is True]
         outcomes = {**suspended, **(yield _ask_all(core, ready, ChangeCode(module, old_version, extra)))}
     finally:
         yield _ask_all(core, ready, Resume())

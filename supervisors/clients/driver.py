@@ -92,7 +92,11 @@ class Driver:
             except StopIteration as end:
                 result: T = end.value
                 return result
-            outcome = self._wait(number, deadline)
+            try:
+                outcome = self._wait(number, deadline)
+            except BaseException:
+                work.close()  # nobody waits any more: it ends what it has begun
+                raise
             if isinstance(outcome, ActorError):
                 advance = functools.partial(work.throw, outcome)
             else:
@@ -109,7 +113,7 @@ class Driver:
                 return result
             try:
                 advance = functools.partial(phases.send, self.run(work, timeout_s))
-            except ActorError as error:
+            except BaseException as error:  # also of who gives up: the phases that clear away follow
                 advance = functools.partial(phases.throw, error)
 
     def _wait(self, number: int, deadline: float | None) -> Term | ActorError:

@@ -14,7 +14,7 @@ from supervisors.clients.steps import Steps, Target, call, request
 
 
 def run_task(core: ClientCore, supervisor: Target, spec: ProcessSpec) -> Steps[Term]:
-    """Start a task under ``supervisor``, linked to the client, and wait for its value; a late one is killed."""
+    """Start a task under ``supervisor``, linked to the client, and wait for its value; it is killed if nobody waits any more."""
     process = msgspec.structs.replace(spec, task=TaskSpec([core.connection.serial], is_awaited=True))
     child = {"id": "task", "process": process, "restart": "temporary"}
     serial = yield from call(core, supervisor, ["start_child", child])
@@ -23,7 +23,7 @@ def run_task(core: ClientCore, supervisor: Target, spec: ProcessSpec) -> Steps[T
     try:
         yield from request(core, Link(serial))
         value = yield from call(core, pid, None)  # it begins with this call, and its value is the answer
-    except ActorError:
+    except (ActorError, GeneratorExit):
         if core.connection.state != "closed":
             core.submit(Unlink(serial))
             core.submit(SendExit(serial, KILL))

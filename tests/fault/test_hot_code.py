@@ -190,6 +190,28 @@ def test_the_async_client_changes_code_as_well(desk: Desk, code: Code) -> None:
     code.stop(pid)
 
 
+def test_who_gives_up_in_the_middle_leaves_nobody_suspended(desk: Desk, code: Code, tmp_path: Path) -> None:
+    """A task of a loop is cancelled while one process is too busy to be suspended, and another one is already."""
+    client, fifo = desk.client, tmp_path / "fifo"
+    os.mkfifo(fifo)
+    ready, busy = code.spawn(), code.spawn()
+    client.send(busy, str(fifo))
+
+    async def begin_and_give_up() -> None:
+        async with await AsyncClient.connect(desk.daemon.directory) as other:
+            change = asyncio.create_task(other.change_code(code.module))
+            while (await other.sys.get_status(ready))["status"] != "suspended":
+                pass
+            change.cancel()
+            assert isinstance((await asyncio.gather(change, return_exceptions=True))[0], asyncio.CancelledError)
+            assert await other.call(ready, "add") == ["old", 1]
+
+    asyncio.run(begin_and_give_up())
+    fifo.write_bytes(b"")
+    assert add(client, busy) == ["old", 1]
+    code.stop(ready, busy)
+
+
 def test_only_a_suspended_process_and_only_of_that_module_changes(desk: Desk, code: Code) -> None:
     client = desk.client
     pid = code.spawn()

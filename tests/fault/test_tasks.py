@@ -352,6 +352,23 @@ def test_a_task_that_is_late_for_its_client_is_killed(desk: Desk, clerks: Pid, t
     await_none(desk, clerks)
 
 
+def test_who_gives_up_a_task_in_a_loop_ends_it_and_hears_no_more_of_it(desk: Desk, clerks: Pid, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    os.mkfifo(log)
+
+    async def run() -> None:
+        async with await AsyncClient.connect(desk.daemon.directory) as client:
+            awaited = asyncio.create_task(client.run_task(clerks, task("as_item_says", ["hang"], str(log)), None))
+            assert await asyncio.to_thread(log.read_bytes) == b"+\n"
+            awaited.cancel()
+            assert isinstance((await asyncio.gather(awaited, return_exceptions=True))[0], asyncio.CancelledError)
+            await asyncio.to_thread(await_none, desk, clerks)
+            with pytest.raises(CallTimeout):
+                await client.receive(0)
+
+    asyncio.run(run())
+
+
 def test_acceptance_176_the_death_of_a_client_cancels_its_task(desk: Desk, clerks: Pid, tmp_path: Path) -> None:
     log = tmp_path / "log"
     os.mkfifo(log)
