@@ -10,7 +10,7 @@ from collections import deque
 
 from msgspec import structs
 
-from actorcore import migrations
+from actorcore import grants, migrations
 from actorcore.effects import Deliver, Effect, Forget, Inspect, Operate, Publish, Report
 from actorcore.exit_reason import NORMAL, Reason, Term
 from actorcore.frames import encoder
@@ -83,16 +83,17 @@ class Kernel:
 
     A machine that is spawned with another template than ``resident`` runs in a process of its own: ``host`` is the
     ``module:name`` of the actor that plays it there, with the machine's name before its arguments. ``last``: the resident that
-    the others may need to their end; in a shutdown it is told to leave when they have.
+    the others may need to their end; in a shutdown it is told to leave when they have. ``open_verbs``: see ``grants``.
     """
 
     def __init__(
-        self, instance: int, residents: dict[str, Resident], machines: Machines | None = None, host: str = "", last: str = ""
-    ) -> None:
+        self, instance: int, residents: dict[str, Resident], machines: Machines | None = None, host: str = "", last: str = "",
+        open_verbs: grants.OpenVerbs | None = None,
+    ) -> None:  # fmt: skip
         self.table = ProcessTable(instance)
         self._machines = machines or {}
         self._host = host
-        self._last = last
+        self._last, self._open_verbs = last, open_verbs or {}
         self._residents: dict[str, Resident] = {"node": NodeDesk(self.table.statistics), **residents}
         self._serials = {name: self.table.add_resident(RESERVED_PREFIX + name) for name in self._residents}
         self._spawned: dict[int, tuple[str, Resident]] = {}
@@ -263,6 +264,10 @@ class Kernel:
         resident = self._by_serial.get(serial)
         if resident is None:  # it has ended in this very turn
             return []
+        if isinstance(body, Asking) and not self.table.may_spawn(body.frm) and not grants.is_open(
+            body, self._kind_of(serial), self._open_verbs
+        ):  # fmt: skip
+            return self._obey(serial, AnswerTo(body.frm, body.number, error=("not_permitted", "may_spawn")), now)
         if isinstance(body, Asking) and is_system(body):
             answer, due = self._sys.answer(serial, body, resident, self._kind_of(serial), now)
             out = self._obey(serial, answer, now)

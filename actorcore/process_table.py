@@ -115,6 +115,11 @@ class ProcessTable:
         entry = self._state.entries.get(serial)
         return 0 if entry is None else entry.parent
 
+    def may_spawn(self, serial: int) -> bool:
+        """What its spec says; a client and a resident may."""
+        entry = self._state.entries.get(serial)
+        return entry is None or entry.spec is None or entry.spec.may_spawn
+
     def resident_exited(self, serial: int, reason: Reason, now: float) -> list[Effect]:
         """The resident has ended by itself; no effects when it is not there any more."""
         turn = Turn(self._state, now)

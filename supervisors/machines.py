@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from actorcore.exit_reason import Term
+from actorcore.grants import OpenVerbs
 from actorcore.residents import Machines
 from supervisors.registry.groups import Groups, GroupsSpec
 from supervisors.registry.registry import Registry
@@ -46,3 +47,22 @@ MACHINES: Machines = {
     "task_supervisor": lambda args: DynamicSupervisor(_spec_of(DynamicSpec, args)),
     "task_pool": lambda args: TaskPool(_spec_of(PoolSpec, args)),
 }
+
+_LOOKS = frozenset({"which_children", "count_children", "partition"})
+OPEN_VERBS: OpenVerbs = {
+    "system:node": frozenset({"status"}),
+    "system:services": frozenset({"ensure"}),
+    "system:sessions": frozenset({"get_session", "list_sessions", "count_sessions"}),
+    "system:manager": frozenset({
+        "get", "find", "resolve", "list", "ids", "pids", "count", "default", "subscribe", "seen", "unsubscribe", "publish",
+        "last_told", "attach",
+    }),
+    **dict.fromkeys(("system:limiter", "limiter"), frozenset({"attempt", "statistics"})),
+    **dict.fromkeys(("supervisor", "partition_supervisor", "dynamic_supervisor", "task_supervisor", "task_pool"), _LOOKS),
+    "registry": frozenset({
+        "register", "unregister", "unregister_match", "update_value", "lookup", "match", "keys", "values", "count", "dispatch",
+        "select",
+    }),
+    "groups": frozenset({"join", "leave", "members", "which_groups", "monitor", "monitor_scope", "demonitor"}),
+}  # fmt: skip
+"""What a process that may start nothing may ask."""

@@ -11,7 +11,7 @@ from actorcore.kernel import Kernel
 from actorcore.residents import Resident
 from actorcore.runtime.node.node import Node
 from supervisors.configuration import BUILT_IN
-from supervisors.machines import MACHINES
+from supervisors.machines import MACHINES, OPEN_VERBS
 from supervisors.persistence.retention import Limits
 from supervisors.services.limiter import Limiter
 from supervisors.services.services import Services, services_with
@@ -48,4 +48,4 @@ def kernel_of(instance: int, residents: dict[str, Resident]) -> Kernel:
     """
     if missing := [name for name in NEEDS if name not in residents]:
         raise ValueError(f"missing service: {', '.join(missing)}")
-    return Kernel(instance, residents, MACHINES, HOST, Services.name)  # the store is told how each session has ended
+    return Kernel(instance, residents, MACHINES, HOST, Services.name, OPEN_VERBS)  # the store is told how each session has ended

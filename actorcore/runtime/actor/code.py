@@ -23,7 +23,7 @@ def load(start: str) -> Start:
     :raises ValueError, ImportError, AttributeError, TypeError: there is none.
     """
     module, colon, name = start.partition(":")
-    if not colon or not name or "." in name:
+    if not colon or not name.isidentifier():  # nothing is imported for what cannot be
         raise ValueError(f"not module:name: {start[:80]!r}")
     found = getattr(sys.modules.get(module) or importlib.import_module(module), name)
     if not callable(found):

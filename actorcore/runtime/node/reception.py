@@ -8,24 +8,30 @@ from collections.abc import Callable
 from actorcore.errors import ProtocolError
 from actorcore.frames import PROTOCOL_VERSION, Farewell, Got, Hello, Numbered, Uplink, Welcome
 from actorcore.process_table import ProcessTable
+from actorcore.runtime import evidence
 from actorcore.signals import Asked, ClientAttached, ClientDetached, Event, Received
+
+_OURS = Farewell("not_permitted", "a process of this daemon asks over the socket that it was born with")
+_GONE = Farewell("not_permitted", "who connected is gone")
+_TOO_MANY = Farewell("resource_exhausted", "no descriptor to see who that is")
 
 
 class Reception:
     """``commit`` feeds an event to the kernel of which ``table`` is a part.
 
-    ``watch`` has somebody called when a descriptor can be read, ``unwatch`` ends that.
+    ``watch`` has somebody called when a descriptor can be read, ``unwatch`` ends that. ``guardian``: its OS pid.
     """
 
     def __init__(
         self, instance: int, table: ProcessTable, commit: Callable[[Event], None],
-        watch: Callable[[int, Callable[[int], None]], None], unwatch: Callable[[int], None],
+        watch: Callable[[int, Callable[[int], None]], None], unwatch: Callable[[int], None], guardian: int,
     ) -> None:  # fmt: skip
         self._instance = instance
         self._table = table
         self._commit = commit
         self._watch = watch
         self._unwatch = unwatch
+        self._guardian = guardian
         self._absent: dict[int, int] = {}
         """Clients whose connection died with a node, and the pidfds of their processes."""
 
@@ -57,6 +63,8 @@ class Reception:
         if hello.version != PROTOCOL_VERSION:
             return Farewell("unsupported_version", f"this daemon speaks version {PROTOCOL_VERSION}")
         if hello.serial == 0:
+            if (refusal := self._refusal_of(os_pid)) is not None:
+                return refusal
             secret = os.urandom(16)
             self._commit(ClientAttached(0, secret, os_pid))
             admit(Welcome(PROTOCOL_VERSION, self._instance, self._table.last_client, secret))
@@ -68,6 +76,15 @@ class Reception:
         self._commit(Received(hello.serial, hello.acknowledged))
         self._commit(ClientAttached(hello.serial, hello.secret, os_pid))
         return None
+
+    def _refusal_of(self, os_pid: int) -> Farewell | None:
+        """Of the processes of this daemon each may do what its spec grants: as a client it would be anybody (S5)."""
+        try:
+            return _OURS if evidence.descends_from(os_pid, self._guardian) else None
+        except (FileNotFoundError, ProcessLookupError):
+            return _GONE
+        except OSError:
+            return _TOO_MANY
 
     def hear(self, serial: int, message: Uplink) -> None:
         """Client ``serial`` said something; raises ProtocolError for what only processes say."""
