@@ -13,7 +13,7 @@ import pytest
 TESTS = Path(__file__).parent
 CELLS = "A1-24 B1-18 C1-23 D1-9 E1-17 F1-18 G1-15 H1-6"
 """Fault cells that are built."""
-RULES = "S1-4 S7-10 S12-16 S18 S20"
+RULES = "S1-10 S12-16 S18-20"
 """Security rules that are kept."""
 ACCEPTANCE = "1-31 33-34 40-164 170-172 195-198"
 SKIPS = {
