@@ -33,6 +33,6 @@ def verb_of(body: msgspec.Raw) -> str:
         return ""
 
 
-def is_open(asking: Asking, kind: str, verbs: OpenVerbs) -> bool:
+def is_open(verbs: OpenVerbs, asking: Asking, kind: str) -> bool:
     """Whether anybody may ask that of the resident that is a ``kind``."""
     return verb_of(asking.body) in verbs.get(kind, frozenset())

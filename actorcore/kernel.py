@@ -7,6 +7,7 @@ same order give the same state and the same effects: that is what lets a success
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 
 from msgspec import structs
 
@@ -93,7 +94,7 @@ class Kernel:
         self.table = ProcessTable(instance)
         self._machines = machines or {}
         self._host = host
-        self._last, self._open_verbs = last, open_verbs or {}
+        self._last, self._is_open = last, partial(grants.is_open, open_verbs or {})
         self._residents: dict[str, Resident] = {"node": NodeDesk(self.table.statistics), **residents}
         self._serials = {name: self.table.add_resident(RESERVED_PREFIX + name) for name in self._residents}
         self._spawned: dict[int, tuple[str, Resident]] = {}
@@ -264,9 +265,7 @@ class Kernel:
         resident = self._by_serial.get(serial)
         if resident is None:  # it has ended in this very turn
             return []
-        if isinstance(body, Asking) and not self.table.may_spawn(body.frm) and not grants.is_open(
-            body, self._kind_of(serial), self._open_verbs
-        ):  # fmt: skip
+        if isinstance(body, Asking) and not (self.table.may_spawn(body.frm) or self._is_open(body, self._kind_of(serial))):
             return self._obey(serial, AnswerTo(body.frm, body.number, error=("not_permitted", "may_spawn")), now)
         if isinstance(body, Asking) and is_system(body):
             answer, due = self._sys.answer(serial, body, resident, self._kind_of(serial), now)

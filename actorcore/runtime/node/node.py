@@ -114,9 +114,7 @@ class Node:
         self._ledger, self._kernel = recovered.ledger, recovered.kernel
         listening = socket.socket(fileno=left.listener_fd)
         listening.setblocking(False)
-        self._reception = Reception(
-            take.instance, self._kernel.table, self._commit, self._add, self._remove, guardian=os.getppid()
-        )
+        self._reception = Reception(take.instance, self._kernel.table, self._commit, self._add, self._remove, os.getppid())
         self._listener = Listener(listening, self._epoll, self._reception, left.registry_fd)
         registry = RegistryWriter(self._registry_memory)
         # Before anybody is told anything; the unfinished effects, which may be older, leave the names alone.
