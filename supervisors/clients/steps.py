@@ -236,7 +236,8 @@ def stop(core: ClientCore, to: Target, reason: Reason) -> Steps[None]:
         yield from ask_to_stop(core, to, reason)
         down = yield from wait_down(core, ref)
     finally:
-        core.monitors.pop(ref, None)
+        if core.monitors.pop(ref, None) is not None and core.connection.state != "closed":
+            core.submit(Demonitor(ref))  # nobody waits for its DOWN any more
     if down.reason != reason:
         raise CallFailed(down.reason)
 

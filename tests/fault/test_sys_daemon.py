@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from actorcore.errors import CallFailed, RequestError
+from actorcore.errors import CallFailed, CallTimeout, RequestError
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from supervisors.async_client import AsyncClient
@@ -163,6 +163,15 @@ def test_what_sys_refuses_is_a_stable_code(line: Output, counter: Pid, words: li
     assert line.run(*words, "--json") == code
     assert json.loads(line.err)["error"]["code"] == error
     assert said(line, "sys", "get-state", "counted") == {"count": 1}
+
+
+def test_a_stop_for_which_nobody_waits_any_more_leaves_no_monitor(desk: Desk) -> None:
+    pid = desk.client.spawn("tests.fault.actors:idle")  # it has no behaviour that could end it
+    before = desk.client.node("status")["monitors"]
+    with pytest.raises(CallTimeout):
+        desk.client.stop(pid, timeout_s=0.1)
+    assert desk.client.node("status")["monitors"] == before
+    desk.client.kill(pid)
 
 
 def test_trace_prints_events_until_the_end_of_its_target(desk: Desk, counter: Pid) -> None:
