@@ -165,6 +165,17 @@ def test_junk_closes_its_channel_and_the_process_lives(world: World, junk: bytes
     assert terms(world.read(good)) == ["still here"]
 
 
+def test_a_delivery_that_is_none_ends_the_process_for_the_next_would_not_be_the_next(world: World) -> None:
+    """In a loop it was a line in the log, and the process went on without what it had been told."""
+    server = world.start(ACTORS + "echo")
+    assert sockets.send(server.control, b"\x91\x92\x02\x92\xa3foo\x01")
+    match world.wait_death(server):
+        case {"error": {"type": kind}}:
+            assert kind == "ProtocolError"
+        case reason:
+            pytest.fail(f"ended with {reason}")
+
+
 def test_a_down_comes_after_all_that_the_dead_had_sent(world: World) -> None:
     watcher = world.start(ACTORS + "recorder", TESTER)
     channel, dying = world.peer(watcher), world.peer(watcher, 98)

@@ -16,13 +16,14 @@ import msgspec
 
 from actorcore import frames
 from actorcore.deadline import deadline_of
-from actorcore.errors import CallFailed, CallTimeout, RequestError
+from actorcore.errors import CallFailed, CallTimeout, ProtocolError, RequestError
 from actorcore.exit_reason import NOPROC, NORMAL, Reason, Term
 from actorcore.frames import Call, Cast, Info, Message, Reply, System
 from actorcore.mailbox import Arrivals, DownMessage, Event, From, Item, Raw, invalid_message
 from actorcore.pids import Pid
 from actorcore.runtime.actor.async_requests import AsyncRequests
 from actorcore.runtime.actor.intake import FINISH_S, ExitSelf, running
+from actorcore.runtime.actor.lean import crash
 from actorcore.runtime.actor.loop_waits import AwaitedCall, Deadlines, let_others_run, wake_all
 from actorcore.runtime.actor.messaging import (
     QUEUE_WAIT_S,
@@ -72,8 +73,8 @@ class AsyncProcess(AsyncRequests):
                 self.on_control(mask)
             else:
                 self._peers.ready(fd, mask & select.EPOLLIN, mask & select.EPOLLOUT)
-        except ExitSelf as end:
-            self.doom(end.reason)
+        except (ExitSelf, ProtocolError) as end:  # the loop would log it and go on, without what is lost
+            self.doom(crash(end))
         if self._for_room:
             wake_all(self._for_room)
         if self.mailbox.items:
