@@ -57,7 +57,7 @@ def test_a_cut_log_begins_with_a_whole_line_and_loses_none_at_its_end(log: Path)
 
 
 def test_the_log_of_a_dead_process_goes_when_it_is_empty_and_when_it_is_too_old(tmp_path: Path) -> None:
-    logs = ProcessLogs(str(tmp_path), ())
+    logs = ProcessLogs(str(tmp_path), 0.0)
     for serial in range(1, MAX_DEAD + 4):
         (tmp_path / f"{serial}.log").write_text("" if serial % 50 == 0 else "words")
         logs.ended(serial)
@@ -70,16 +70,18 @@ def test_a_successor_counts_the_logs_of_the_dead_that_it_finds_and_spares_the_li
     for serial in range(1, MAX_DEAD + 3):
         (tmp_path / f"{serial}.log").write_text("words")
     (tmp_path / "other.txt").touch()
-    logs = ProcessLogs(str(tmp_path), {1, 2})
+    logs = ProcessLogs(str(tmp_path), 10.0)
     (tmp_path / "500.log").write_text("words")
     logs.ended(500)
+    assert (tmp_path / "3.log").exists()  # nobody has looked yet
+    logs.look(11.0, {1, 2})
     left = {path.name for path in tmp_path.iterdir()}
     assert {"1.log", "2.log", "4.log", "500.log", "other.txt"} <= left
     assert "3.log" not in left
 
 
 def test_one_living_log_a_second_is_looked_at_and_emptied_when_far_too_large(tmp_path: Path) -> None:
-    logs = ProcessLogs(str(tmp_path), {1, 2, 3})
+    logs = ProcessLogs(str(tmp_path), 0.0)
     sizes = {1: 2 * LOG_BYTES + 1, 2: 2 * LOG_BYTES, 3: 2 * LOG_BYTES + 1}
     for serial, size_bytes in sizes.items():
         (tmp_path / f"{serial}.log").write_bytes(bytes(size_bytes))
@@ -92,6 +94,6 @@ def test_one_living_log_a_second_is_looked_at_and_emptied_when_far_too_large(tmp
 
 
 def test_without_a_directory_there_is_nothing_to_do() -> None:
-    logs = ProcessLogs("", ())
+    logs = ProcessLogs("", 0.0)
     logs.ended(1)
     logs.look(10.0, {1: None})

@@ -31,6 +31,7 @@ from actorcore.runtime.node.pools import Pools
 from actorcore.runtime.node.process_logs import ProcessLogs
 from actorcore.runtime.node.reception import Reception
 from actorcore.runtime.node.recovery import recover, rehearse
+from actorcore.runtime.node.replay import QUIET_S, is_due
 from actorcore.runtime.status_page import PAGE_BYTES, declared_reason
 from actorcore.signals import (
     Asked,
@@ -53,12 +54,6 @@ from actorcore.signals import (
     Writable,
 )
 
-SNAPSHOT_BYTES = 4 << 20
-SNAPSHOT_EVENTS = 100
-PROCESSES_PER_EVENT = 4
-OWED_BYTES_PER_EVENT = 4096
-"""A snapshot costs with the processes and with what clients are owed, what a successor replays with the events: for so many
-more processes, for so much more owed, it comes one event later."""
 DRAIN = 64
 """Datagrams read from one process per turn, so that a flooding one delays nobody."""
 LAST_WORDS = 16384
@@ -123,7 +118,7 @@ class Node:
             self._control, registry, self._status, self._listener, self._watch, self._unwatch, self._want_writable, self._commit
         )
         self._performer.handles.update(left.handles)
-        self._performer.logs = ProcessLogs(take.logs, left.handles)
+        self._performer.logs = ProcessLogs(take.logs, clock.monotonic_s())
         for serial, handle in left.handles.items():
             self._watch(serial, handle)
         for template, sock in left.zygotes.items():
@@ -188,6 +183,8 @@ class Node:
             for refill in self._pools.refills(self._kernel.table.blanks(), now):
                 self._commit(refill)
                 self._finish()
+        if not events and patience_s is None and self._is_snapshot_due(is_quiet=True):
+            self._snapshot()
         self._ledger.stamp(clock.monotonic_ns())
 
     def _finish(self) -> None:
@@ -195,10 +192,11 @@ class Node:
         self._performer.flush()
         point("node.flushed")
         self._ledger.mark_performed(self._ledger.last)
-        owed_events = self._kernel.table.owed_bytes // OWED_BYTES_PER_EVENT
-        events = max(SNAPSHOT_EVENTS, len(self._performer.handles) // PROCESSES_PER_EVENT + owed_events)
-        if self._ledger.needs_snapshot(SNAPSHOT_BYTES, events):
+        if self._is_snapshot_due():
             self._snapshot()
+
+    def _is_snapshot_due(self, is_quiet: bool = False) -> bool:
+        return is_due(self._ledger, len(self._performer.handles), self._kernel.table.owed_bytes, is_quiet)
 
     def _snapshot(self) -> None:
         state = self._kernel.snapshot()
@@ -208,7 +206,8 @@ class Node:
     def _patience_s(self) -> float:
         times = [self._kernel.next_deadline(), self._listener.next_deadline(), self._pools.deadline()]
         now = clock.monotonic_s()
-        return max(0.0, min([clock.NODE_STAMP_PERIOD_S, *(at - now for at in times if at is not None)]))
+        longest = QUIET_S if self._is_snapshot_due(is_quiet=True) else clock.NODE_STAMP_PERIOD_S
+        return max(0.0, min([longest, *(at - now for at in times if at is not None)]))
 
     def _commit(self, event: Event) -> None:
         """The only way in: append, handle, perform."""

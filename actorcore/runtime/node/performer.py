@@ -75,7 +75,7 @@ class Performer:
         self._jammed = jammed
         self._commit = commit
         self.handles: dict[int, Handle] = {}
-        self.logs = ProcessLogs("", ())
+        self.logs = ProcessLogs("", 0.0)
         self.forks = ForkOrders(self.tell_guardian)
         self._unsent: dict[int, None] = {}
         self._newborn: set[int] = set()

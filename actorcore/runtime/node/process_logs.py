@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 
 from actorcore.runtime.output import LOG_BYTES
 
@@ -18,12 +17,15 @@ LOOK_PERIOD_S = 1.0
 
 
 class ProcessLogs:
-    """``directory`` may be empty: then there are none. ``living``: serials whose logs are no dead ones."""
+    """``directory`` may be empty: then there are none. What a predecessor left is found by the first look, a period after
+    ``now_s``: everybody waits for a node that takes over.
+    """
 
-    def __init__(self, directory: str, living: Iterable[int]) -> None:
+    def __init__(self, directory: str, now_s: float) -> None:
         self._directory = directory
-        self._dead = deque(sorted(_serials(directory) - set(living)))
-        self._looked_s = 0.0
+        self._dead: dict[int, None] = {}
+        self._is_found = False
+        self._looked_s = now_s
         self._to_look: Iterator[int] = iter(())
 
     def ended(self, serial: int) -> None:
@@ -34,16 +36,18 @@ class ProcessLogs:
             if os.stat(self._path(serial)).st_size == 0:
                 os.unlink(self._path(serial))
             else:
-                self._dead.append(serial)
-        while len(self._dead) > MAX_DEAD:
-            with contextlib.suppress(OSError):
-                os.unlink(self._path(self._dead.popleft()))
+                self._dead[serial] = None
+        self._bound()
 
-    def look(self, now_s: float, living: Iterable[int]) -> None:
+    def look(self, now_s: float, living: Collection[int]) -> None:
         """Once a second: one of the logs of the ``living``, in turn; more than twice its bound is emptied."""
         if not self._directory or now_s - self._looked_s < LOOK_PERIOD_S:
             return
         self._looked_s = now_s
+        if not self._is_found:
+            self._dead = dict.fromkeys(sorted(_serials(self._directory) - set(living)))
+            self._is_found = True
+            self._bound()
         serial = next(self._to_look, 0)
         if not serial:
             self._to_look = iter(list(living))
@@ -52,6 +56,13 @@ class ProcessLogs:
             if serial and os.stat(self._path(serial)).st_size > 2 * LOG_BYTES:
                 os.truncate(self._path(serial), 0)
 
+    def _bound(self) -> None:
+        while len(self._dead) > MAX_DEAD:
+            oldest = next(iter(self._dead))
+            del self._dead[oldest]
+            with contextlib.suppress(OSError):
+                os.unlink(self._path(oldest))
+
     def _path(self, serial: int) -> str:
         return f"{self._directory}/{serial}.log"
 
@@ -59,7 +70,7 @@ class ProcessLogs:
 def _serials(directory: str) -> set[int]:
     """Whose logs there are."""
     try:
-        names = os.listdir(directory) if directory else []
+        names = os.listdir(directory)
     except OSError:
         return set()
     return {int(stem) for name in names if (stem := name.removesuffix(".log")).isdigit()}
