@@ -119,8 +119,9 @@ def _mappings(instance: int) -> Mappings:
     """
     try:
         registry = SharedRegistry(instance, allocate=memory.allocate_in_child)
-        ledger_memory = _memory("actorcore-ledger", LEDGER_BYTES)[0]
-        status, status_fd = _memory("actorcore-status", STATUS_PAGES * PAGE_BYTES)
+        ledger_memory, ledger_fd = _memory("actorcore-ledger", LEDGER_BYTES, future_write=True)
+        os.close(ledger_fd)  # nodes inherit the mapping, and nobody else has it
+        status, status_fd = _memory("actorcore-status", STATUS_PAGES * PAGE_BYTES, future_write=False)
     except RequestError as error:
         raise NoMemory(error.code, error.detail) from None
     ledger = Ledger.create(ledger_memory)
@@ -150,10 +151,11 @@ def _guard(
     return Guardian(node_entry, listener, mappings, instance, on_serving, configuration.templates, logs, cap.look).run()
 
 
-def _memory(name: str, size_bytes: int) -> tuple[memoryview, int]:
+def _memory(name: str, size_bytes: int, future_write: bool) -> tuple[memoryview, int]:
+    """Mapped and sealed (see memory.seal), with its descriptor."""
     fd = memory.create_memfd(name, size_bytes, memory.allocate_in_child)
     view = memory.map_shared(fd, size_bytes, writable=True)
-    memory.seal(fd, future_write=False)
+    memory.seal(fd, future_write)
     return view, fd
 
 

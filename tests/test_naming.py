@@ -20,11 +20,13 @@ from actorcore.signals import (
     Born,
     ClientAttached,
     ClientDetached,
+    Down,
     Event,
     Exit,
     Exited,
     ForkFailed,
     Lookup,
+    Monitor,
     ProcessSpec,
     Refused,
     Register,
@@ -311,6 +313,22 @@ def test_B12_a_session_s_name_is_kept_while_it_waits_for_its_restart_and_until_i
     it.ask(StopSession("s"))
     it.do(Exited(second, 2, 9))
     assert it.ask(Register("kept")).value is True
+
+
+def test_B18_a_monitor_of_a_session_that_waits_for_its_restart_fires_at_once_and_never_again() -> None:
+    it = Daemon()
+    it.ask(StartSession(NAMED))
+    first = it.live()
+    it.do(Exited(first, 2, 9))
+    downs: list[Down] = []
+    for number, monitor in enumerate([Monitor(1, name="kept"), Monitor(2, first), Monitor(3, first + 1)], 10):
+        effects = it.do(Asked(it.me, number, monitor))
+        downs += [effect.body for effect in effects if isinstance(effect, Deliver) and isinstance(effect.body, Down)]
+    assert downs == [Down([1], 0, "noproc"), Down([2], first, "noproc"), Down([3], first + 1, "noproc")]
+    it.now += 2
+    it.do(Ticked())
+    effects = it.do(Exited(it.live(), 2, 9))
+    assert [effect for effect in effects if isinstance(effect, Deliver) and effect.to == it.me] == []
 
 
 def test_B12_a_session_that_was_given_up_keeps_its_name_until_it_is_removed() -> None:

@@ -321,7 +321,7 @@ def test_only_who_is_linked_has_a_parent() -> None:
     assert [begin.parent for begin in begun if isinstance(begin, Begin)] == [alone, node.root]
 
 
-def test_B18_a_monitor_of_a_name_in_backoff_fires_at_once() -> None:
+def test_B18_a_monitor_of_the_name_of_who_is_not_ready_fires_at_once() -> None:
     node = Driver()
     w = node.start()
     node.fork(NAMED)

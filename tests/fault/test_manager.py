@@ -594,7 +594,7 @@ def test_acceptance_156_157_158_each_watches_his_own(desk: Desk, folders) -> Non
         mine.close()
 
 
-def test_acceptance_160_161_a_watcher_that_is_stopped_or_killed_delays_nobody(desk: Desk, folders) -> None:
+def test_C21_acceptance_160_161_a_watcher_that_is_stopped_or_killed_delays_nobody(desk: Desk, folders) -> None:
     id = create(desk, folders[0])["id"]
     code = (
         "import sys; from supervisors.client import Client\n"

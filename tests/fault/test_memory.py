@@ -1,7 +1,8 @@
-"""RELIABILITY C13, C15: the kernel kills for want of memory, in a real memory cgroup."""
+"""RELIABILITY C13, C15: the kernel kills for want of memory, in a real memory cgroup. C16: memory that is shared is sealed."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -55,6 +56,24 @@ def test_C13_a_session_that_the_kernel_kills_for_want_of_memory_is_told_so_and_t
         assert (desk.row("glutton")["restarts"], desk.node_os_pid()) == (1, node)
         assert desk.signal("glutton", second, signal.SIGKILL).reason == "killed", "a later kill is its killer's"
         desk.await_up("glutton")
+
+
+VANDAL = "tests.fault.vandals:Vandal"
+SEALED = dict.fromkeys(("truncate", "grow", "unseal", "write", "map"), "EPERM")
+
+
+def test_C16_a_session_can_neither_truncate_nor_write_what_the_daemon_shares_with_it(desk: Desk) -> None:
+    """It maps names to read, and one page of its own to write; a root that opens the guardian's descriptors finds the seals."""
+    pid = desk.client.spawn(VANDAL)
+    assert desk.client.call(pid, ["lookup", "ada"]) is not None
+    assert desk.client.call(pid, ["mappings", None]) == [["registry", "r--s", 0], ["status", "rw-s", 1]]
+    assert desk.client.call(pid, ["protect", None]) == "EACCES"
+    kept = {"registry": SEALED, "status": {name: SEALED[name] for name in ("truncate", "grow", "unseal")}}
+    assert desk.client.call(pid, ["spoil", desk.daemon.guardian_pid]) == (kept if os.geteuid() == 0 else "EACCES")
+    assert desk.client.call(pid, ["lookup", "ada"]) is not None
+    ref = desk.client.monitor(pid)
+    desk.client.exit(pid, "kill")
+    assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
 
 
 SHARED = {"registry": registry_bytes(), "ledger": LEDGER_BYTES, "status": STATUS_PAGES * 4096}

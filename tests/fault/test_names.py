@@ -114,6 +114,19 @@ def test_B12_the_name_of_a_session_that_is_stopped_while_it_waits_is_free(desk: 
     desk.client.exit(pid, "kill")
 
 
+def test_B11_B18_who_waits_for_its_restart_is_dead_for_monitors_and_a_stop_ends_its_waiting_at_once(desk: Desk) -> None:
+    serial = desk.client.start_session(ChildSpec("waiting", ProcessSpec(WITNESS, name="in-spec"), **WAITING))["serial"]
+    assert isinstance(serial, int)
+    first = desk.client.monitor("in-spec")
+    send_signal(os_pid_of(desk, serial), signal.SIGKILL)
+    assert desk.client.wait_down(first, WAIT_S).reason == "killed"
+    assert desk.row("waiting")["state"] == "restarting"
+    for target in ("in-spec", pid_of(desk, serial), pid_of(desk, 1 << 40), "never-was"):
+        assert desk.client.wait_down(desk.client.monitor(target), WAIT_S).reason == "noproc"
+    assert desk.client.stop_session("waiting")["state"] == "stopped"
+    assert ("waiting" in {row["id"] for row in desk.client.sessions()}, desk.client.whereis("in-spec")) == (False, None)
+
+
 # ---- the registry's owner dies, or stands still ----
 
 

@@ -78,6 +78,27 @@ def test_B8_acceptance_101_a_session_killed_at_a_point_of_saving_has_all_that_it
     desk.client.stop_session(id)
 
 
+@pytest.mark.parametrize("point", ["database.inserted", "database.written", "database.noted"])
+@pytest.mark.parametrize("again", sorted(RESUMING))
+def test_B9_a_session_killed_at_a_point_of_saving_and_killed_again_as_it_recovers_has_all_that_it_had_acknowledged(
+    armed: Armed, desk: Desk, point: str, again: str
+) -> None:
+    id = str(uuid.uuid4())
+    desk.client.start_session(spec_of(id))
+    said = [f"word {number}" for number in range(3)]
+    for word in said:
+        desk.client.call(id, ["add", word], WAIT_S)
+    armed.arm(f"{point}:1:kill", *(f"{again}:{nth}:kill" for nth in (1, 2)))
+    with pytest.raises(CallFailed):
+        desk.client.call(id, ["add", "unanswered"], WAIT_S)
+    while (row := desk.row(id))["state"] != "active" or row["restarts"] != 3:
+        pass
+    passed = armed.passed()
+    assert (passed.count(point), passed.count(again)) == (1, 3)
+    assert desk.client.call(id, ["texts"], WAIT_S) == [*said, *([] if point == "database.inserted" else ["unanswered"])]
+    desk.client.stop_session(id)
+
+
 @pytest.mark.parametrize("point", sorted(RESUMING))
 def test_B10_acceptance_126_a_session_killed_as_it_comes_back_is_still_saved(armed: Armed, desk: Desk, point: str) -> None:
     id = str(uuid.uuid4())
