@@ -99,7 +99,7 @@ class Kernel:
         self._serials = {name: self.table.add_resident(RESERVED_PREFIX + name) for name in self._residents}
         self._spawned: dict[int, tuple[str, Resident]] = {}
         self._by_serial = {serial: self._residents[name] for name, serial in self._serials.items()}
-        self._sys = ResidentSys(instance, self._serials["node"], {})
+        self._sys = ResidentSys(instance, self._serials["node"], {}, self.table.is_alive)
         self._alarms: Deadlines[str] = Deadlines()
         self._awaited: dict[int, int] = {}
         self._crowded = False
@@ -216,7 +216,7 @@ class Kernel:
             resident.restore(resident_state)
             self._by_serial[serial] = resident
             self._spawned[serial] = machine, resident
-        self._sys = ResidentSys(self.table.instance, self._serials["node"], state.watched)
+        self._sys = ResidentSys(self.table.instance, self._serials["node"], state.watched, self.table.is_alive)
         self._alarms = state.alarms
         self._awaited, self._crowded = state.awaited, state.crowded
         self._ending = state.ending

@@ -110,6 +110,10 @@ class ProcessTable:
                 turn.doom(self._state.entries[serial], KILLED)
         return turn.effects
 
+    def is_alive(self, serial: int) -> bool:
+        """Whether signals reach it."""
+        return self._state.alive(serial) is not None
+
     def parent_of(self, serial: int) -> int:
         """Who spawned it; 0: nobody, or it is dead."""
         entry = self._state.entries.get(serial)

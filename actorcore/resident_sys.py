@@ -7,6 +7,8 @@ suspension only between two steps. An exit signal of its parent, or the end of t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from actorcore.debug import Debug
@@ -29,11 +31,14 @@ class Watched(msgspec.Struct):
 
 
 class ResidentSys:
-    """``watched`` by serial is all of its state. ``node`` may not be suspended: nobody else would answer for the daemon."""
+    """``watched`` by serial is all of its state. ``node`` may not be suspended: nobody else would answer for the daemon.
+    ``is_alive``: a tracer that is not is no tracer any more.
+    """
 
-    def __init__(self, instance: int, node: int, watched: dict[int, Watched]) -> None:
+    def __init__(self, instance: int, node: int, watched: dict[int, Watched], is_alive: Callable[[int], bool]) -> None:
         self._instance, self._node = instance, node
         self.watched = watched
+        self._is_alive = is_alive
 
     def forget(self, serial: int) -> None:
         """It is dead."""
@@ -55,6 +60,10 @@ class ResidentSys:
         """What the tracers are told of a delivery and what came of it."""
         watched = self.watched.get(serial)
         if watched is None or not watched.debug.is_watching():
+            return []
+        watched.debug.tracers = list(filter(self._is_alive, watched.debug.tracers))
+        if watched.debug.is_idle():
+            del self.watched[serial]
             return []
         # Answers to its own requests are no messages.
         events = [] if isinstance(body, (Answer, Started)) else [["in", *self._event_of(body)]]

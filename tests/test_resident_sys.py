@@ -17,6 +17,7 @@ from actorcore.signals import (
     Booted,
     Born,
     ClientAttached,
+    ClientDetached,
     Down,
     Event,
     Exit,
@@ -200,6 +201,18 @@ def test_nothing_is_remembered_of_who_is_dead_or_watched_no_more(it: Client) -> 
     it.ask(SendExit(it.names, "kill"))
     assert list(it.kernel._sys.watched) == [it.tree]
     it.say(it.tree, ["stop", "normal"])
+    assert it.kernel._sys.watched == {}
+
+
+def test_who_traces_and_dies_is_forgotten_with_the_next_event(it: Client) -> None:
+    """Killed in the middle of ``actorcore trace``: the node went on telling nobody, for ever."""
+    it.event(ClientAttached(0, b"", 2))
+    tracer = it.kernel.table.last_client
+    system = System(0, msgspec.Raw(encoder.encode(Trace())))
+    it.event(Asked(tracer, 1, Ask(it.names, msgspec.Raw(encoder.encode(system)))))
+    it.event(ClientDetached(tracer, dead=True))
+    assert list(it.kernel._sys.watched) == [it.names]
+    it.call(it.names, ["count"])
     assert it.kernel._sys.watched == {}
 
 
