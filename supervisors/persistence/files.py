@@ -5,6 +5,7 @@ Nothing that another user could have put there is followed, read or written (REL
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -36,6 +37,20 @@ class FileTrouble(RequestError):
         """What ``error`` means; ``write_failed`` is any failure of the disk."""
         number = error.errno or errno.EIO
         return cls(_CODES.get(number, "write_failed"), errno.errorcode.get(number, "eio").lower())
+
+
+def make_parents(path: str) -> None:
+    """Make the directories above ``path`` that are missing, for us alone, as the XDG base directory specification has it.
+
+    :raises OSError: one cannot be made.
+    """
+    parent = os.path.dirname(path)
+    if os.path.isdir(parent):
+        return
+    make_parents(parent)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(parent, DIRECTORY_MODE)
+        sync_directory(os.path.dirname(parent))
 
 
 def private_directory(path: str, what: str = "") -> None:

@@ -77,6 +77,9 @@ class Vault:
 
         :raises RequestError: ``running``, the store of another daemon has it; or it cannot be had.
         """
+        if self._lock_fd < 0:
+            with told():
+                files.make_parents(self._state)
         files.private_directory(self._state, "the state directory: ")
         if self._lock_fd >= 0:
             return

@@ -123,6 +123,12 @@ def test_F9_acceptance_131_without_its_secret_nothing_is_saved_and_nothing_is_re
     assert ids(later) == [id_of(1)]
 
 
+def test_a_user_who_has_no_state_directories_at_all_gets_them(state: str) -> None:
+    assert opened(f"{state}/local/actorcore").survey().sessions == []
+    modes = [stat.S_IMODE(os.stat(path).st_mode) for path in (state, f"{state}/local", f"{state}/local/actorcore")]
+    assert modes == [0o700] * 3
+
+
 def test_acceptance_109_a_state_directory_that_others_can_enter_is_told_as_what_it_is(vault: Vault, state: str) -> None:
     save(vault, 1)
     os.chmod(state, 0o755)
