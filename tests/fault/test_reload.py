@@ -265,7 +265,7 @@ def test_B16_code_without_a_machine_that_runs_is_refused_in_words_until_it_runs_
     with desk_of(own) as desk:
         registry = desk.client.spawn_spec(ProcessSpec("registry", name="keys", template=RESIDENT))
         node, before = desk.node_os_pid(), descriptors_beyond(desk)
-        code.change("supervisors/machines", '"registry":', '"registry2":')
+        code.change("supervisors/machines", '"registry": lambda', '"registry2": lambda')
         code.mark("blue")
         for _ in range(2):
             assert refused(desk.client) == "the new code has no machine registry, and there is one running"
