@@ -26,6 +26,7 @@ from actorcore.residents import (
     CancelAlarm,
     Consult,
     Do,
+    EndStart,
     Glance,
     Leave,
     Machines,
@@ -62,6 +63,7 @@ from actorcore.signals import (
     RegisterMany,
     ReloadEnded,
     Request,
+    SendExit,
     ShutdownAsked,
     Spawn,
     Ticked,
@@ -320,6 +322,9 @@ class Kernel:
         match order:
             case Do(number, body):
                 return self._sorted(self.table.handle(Asked(serial, number, body), now))
+            case EndStart(number, start, reason):
+                whose = self.table.started_by(serial, start)
+                return self._sorted(self.table.handle(Asked(serial, number, SendExit(whose, reason)), now)) if whose else []
             case Consult(number, name, body):
                 return self._sorted(self.table.handle(Asked(serial, number, Ask(self._serials.get(name, NOBODY), body)), now))
             case Send(to, body):

@@ -44,7 +44,7 @@ from actorcore.signals import (
     Writable,
 )
 from actorcore.table import backlog, births, channels, clients, deaths, hangs, invariants, requests
-from actorcore.table.entry import NO_PAGE, Entry, Kind, Phase, Row, Statistics
+from actorcore.table.entry import NO_PAGE, Entry, Kind, Phase, Row, Starter, Statistics
 from actorcore.table.state import State
 from actorcore.table.turn import Turn
 
@@ -123,6 +123,11 @@ class ProcessTable:
         """What its spec says; a client and a resident may."""
         entry = self._state.entries.get(serial)
         return entry is None or entry.spec is None or entry.spec.may_spawn
+
+    def started_by(self, asker: int, number: int) -> int:
+        """The process that is being started by request ``number`` of ``asker``; 0: there is none."""
+        starter = Starter(asker, number)
+        return next((entry.serial for entry in self._state.entries.values() if entry.starter == starter), 0)
 
     def resident_exited(self, serial: int, reason: Reason, now: float) -> list[Effect]:
         """The resident has ended by itself; no effects when it is not there any more."""

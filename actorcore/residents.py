@@ -38,6 +38,15 @@ class Send(Word, frozen=True, tag="send"):
     body: msgspec.Raw
 
 
+class EndStart(Word, frozen=True, tag="end_start"):
+    """Make request ``number``: a SendExit with ``reason`` to the process that the Spawn ``start`` of this resident starts, whose
+    serial comes only with Started. Nothing, when that was answered."""
+
+    number: int
+    start: int
+    reason: Reason
+
+
 class AwaitEnd(Word, frozen=True, tag="await_end"):
     """Ended follows when the process ``serial`` has been reaped: a DOWN tells it as soon as its death is decided."""
 
@@ -103,7 +112,9 @@ class Refuse(Word, frozen=True, tag="refuse"):
     reason: Reason | None
 
 
-Order: TypeAlias = Union[Do, Consult, Send, Show, Glance, AwaitEnd, AnswerTo, SetAlarm, CancelAlarm, Tell, Leave, Ready, Refuse]
+Order: TypeAlias = Union[
+    Do, EndStart, Consult, Send, Show, Glance, AwaitEnd, AnswerTo, SetAlarm, CancelAlarm, Tell, Leave, Ready, Refuse
+]  # fmt: skip
 
 
 class Resident(Protocol):

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from actorcore.exit_reason import Reason
-from actorcore.residents import AnswerTo, CancelAlarm, Do, Order, SetAlarm, Tell
+from actorcore.residents import AnswerTo, CancelAlarm, Do, EndStart, Order, SetAlarm, Tell
 from actorcore.signals import Alarm, Answer, Asking, Delivery, Exit, ProcessSpec, Release, SendExit, Spawn, Started
 from supervisors.tree.child_spec import ChildSpec
 from supervisors.tree.session_words import GetSession, SessionRequest, StartSession
@@ -24,24 +24,26 @@ BAD_INIT: Reason = {"error": {"type": "BadInit", "text": ""}}
 
 
 def spec(id: str, kind: str = "ok", name: str | None = None, **fields: Any) -> ChildSpec:
-    """``kind``: ``ok``, ``slow`` (ready when :meth:`World.boot` says so), ``stubborn`` (ignores exit signals) or
-    ``lingering`` (stubborn, and killed only at :meth:`World.reap`: it hangs in the kernel)."""
+    """``kind``: ``ok``, ``slow`` (ready when :meth:`World.boot` says so; it traps exits, and ends by one when it is ready),
+    ``quick`` (slow, and traps none), ``stubborn`` (ignores exit signals) or ``lingering`` (stubborn, and killed only at
+    :meth:`World.reap`: it hangs in the kernel)."""
     return ChildSpec(id, ProcessSpec(f"m:{kind}", args=[id], name=name), **fields)
 
 
 @dataclass
 class Process:
-    """``id``: the session's; ``serial`` 0: still in init."""
+    """``id``: the session's; ``serial`` 0: still in init. ``ordered``: the exit signal that it has trapped there."""
 
     id: str
     kind: str
     name: str | None
     serial: int = 0
+    ordered: Reason | None = None
 
 
 class World:
     """``failing``: ids whose start fails, for the reason ``why``. ``kept``: names that are kept for it. ``tells``,
-    ``sent`` (serial, reason), ``answers`` are what was observed."""
+    ``sent`` (serial, reason), ``ended`` (number of the start, reason), ``answers`` are what was observed."""
 
     def __init__(self, max_sessions: int = 1000) -> None:
         self.max_sessions = max_sessions
@@ -56,6 +58,7 @@ class World:
         self.tells: list[Tell] = []
         self.told_at: list[float] = []
         self.sent: list[tuple[int, Reason]] = []
+        self.ended: list[tuple[int, Reason]] = []
         self.answers: dict[int, AnswerTo] = {}
         self.asked: dict[int, SessionRequest | bytes] = {}
         self.kept: set[str] = set()
@@ -168,6 +171,14 @@ class World:
                 self.sent.append((to, reason))
                 self._queue.append(Answer(number, True))
                 self._signal(to, reason)
+            case EndStart(number, start, reason):
+                assert (start, reason) not in self.ended, f"the start {start} was told {reason} twice"
+                self.ended.append((start, reason))
+                self._queue.append(Answer(number, True))
+                process = self.booting[start]
+                process.ordered = reason
+                if reason == "kill" or process.kind == "quick":
+                    self._end_init(start, "killed" if reason == "kill" else reason, False)
             case AnswerTo(frm, number):
                 assert frm == CLIENT
                 assert number not in self.answers, f"{self.asked[number]!r} was answered twice"
@@ -196,7 +207,7 @@ class World:
         id, kind = process.args[0], process.start.removeprefix("m:")
         assert isinstance(id, str)
         self.booting[number] = Process(id, kind, process.name)
-        if kind != "slow":
+        if kind not in ("slow", "quick"):
             self._end_init(number, self.why if id in self.failing else None, False)
 
     def _end_init(self, number: int, error: Reason | None, ignored: bool) -> None:
@@ -208,6 +219,9 @@ class World:
         process.serial = self._last_serial
         self.alive[process.serial] = process
         self._queue.append(Started(number, process.serial))
+        if process.ordered is not None:
+            del self.alive[process.serial]
+            self._queue.append(Exit(process.serial, process.ordered))
 
     # ---- promises ---------------------------------------------------------------------------------------------------
 

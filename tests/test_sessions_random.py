@@ -152,7 +152,7 @@ def test_every_promise_holds_in_every_random_history(seed: int) -> None:
 
 
 def test_the_random_histories_reach_every_kind_of_event() -> None:
-    worlds = [simulate(seed) for seed in range(15)]
+    worlds = [simulate(seed) for seed in range(30)]
     kinds = {tell.kind for world in worlds for tell in world.tells}
     codes = {answer.error[0] for world in worlds for answer in world.answers.values() if answer.error is not None}
     assert kinds == {"session_started", "session_crashed", "session_restarted", "session_gave_up", "session_stopped"}

@@ -123,6 +123,36 @@ def test_a_stop_during_a_restart_ends_in_stopped_acceptance_80(world: World, err
     assert (world.answers[stopped].error, world.alive, world.booting, world.state("a")) == (None, {}, {}, None)
 
 
+def test_who_does_not_come_out_of_its_init_is_killed_there_after_its_grace_time_acceptance_75(world: World) -> None:
+    started = world.ask(StartSession(spec("a", "slow", shutdown_s=2.0)))
+    stopped = world.ask(StopSession("a"))
+    world.advance(1.99)
+    assert (world.ended, stopped in world.answers) == ([(1, "shutdown")], False)
+    world.advance(0.01)
+    assert (world.ended, world.booting, world.alarms) == ([(1, "shutdown"), (1, "kill")], {}, {})
+    assert world.answers[started].error == ("start_failed", "shutdown")
+    assert world.answers[stopped].value["reason"] == "killed"  # type: ignore[index, call-overload]
+
+
+@pytest.mark.parametrize(("fields", "asked"), [({}, "shutdown"), ({"shutdown_s": "brutal_kill"}, "kill")])
+def test_who_traps_nothing_or_is_to_be_killed_ends_at_once_in_its_init(
+    world: World, fields: dict[str, Any], asked: str
+) -> None:
+    world.ask(StartSession(spec("a", "quick", **fields)))
+    assert world.value(StopSession("a"))["state"] == "stopped"
+    assert (world.ended, world.booting, world.alarms) == ([(1, asked)], {}, {})
+
+
+def test_in_a_restart_too_it_is_killed_in_its_init(world: World) -> None:
+    world.ask(StartSession(spec("a", "slow", shutdown_s=2.0)))
+    world.boot("a")
+    world.die(world.serial("a"), "killed")
+    stopped = world.ask(StopSession("a"))
+    world.advance(2.0)
+    assert (world.answers[stopped].error, world.booting) == (None, {})
+    assert [reason for _, reason in world.ended] == ["shutdown", "kill"]
+
+
 def test_a_stop_overrules_a_restart_on_demand_and_a_restart_does_not_overrule_a_stop(world: World) -> None:
     serial = world.start("a", "stubborn")
     restarted = world.ask(RestartSession("a"))
@@ -197,9 +227,7 @@ def test_shutdown_answers_everybody_who_waits_b14(world: World) -> None:
     closing = [world.ask(Shutdown(grace_s=1.0)), world.ask(Shutdown(grace_s=99.0))]
     world.advance(1.0)
     assert serial not in world.alive
-    assert not set(closing) & set(world.answers)
-    world.boot("slow")  # its init ends after the grace time: it is killed at once
-    assert world.sent[-1][1] == "kill"
+    assert (world.ended, world.booting) == ([(1, "shutdown"), (1, "kill")], {})  # in its init, too
     assert [world.answers[number].error for number in (starting, restarting)] == [("shutting_down", "shutdown")] * 2
     assert [world.answers[number].error for number in (stopping, *closing)] == [None] * 3
 

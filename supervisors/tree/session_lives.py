@@ -10,7 +10,7 @@ import msgspec
 
 from actorcore.exit_reason import KILL, KILLED, NORMAL, SHUTDOWN, Reason, Term, is_abnormal
 from actorcore.frames import encoder
-from actorcore.residents import AnswerTo, CancelAlarm, Do, Order, Send, SetAlarm, Tell
+from actorcore.residents import AnswerTo, CancelAlarm, Do, EndStart, Order, Send, SetAlarm, Tell
 from actorcore.signals import Release, Request, SendExit, Spawn, Started
 from supervisors.services.told import tell_life
 from supervisors.tree.child_spec import ChildSpec, is_restarted
@@ -94,9 +94,7 @@ class SessionLives:
             return
         session.serial = fact.serial
         self._by_serial[fact.serial] = session
-        if session.state == "stopping":
-            self._end_process(session)
-        else:
+        if session.state != "stopping":  # else it was asked to end in its init, and is about to
             self._on_ready(session)
 
     def on_exit(self, serial: int, reason: Reason) -> None:
@@ -137,7 +135,7 @@ class SessionLives:
         if key == CLOSING and self.closing is not None:
             self.closing.is_over = True
             for session in self.sessions.values():
-                if session.serial:
+                if session.serial or session.spawn:
                     self._kill(session)
             return
         owner = self.sessions.get(key.rpartition(":")[0])
@@ -217,22 +215,26 @@ class SessionLives:
 
     def _set_state_stopping(self, session: Session) -> None:
         session.state = "stopping"
-        if session.serial:  # else it is in init and has no serial yet: Started brings one
-            self._end_process(session)
-
-    def _end_process(self, session: Session) -> None:
         grace = session.spec.shutdown_s
         if grace == "brutal_kill" or (self.closing is not None and self.closing.is_over):
             self._kill(session)
             return
-        self._do(SendExit(session.serial, SHUTDOWN))
+        self._send_exit(session, SHUTDOWN)
         if self.closing is None and not isinstance(grace, str):  # a shutdown has one grace time for all
             self._set_alarm(session, grace)
 
     def _kill(self, session: Session) -> None:
         if not session.was_killed:
             session.was_killed = True
-            self._do(SendExit(session.serial, KILL))
+            self._send_exit(session, KILL)
+
+    def _send_exit(self, session: Session, reason: Reason) -> None:
+        """To its process, also while that is in its init and has no serial here yet."""
+        if session.serial:
+            self._do(SendExit(session.serial, reason))
+        else:
+            self._last_order += 1
+            self.orders.append(EndStart(self._last_order, session.spawn, reason))
 
     def _remove(self, session: Session) -> None:
         """It is over: off the list, its name is free, everybody who waits for it is answered."""

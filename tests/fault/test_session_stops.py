@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 
-from actorcore.errors import RequestError
+from actorcore.errors import ActorError, RequestError
+from actorcore.signals import ProcessSpec
 from supervisors.async_client import AsyncClient
 from supervisors.client import Client
+from supervisors.session.record import Policy
 from supervisors.session.requests import CachePut, GetMessages, Save, SendMessage, StartStreaming, StreamChunk
+from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import WAIT_S, Daemon, Desk, descriptors_beyond, desk_of, send_signal
 
 Row = dict[str, Any]
@@ -148,6 +151,47 @@ def test_acceptance_80_stopped_during_a_resume_it_is_gone_and_still_saved(quiet,
     desk.client.manager.resume(id)
     assert contents(desk.client, id) == ["kept"]
     desk.client.manager.stop(id)
+
+
+def test_acceptance_75_80_who_never_comes_out_of_its_start_is_killed_after_its_grace_time(quiet, folders, tmp_path: Path) -> None:
+    desk, gate = quiet, tmp_path / "gate"
+    os.mkfifo(gate)
+
+    async def both() -> tuple[Row, object]:
+        async with await AsyncClient.connect(desk.daemon.directory, WAIT_S) as client:
+            policy = Policy(start_timeout_s=600.0, shutdown_s=0.1)
+            creating = asyncio.ensure_future(
+                client.manager.create(folders[0], module=GATED, metadata={"gate": str(gate)}, policy=policy)
+            )
+            await asyncio.to_thread(gate.read_bytes)
+            (id,) = await client.manager.ids()
+            return await client.manager.stop(id), (await asyncio.gather(creating, return_exceptions=True))[0]
+
+    stopped, answer = asyncio.run(both())
+    assert (stopped["status"], stopped["reason"]) == ("terminated", "killed")
+    assert isinstance(answer, RequestError)
+    assert answer.code == "start_failed"
+    gone(desk, stopped["id"])
+    assert os.listdir(desk.daemon.directory / "state" / "sessions") == []
+
+
+def test_acceptance_81_who_is_being_started_does_not_hold_up_the_end_of_the_daemon(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    for path in (fifo, Path(f"{fifo}.up")):
+        os.mkfifo(path)
+    record = {"config": {"how": "wait", "fifo": str(fifo)}}
+    spec = ProcessSpec("tests.fault.session_actors:Broken", [record], init_timeout_s=600.0)
+
+    async def end(daemon: Daemon) -> int:
+        async with await AsyncClient.connect(daemon.directory, WAIT_S) as client:
+            starting = asyncio.ensure_future(client.start_session(ChildSpec("late", spec)))
+            await asyncio.to_thread(Path(f"{fifo}.up").read_bytes)
+            status = await asyncio.to_thread(daemon.stop)
+            assert isinstance((await asyncio.gather(starting, return_exceptions=True))[0], ActorError)
+            return status
+
+    with Daemon(tmp_path / "run") as daemon:
+        assert asyncio.run(end(daemon)) == 0
 
 
 def test_acceptance_81_a_daemon_that_is_told_to_end_has_saved_every_session(tmp_path: Path, folders) -> None:
