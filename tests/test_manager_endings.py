@@ -72,11 +72,12 @@ def lost(it: Alone, *numbers: int, **fields: Any) -> list[Order]:
 def test_a_session_that_has_ended_is_remembered_until_the_store_has_noted_it() -> None:
     it = Alone()
     assert ring() in lost(it, 1, 2)
-    assert [it.take([]), it.take([]), it.take([uuid(1)])] == [[uuid(1), uuid(2)], [uuid(1), uuid(2)], [uuid(2)]]
+    both = {uuid(1): None, uuid(2): None}
+    assert [it.take([]), it.take([]), it.take([uuid(1)])] == [both, both, {uuid(2): None}]
     successor = Manager()
     successor.restore(it.manager.snapshot())
     it.manager = successor
-    assert [it.take([]), it.take([uuid(2)])] == [[uuid(2)], []]
+    assert [it.take([]), it.take([uuid(2)])] == [{uuid(2): None}, {}]
 
 
 def test_only_the_store_takes_what_has_ended_and_who_dies_meanwhile_gets_nothing() -> None:
@@ -86,7 +87,7 @@ def test_only_the_store_takes_what_has_ended_and_who_dies_meanwhile_gets_nothing
     (looked,) = it.ask(TakeEnded([uuid(1)]), HIM)
     assert isinstance(looked, Do)
     assert it.manager.handle(Answer(looked.number, []), 0.0) == [AnswerTo(HIM, it.numbers, None, ("not_permitted", None))]
-    assert it.take([]) == [uuid(1)]
+    assert it.take([]) == {uuid(1): None}
 
 
 def test_F16_the_store_alone_asks_what_may_be_deleted_and_that_is_what_is_not_listed() -> None:
@@ -108,7 +109,20 @@ def test_a_session_that_was_never_kept_and_one_that_is_there_again_are_no_ending
     assert ring() not in lost(it, 1, durability="none")
     lost(it, 2)
     it.ask(CreateSession(draft(2)))
-    assert it.take([]) == []
+    assert it.take([]) == {}
+
+
+def test_acceptance_15_what_a_refused_start_has_left_goes_although_another_begins_under_its_id() -> None:
+    it = Alone()
+    it.ask(CreateSession(draft(1)))
+    it.tell("session_stopped", uuid(1), 11, reason="killed")
+    ((id, refused_at),) = it.take([]).items()
+    assert (id, isinstance(refused_at, float)) == (uuid(1), True)
+    it.ask(CreateSession(draft(1)))
+    assert it.take([]) == {uuid(1): refused_at}
+    it.tell("session_started", uuid(1), 12)
+    it.tell("session_stopped", uuid(1), 12, reason="killed")
+    assert it.take([]) == {uuid(1): None}  # that one was there
 
 
 def test_a_manager_that_was_killed_tells_the_store_again_that_there_is_something() -> None:
@@ -118,7 +132,7 @@ def test_a_manager_that_was_killed_tells_the_store_again_that_there_is_something
     (looked,) = it.ask(TakeEnded(), HIM)
     assert ring() in it.manager.handle(Reborn(3, 4), 0.0)
     assert isinstance(looked, Do) and it.manager.handle(Answer(looked.number, []), 0.0) == []
-    assert it.take([]) == [uuid(1)]
+    assert it.take([]) == {uuid(1): None}
 
 
 def test_the_store_takes_many_by_and_by_and_of_too_many_the_oldest_is_forgotten() -> None:
@@ -126,7 +140,7 @@ def test_the_store_takes_many_by_and_by_and_of_too_many_the_oldest_is_forgotten(
     ids = [uuid(number) for number in range(MAX_ENDED + 1)]
     assert [endings.add(id) for id in ids] == [ring()] * len(ids)
     taken, done = [], []
-    while done := endings.take(done):
+    while done := list(endings.take(done)):
         assert len(done) <= ENDED_AT_ONCE
         taken += done
     assert taken == ids[1:]
@@ -137,7 +151,8 @@ def test_a_session_that_nobody_has_when_the_manager_was_killed_is_gone() -> None
     it.ask(CreateSession(draft(1)))
     assert isinstance(it.manager.handle(Reborn(3, 4), 0.0)[0], Consult)
     assert it.manager.handle(Answer(2, None, ("not_found", None)), 0.0) == [CancelAlarm(uuid(1)), ring()]
-    assert (it.ask(ListIds()), it.take([])) == ([AnswerTo(ME, 2, [])], [uuid(1)])
+    (answer,) = it.ask(ListIds())
+    assert (answer, list(it.take([]))) == (AnswerTo(ME, 2, []), [uuid(1)])
 
 
 # ---- the end of the daemon ------------------------------------------------------------------------------------------
@@ -192,11 +207,11 @@ def farewell() -> tuple[Alone, int]:
 def test_the_manager_leaves_when_the_store_which_it_starts_for_that_has_noted_the_last_ending() -> None:
     it, number = farewell()
     assert it.manager.handle(Answer(number, {"serial": HIM}), 8.0) == [ring()]
-    assert it.take([]) == [uuid(1)]
+    assert it.take([]) == {uuid(1): None}
     (looked,) = it.ask(TakeEnded([uuid(1)]), HIM)
     assert isinstance(looked, Do)
     rows: Any = [{"serial": HIM, "name": STORE, "parent": 2}]
-    assert it.manager.handle(Answer(looked.number, rows), 0.0) == [AnswerTo(HIM, it.numbers, []), Leave("shutdown")]
+    assert it.manager.handle(Answer(looked.number, rows), 0.0) == [AnswerTo(HIM, it.numbers, {}), Leave("shutdown")]
 
 
 def test_the_manager_does_not_wait_for_a_store_that_cannot_be_had_or_does_not_come() -> None:

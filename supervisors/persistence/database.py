@@ -32,6 +32,7 @@ from supervisors.persistence.database_files import (
     connect,
     fill,
     is_at,
+    is_unfinished,
     lock,
     read,
     sync_new,
@@ -119,15 +120,7 @@ class Database:
 
     def _create(self, known_generation: int) -> None:
         """Begin the session; what a creation that came to no end has left is thrown away, anything else is not."""
-        left = self._path(1)
-        if os.path.exists(left):
-            try:
-                found = read(left, self._id, self._keys)
-            except (RequestError, sqlite3.Error):  # torn as it was made: nobody was told of it
-                found = None
-            if found is not None and (found.snapshot.generation, found.number) != (1, 0):
-                raise Untrue("head: missing")
-        if known_generation:
+        if known_generation or not is_unfinished(self._folder, self._id, self._keys):
             raise Untrue("head: missing")
         self._found(Snapshot(self._id, 1, 0, wall_s(), {}, b"", []))
 

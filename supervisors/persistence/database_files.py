@@ -80,6 +80,17 @@ def look(folder: str, create: bool = False) -> int:
         return fd
 
 
+def is_live(folder: str) -> bool:
+    """Whether a process has the session."""
+    try:
+        os.close(look(folder))
+    except Locked:
+        return True
+    except (OSError, RequestError):
+        return False
+    return False
+
+
 def is_at(fd: int, path: str) -> bool:
     """Whether the open file still has that name."""
     try:
@@ -151,6 +162,17 @@ def read(path: str, id: str, keys: Keys) -> Content:
     if not all(isinstance(value, bytes) for row in (*texts, *records) for value in row[1:]):
         raise Untrue("database: types")
     return proof.follow(proof.prove(id, keys, texts, records), keys, log)
+
+
+def is_unfinished(folder: str, id: str, keys: Keys) -> bool:
+    """Whether the database in ``folder``, which has no head, was never finished, or nothing was said to it."""
+    if any(name.endswith(".db") and name != "1.db" for name in os.listdir(folder)):
+        return False
+    try:
+        found = read(f"{folder}/1.db", id, keys)
+    except (RequestError, sqlite3.Error):  # there is none, or it was torn as it was made
+        return True
+    return (found.snapshot.generation, found.number) == (1, 0)
 
 
 def _check(path: str, is_needed: bool) -> None:

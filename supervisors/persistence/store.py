@@ -72,8 +72,12 @@ class Store(GenServer):
         return Ok(then=Continue())
 
     def handle_continue(self, term: object) -> Result:
-        """Before anybody is answered: what ended while there was no store has ended."""
+        """Before anybody is answered: what ended while there was no store has ended, and what never began is no more."""
         self._note_ends()
+        try:
+            self._vault.forget_unborn()
+        except RequestError as error:
+            complain(f"what never began is not removed: {error}")
         return NoReply(self._patience_s())
 
     def handle_call(self, request: object, frm: From) -> Result:
@@ -119,16 +123,19 @@ class Store(GenServer):
         assert isinstance(self.process, Process)
         done: list[str] = []
         try:
-            while ended := cast(list[str], self.process.call(MANAGER, TakeEnded(done), WAIT_S)):
-                for id in ended:
-                    self._end(id)
-                done = ended
+            while ended := cast(dict[str, float | None], self.process.call(MANAGER, TakeEnded(done), WAIT_S)):
+                for id, refused_at in ended.items():
+                    self._end(id, refused_at)
+                done = list(ended)
         except ActorError as error:
             complain(f"the ends of sessions are not noted: {error}")
 
-    def _end(self, id: str) -> None:
+    def _end(self, id: str, refused_at: float | None) -> None:
         try:
-            self._vault.end(id)
+            if refused_at is None:
+                self._vault.end(id)
+            else:
+                self._vault.discard(id, refused_at)
         except RequestError as error:
             if error.code not in ("not_found", "running"):  # it has never said anything; it was resumed meanwhile
                 complain(f"the end of a session is not noted: {error}")

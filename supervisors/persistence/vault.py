@@ -38,6 +38,7 @@ from supervisors.persistence.saved import Saved, SavedSession, line_of, newest_f
 from supervisors.persistence.signing import Keys, Ring
 from supervisors.persistence.snapshot import SESSION_ID, Snapshot
 from supervisors.persistence.store_words import Grant, SessionSaved
+from supervisors.persistence.unborn import is_unborn
 
 LOCK_NAME = "store.lock"
 DEFAULT_LIMITS = Limits()
@@ -142,7 +143,7 @@ class Vault:
         """How many there are with a new one, and how many there may be, if that is nearly all; makes room if it may."""
         count = len(self._ids())
         if count >= self._limits.max_saved:
-            count -= self._forget_unborn()
+            count -= self.forget_unborn(UNBORN_S)
         is_full = count >= self._limits.max_saved
         saved = self.survey().sessions if is_full and self._limits.auto_clean else []
         live = self.live() if saved else []
@@ -152,20 +153,22 @@ class Vault:
         most = self._limits.max_saved
         return (min(count + 1, most), most) if admission.is_warning else None
 
-    def _forget_unborn(self) -> int:
-        """Remove the folders of starts that have failed; how many. What was saved in them is nothing."""
-        forgotten = 0
-        listed = self._listed()
+    def forget_unborn(self, age_s: float = 0.0) -> int:
+        """Remove what starts that came to no end have left, if it is so old; how many. What was saved there is nothing."""
+        forgotten, listed = 0, self._listed()
         for id in self._ids():
-            with told():
-                if id not in listed and os.lstat(self._folder(id)).st_mtime < wall_s() - UNBORN_S and not self._is_live(id):
-                    forgotten += self._is_unborn(id) and self._remove(id)
+            if id not in listed and (not age_s or os.lstat(self._folder(id)).st_mtime < wall_s() - age_s):
+                with suppress(RequestError):  # it lives, or there is something, and it is bad
+                    forgotten += self._remove(id, only_unborn=True)
         return forgotten
 
-    def _is_unborn(self, id: str) -> bool:
-        with suppress(RequestError):  # there is something, and it is bad
-            return self._line(id, self.ring().keys_of(id)) is None
-        return False
+    def discard(self, id: str, refused_at: float) -> None:
+        """The start of session ``id`` was refused, whose record has that ``created_at``: it leaves nothing. Another session that
+        was saved under this id stays.
+
+        :raises RequestError: ``running``, or what is there is bad.
+        """
+        self._remove(id, True, refused_at)
 
     def note(self, saved: SessionSaved) -> None:
         """A snapshot is durable: no older one of the session is believed any more, from the next :meth:`write_index` on for good.
@@ -209,7 +212,7 @@ class Vault:
     def live(self) -> list[str]:
         """The ids of those that are listed, or that a process has."""
         listed = self._listed()
-        return [id for id in self._ids() if id in listed or self._is_live(id)]
+        return [id for id in self._ids() if id in listed or database_files.is_live(self._folder(id))]
 
     def resumable(self) -> Saved:
         """As :meth:`survey`, without those that live and those whose project another one works in."""
@@ -255,7 +258,7 @@ class Vault:
         keys = self.ring().keys_of(id)
         snapshot = snapshots.decode_unsigned(data) if unsigned else snapshots.decode(data, id, keys)
         session = session_in(snapshot)
-        if os.path.exists(self._folder(id)) and (id in self._listed() or not self._is_unborn(id)):
+        if os.path.exists(self._folder(id)) and (id in self._listed() or self._line(id, keys) is not None):
             raise RequestError("already_exists", "a saved session has this id")
         self._admit()
         Database(self._folder(id), id, keys).install(snapshot)
@@ -270,9 +273,10 @@ class Vault:
         """
         return self._remove(snapshots.check_id(id))
 
-    def _remove(self, id: str) -> bool:
+    def _remove(self, id: str, only_unborn: bool = False, refused_at: float | None = None) -> bool:
+        """As :meth:`delete`, or only if it is unborn: nobody can have read anything of that, whoever begins it anew."""
         folder = self._folder(id)
-        if not self._may_go(id):
+        if not (only_unborn or self._may_go(id)):
             raise Locked("running", "the session is not stopped")
         with told():
             try:
@@ -280,6 +284,8 @@ class Vault:
             except FileNotFoundError:
                 return False
             try:
+                if only_unborn and not is_unborn(folder, id, self.ring().keys_of(id), handle, refused_at):
+                    return False
                 shutil.rmtree(f"{folder}{DELETED}", ignore_errors=True)
                 # In one step: at no moment there is half a session.
                 os.rename(folder, f"{folder}{DELETED}")
@@ -332,15 +338,6 @@ class Vault:
 
     def _folder(self, id: str) -> str:
         return f"{self._sessions}/{id}"
-
-    def _is_live(self, id: str) -> bool:
-        try:
-            os.close(database_files.look(self._folder(id)))
-        except Locked:
-            return True
-        except (OSError, RequestError):
-            return False
-        return False
 
     @contextmanager
     def _locked(self, id: str) -> Iterator[tuple[Head, Keys, int]]:

@@ -6,6 +6,7 @@ not come back with the next daemon all the same.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -25,23 +26,30 @@ Farewell: TypeAlias = Literal["none", "said", "over"]
 
 
 class Endings(msgspec.Struct):
-    """``ids``: oldest first. ``farewell``: whether the store was asked for a last time, and whether that is over."""
+    """``ids``: oldest first; of one whose start was refused, with the ``created_at`` of its record: of that nothing stays.
+    ``farewell``: whether the store was asked for a last time, and whether that is over."""
 
-    ids: dict[str, None] = {}
+    ids: dict[str, float | None] = {}
     farewell: Farewell = "none"
 
-    def add(self, id: str) -> Send:
+    def add(self, id: str, refused_at: float | None = None) -> Send:
         """Session ``id`` is no more; the store is told that there is something."""
-        self.ids[id] = None
+        self.ids.pop(id, None)
+        self.ids[id] = refused_at
         if len(self.ids) > MAX_ENDED:
             del self.ids[next(iter(self.ids))]
         return ring()
 
-    def take(self, done: list[str]) -> list[str]:
+    def begin(self, id: str) -> None:
+        """Session ``id`` is to be there again; what a refused start of it has left goes all the same."""
+        if self.ids.get(id) is None:
+            self.ids.pop(id, None)
+
+    def take(self, done: list[str]) -> dict[str, float | None]:
         """The oldest that the store does not know yet; ``done``: these it has noted."""
         for id in done:
             self.ids.pop(id, None)
-        return list(self.ids)[:ENDED_AT_ONCE]
+        return dict(islice(self.ids.items(), ENDED_AT_ONCE))
 
 
 def ring() -> Send:

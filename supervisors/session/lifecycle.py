@@ -57,9 +57,10 @@ class Lifecycle(Telling):
 
     def create(self, asker: Asker, record: SessionRecord, is_resumed: bool) -> None:
         self.memory.slots += 1
-        self.memory.endings.ids.pop(record.id, None)
+        self.memory.endings.begin(record.id)
         seq, told = self.memory.subscriptions.last_of(record.id, is_resumed)
-        slot = Slot(self.memory.slots, record, began_at=self.now, starters=[asker], is_resumed=is_resumed, seq=seq, told=told)
+        slot = Slot(self.memory.slots, record, began_at=self.now, starters=[asker], is_resumed=is_resumed, seq=seq, told=told,
+                    is_new=not is_resumed)  # fmt: skip
         self.slots[record.id] = slot
         self.tell(slot, "session_created", name=record.name, metadata=record.metadata)
         self._consult("start", slot, supervisor.StartSession(child_spec(record), watch=True))
@@ -241,7 +242,7 @@ class Lifecycle(Telling):
 
     def _on_ready(self, slot: Slot, serial: int) -> None:
         slot.serial, slot.ready_at, slot.reason, slot.handled, slot.active_at = serial, self.now, None, 0, self.now
-        slot.is_woken = False
+        slot.is_woken = slot.is_new = False
         if slot.above != serial:  # of an older group, or of a stranger that said so while this one was being started
             slot.state = 0
         self.advance(slot, "ready", self.now - slot.began_at)
@@ -304,7 +305,7 @@ class Lifecycle(Telling):
                   restart_count=slot.restarts, duration_s=self._uptime(slot))  # fmt: skip
         self.orders.append(CancelAlarm(slot.record.id))
         if slot.record.durability != "none" and not (slot.is_resumed and slot.failure):  # that stays as it was
-            self.orders.append(self.memory.endings.add(slot.record.id))
+            self.orders.append(self.memory.endings.add(slot.record.id, slot.record.created_at if slot.is_new else None))
         del self.slots[slot.record.id]
         row = {**slot.row(), "serial": 0}
         self._answer(slot.stoppers[:1], row)

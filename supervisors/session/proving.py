@@ -49,7 +49,7 @@ def _serve(life: Lifecycle, row: _Row, request: Attach | TakeEnded | ForgetSaved
     if not isinstance(request, Attach) and row.name != STORE:
         return False, None
     if isinstance(request, TakeEnded):
-        return True, [*life.memory.endings.take(request.done)]
+        return True, {**life.memory.endings.take(request.done)}
     if isinstance(request, ForgetSaved):
         if request.id in life.slots:
             return True, False

@@ -216,7 +216,8 @@ class Attach(Word, frozen=True, tag="attach"):
 
 
 class TakeEnded(Word, frozen=True, tag="take_ended"):
-    """By the store: the ids of sessions that are no more, ENDED_AT_ONCE at most, until it says that they are ``done``.
+    """By the store: sessions that are no more, ENDED_AT_ONCE at most, until it says that they are ``done``: ``{id: refused_at}``,
+    see Endings.
 
     Error: not_permitted (the asker is not the store).
     """
@@ -271,11 +272,12 @@ class Slot(msgspec.Struct):
     """One session. ``number``: its place in the order of creation. ``serial``: its process, 0 for none; ``restarts``: how
     often it was restarted. ``start``: the last errand to bring it up; what is heard of an older one is of no concern.
     ``seq``: of its last event. ``began_at``, ``ready_at``: since when its process is being started, and is ready (monotonic
-    seconds). ``ending``: it is suspended and its process is on its way out. ``stale``: its process began with an older
-    record. ``is_woken``: it was suspended, and its process is not ready yet. ``state``: of a group, the process that
-    remembers; ``above``: its supervisor. ``failure``: with what its start is refused as soon as its process is gone.
-    ``handled``: messages when it was looked at last; ``active_at``: the last look that found something done. ``told``: the last
-    of its records that was told; None: nobody knows. ``starters``, ``stoppers``: who waits.
+    seconds). ``is_new``: it was never there before, and is not yet. ``ending``: it is suspended and its process is on its
+    way out. ``stale``: its process began with an older record. ``is_woken``: it was suspended, and its process is not ready
+    yet. ``state``: of a group, the process that remembers; ``above``: its supervisor. ``failure``: with what its start is
+    refused as soon as its process is gone. ``handled``: messages when it was looked at last; ``active_at``: the last look
+    that found something done. ``told``: the last of its records that was told; None: nobody knows. ``starters``,
+    ``stoppers``: who waits.
     """
 
     number: int
@@ -298,6 +300,7 @@ class Slot(msgspec.Struct):
     handled: int = 0
     active_at: float = 0.0
     told: int | None = None
+    is_new: bool = False
     starters: list[Asker] = []
     stoppers: list[Asker] = []
 

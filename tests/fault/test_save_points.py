@@ -115,6 +115,28 @@ def test_B10_acceptance_126_a_session_killed_as_it_comes_back_is_still_saved(arm
     desk.client.stop_session(id)
 
 
+def folders_of(desk: Desk, armed: Armed) -> list[str]:
+    """Whoever has a folder, once the store has noted what has ended: whom it answers, it has told before."""
+    assert desk.client.saved.bad() == 0
+    return sorted(path.name for path in (armed.daemon.directory / "state" / "sessions").iterdir())
+
+
+@pytest.mark.parametrize("point", ["created", "filled", "head", "opened", "append", "written", "noted"])
+def test_B8_acceptance_15_16_a_create_that_is_refused_leaves_no_folder(
+    armed: Armed, desk: Desk, tmp_path: Path, point: str
+) -> None:
+    before = folders_of(desk, armed)
+    with desk.client.manager.subscribe() as events:
+        armed.arm(f"database.{point}:1:kill")
+        with pytest.raises(RequestError, match="start_failed"):
+            desk.client.manager.create(tmp_path)
+        assert armed.passed().count(f"database.{point}") == 1
+        while events.next(WAIT_S).type != "session_terminated":
+            pass
+    assert folders_of(desk, armed) == before
+    desk.client.manager.stop(str(desk.client.manager.create(tmp_path)["id"]))
+
+
 @pytest.mark.parametrize("point", ["written", "appended", "noted", "checkpointed", "folded"])
 def test_acceptance_70_159_what_a_session_had_written_as_it_was_killed_is_told_once(
     armed: Armed, desk: Desk, tmp_path: Path, point: str

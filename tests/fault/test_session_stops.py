@@ -172,6 +172,7 @@ def test_acceptance_75_80_who_never_comes_out_of_its_start_is_killed_after_its_g
     assert isinstance(answer, RequestError)
     assert answer.code == "start_failed"
     gone(desk, stopped["id"])
+    assert desk.client.saved.bad() == 0  # it has been told by now
     assert os.listdir(desk.daemon.directory / "state" / "sessions") == []
 
 

@@ -297,6 +297,69 @@ def test_acceptance_143_what_a_start_that_failed_has_left_makes_room_when_it_is_
     assert sorted(os.listdir(f"{state}/sessions")) == sorted([id_of(1), id_of(3), id_of(4)])
 
 
+def refused_at_once(vault: Vault, number: int, point: str) -> None:
+    """A start of session ``number``, whose record has ``created_at`` = ``number``, that came as far as ``point``."""
+    id = id_of(number)
+    grant = vault.grant(id)
+    if point == "granted":
+        return
+    database = Database(grant.folder, id, Keys(grant.keys))
+    database.open(grant.generation)
+    if point == "said":
+        record = {"id": id, "name": "n", "project": {"path": "/p"}, "created_at": float(number)}
+        database.append([encode_record(SessionChanged(record, 0.0))])
+    database._drop()  # as its death would
+    if point == "created":  # its head was not written
+        os.truncate(f"{grant.folder}/head", 0)
+
+
+@pytest.mark.parametrize("point", ["granted", "created", "opened", "said"])
+def test_acceptance_15_of_a_start_that_was_refused_nothing_stays(vault: Vault, state: str, point: str) -> None:
+    save(vault, 1)
+    refused_at_once(vault, 2, point)
+    assert len(os.listdir(f"{state}/sessions")) == 2
+    for number in (1, 2, 2, 3):
+        vault.discard(id_of(number), 2.0)
+    assert (os.listdir(f"{state}/sessions"), ids(vault)) == ([id_of(1)], [id_of(1)])
+
+
+@pytest.mark.parametrize("point", ["granted", "created", "opened", "said"])
+def test_acceptance_15_what_a_start_has_left_when_the_daemon_died_goes_unless_it_was_a_session_by_then(
+    vault: Vault, state: str, point: str
+) -> None:
+    save(vault, 1)
+    refused_at_once(vault, 2, point)
+    refused_at_once(vault, 3, "said")
+    os.unlink(f"{state}/sessions/{id_of(3)}/head")  # damaged: it may be mended
+    stay = [id_of(1), id_of(3)] + ([id_of(2)] if point == "said" else [])
+    vault.close()
+    later = opened(state)
+    assert later.forget_unborn() == (point != "said")
+    assert sorted(os.listdir(f"{state}/sessions")) == sorted(stay)
+
+
+def test_acceptance_15_what_another_start_has_saved_or_is_listed_is_not_discarded(state: str) -> None:
+    listed = {id_of(3): "/p/3"}
+    vault = Vault(state, Limits(), listed=lambda: listed)
+    OPENED.append(vault)
+    vault.prepare()
+    refused_at_once(vault, 2, "said")
+    refused_at_once(vault, 3, "granted")
+    vault.discard(id_of(2), 3.0)  # that was another start
+    assert vault.forget_unborn() == 0
+    assert sorted(os.listdir(f"{state}/sessions")) == [id_of(2), id_of(3)]
+
+
+def test_a_database_of_a_later_epoch_without_its_head_is_not_made_anew(vault: Vault, state: str) -> None:
+    refused_at_once(vault, 2, "said")
+    folder = f"{state}/sessions/{id_of(2)}"
+    os.rename(f"{folder}/1.db", f"{folder}/2.db")
+    os.unlink(f"{folder}/head")
+    database = Database(folder, id_of(2), vault.ring().keys_of(id_of(2)))
+    assert refusal(database.open) == ("signature_verification_failed", "head: missing")
+    assert os.path.exists(f"{folder}/2.db")
+
+
 def test_acceptance_141_by_itself_a_young_store_spares_what_did_not_end_in_order(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
