@@ -63,7 +63,6 @@ from actorcore.signals import (
     RegisterMany,
     ReloadEnded,
     Request,
-    SendExit,
     ShutdownAsked,
     Spawn,
     Ticked,
@@ -323,8 +322,7 @@ class Kernel:
             case Do(number, body):
                 return self._sorted(self.table.handle(Asked(serial, number, body), now))
             case EndStart(number, start, reason):
-                whose = self.table.started_by(serial, start)
-                return self._sorted(self.table.handle(Asked(serial, number, SendExit(whose, reason)), now)) if whose else []
+                return self._sorted(self.table.end_start(serial, number, start, reason, now))
             case Consult(number, name, body):
                 return self._sorted(self.table.handle(Asked(serial, number, Ask(self._serials.get(name, NOBODY), body)), now))
             case Send(to, body):

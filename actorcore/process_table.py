@@ -21,6 +21,7 @@ from actorcore.effects import Effect, Forget, Operate
 from actorcore.exit_reason import KILLED, NOCONNECTION, Reason, Term, reason_of_status
 from actorcore.names import key_error
 from actorcore.signals import (
+    NOBODY,
     Asked,
     Booted,
     Born,
@@ -35,6 +36,7 @@ from actorcore.signals import (
     Received,
     Refill,
     Refused,
+    SendExit,
     Sent,
     Stopped,
     TemplateTold,
@@ -124,10 +126,11 @@ class ProcessTable:
         entry = self._state.entries.get(serial)
         return entry is None or entry.spec is None or entry.spec.may_spawn
 
-    def started_by(self, asker: int, number: int) -> int:
-        """The process that is being started by request ``number`` of ``asker``; 0: there is none."""
-        starter = Starter(asker, number)
-        return next((entry.serial for entry in self._state.entries.values() if entry.starter == starter), 0)
+    def end_start(self, asker: int, number: int, start: int, reason: Reason, now: float) -> list[Effect]:
+        """As request ``number`` of ``asker``: SendExit to whom its request ``start`` is starting."""
+        starter = Starter(asker, start)
+        started = next((entry.serial for entry in self._state.entries.values() if entry.starter == starter), NOBODY)
+        return self.handle(Asked(asker, number, SendExit(started, reason)), now)
 
     def resident_exited(self, serial: int, reason: Reason, now: float) -> list[Effect]:
         """The resident has ended by itself; no effects when it is not there any more."""
