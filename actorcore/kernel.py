@@ -240,7 +240,9 @@ class Kernel:
                     self._inbox.append(effect)
                     continue
                 if begin is not None and self._host and begin.spec.start in self._machines:
-                    effect = structs.replace(effect, body=self._hosted(begin))
+                    # As the process sees it that plays a machine.
+                    spec = structs.replace(begin.spec, start=self._host, args=[begin.spec.start, *begin.spec.args])
+                    effect = structs.replace(effect, body=structs.replace(begin, spec=spec))
             out.append(effect)
             if type(effect) is Forget:
                 self._forgotten(effect.serial, out)
@@ -254,11 +256,6 @@ class Kernel:
             self._drop(serial)
         elif serial in self._by_serial and not self._ending:
             out.append(self._revive(serial))
-
-    def _hosted(self, begin: Begin) -> Begin:
-        """As the process sees it that plays a machine."""
-        spec = structs.replace(begin.spec, start=self._host, args=[begin.spec.start, *begin.spec.args])
-        return structs.replace(begin, spec=spec)
 
     def _tell(self, serial: int, body: Delivery, now: float) -> list[Effect]:
         if isinstance(body, Begin) and (trouble := self._make(body)) is not None:
