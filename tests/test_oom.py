@@ -62,6 +62,18 @@ def test_C13_a_number_that_comes_again_later_is_another_s(log: KernelLog, monkey
     assert victims.claim(9) is False
 
 
+def test_C13_who_was_named_when_nobody_of_ours_died_gives_its_number_to_nobody(
+    log: KernelLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program's process: its record was read with the next death of ours, however late, as if it were of then."""
+    victims = Victims()
+    log.say(VICTIM % 9)
+    now_s = clock.monotonic_s()
+    victims.look(now_s)
+    monkeypatch.setattr(clock, "monotonic_s", lambda: now_s + 6.0)
+    assert victims.claim(9) is False
+
+
 @pytest.fixture
 def count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The file of a cgroup that counts three victims; there is no log."""
@@ -95,6 +107,18 @@ def test_C13_one_that_was_counted_long_before_is_no_reason(count: Path) -> None:
     for turn in range(1, 3):
         victims.look(10.0 + turn * COUNT_S)
     assert victims.claim(8) is False
+
+
+def test_C13_a_count_that_is_gone_ends_nobody(count: Path) -> None:
+    """Whoever is moved to another cgroup, and whose own is removed then, reads ENODEV; here of a pipe ESPIPE. It was the
+    guardian, and with it everything."""
+    victims = Victims()
+    reader, writer = os.pipe()
+    os.dup2(reader, victims._count)
+    victims.look(10.0)
+    assert victims.claim(7) is False
+    os.close(reader)
+    os.close(writer)
 
 
 def test_C13_with_neither_nobody_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from actorcore.errors import RequestError
-from actorcore.runtime.zygote.limits import raise_oom_score
+from actorcore.runtime import syscalls
 
 PAGE_BYTES = 4096
 PROT_READ = 1
@@ -72,7 +72,7 @@ def allocate_in_child(fd: int, offset: int, size_bytes: int) -> None:
     if (child := os.fork()) == 0:
         status = errno.EIO
         try:
-            raise_oom_score(_FIRST_VICTIM)
+            syscalls.raise_oom_score(_FIRST_VICTIM)
             os.posix_fallocate(fd, offset, size_bytes)
             status = 0
         except OSError as error:

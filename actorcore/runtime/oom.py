@@ -36,8 +36,10 @@ class Victims:
 
     def look(self, now_s: float) -> None:
         """To be called now and then: so that a victim that is none of ours is not taken for one later."""
-        if self._count >= 0 and now_s - self._looked_s >= COUNT_S:
-            self._before, self._recent, self._looked_s = self._recent, self._counted(), now_s
+        if now_s - self._looked_s >= COUNT_S:
+            self._looked_s = now_s
+            self._before, self._recent = self._recent, self._counted()
+            self._read_log()
 
     def claim(self, os_pid: int) -> bool:
         """Whether a child that a SIGKILL has ended, not reaped yet, is one of them. To be asked once of each."""
@@ -51,6 +53,8 @@ class Victims:
         return True
 
     def _read_log(self) -> None:
+        if self._log < 0:
+            return
         now_s = clock.monotonic_s()
         self._named = {os_pid: at_s for os_pid, at_s in self._named.items() if now_s - at_s < _NAMED_S}
         while True:
@@ -64,7 +68,11 @@ class Victims:
                 self._named[int(victim[1])] = now_s
 
     def _counted(self) -> int:
-        found = _COUNT.search(os.pread(self._count, _RECORD_BYTES, 0)) if self._count >= 0 else None
+        """0 where nothing counts, or does no more: ENODEV of a cgroup that we were moved out of, and that was removed."""
+        try:
+            found = _COUNT.search(os.pread(self._count, _RECORD_BYTES, 0)) if self._count >= 0 else None
+        except OSError:
+            return 0
         return int(found[1]) if found else 0
 
 
@@ -82,7 +90,7 @@ def kernel_log() -> int:
 
 def cgroup_count() -> int:
     """A descriptor of the file in which our memory cgroup counts its victims; -1 where there is none."""
-    for line in syscalls.read_proc("self/cgroup").decode().splitlines():
+    for line in os.fsdecode(syscalls.read_proc("self/cgroup")).splitlines():
         _, controllers, path = line.split(":", 2)
         files = {"": (f"{path}/memory.events", f"/unified{path}/memory.events"), "memory": (f"/memory{path}/memory.oom_control",)}
         for file in files.get(controllers, ()):

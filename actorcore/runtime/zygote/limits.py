@@ -9,6 +9,7 @@ import signal
 from collections.abc import Mapping
 
 from actorcore.process_spec import RLIMITS
+from actorcore.runtime import syscalls
 
 AUTOGROUP_TRIES, AUTOGROUP_PAUSE_S = 5, 0.1
 KEPT_IGNORED = {signal.SIGPIPE}
@@ -20,7 +21,7 @@ def apply_limits(limits: Mapping[str, int]) -> str | None:
     for name, value in limits.items():
         try:
             if name == "oom_score_adj":
-                raise_oom_score(value)
+                syscalls.raise_oom_score(value)
             elif name == "nice":
                 _raise_niceness(max(value, os.getpriority(os.PRIO_PROCESS, 0)))
             elif name in RLIMITS:
@@ -50,17 +51,6 @@ def _raise_niceness(niceness: int) -> None:
             return
         else:
             return
-
-
-def raise_oom_score(value: int) -> None:
-    """Make this process and its later children a better victim of the out-of-memory killer (proc(5)); never a worse one.
-
-    :raises OSError: proc is not there.
-    """
-    with open("/proc/self/oom_score_adj", "r+") as file:
-        if int(file.read()) < value:
-            file.seek(0)
-            file.write(str(value))
 
 
 def clear_signals() -> None:

@@ -27,7 +27,7 @@ from actorcore.runtime import children, fault_injection, sockets, syscalls
 from actorcore.runtime.actor import lean
 from actorcore.runtime.complain import complain
 from actorcore.runtime.zygote import birth, immortals
-from actorcore.runtime.zygote.limits import clear_signals, raise_oom_score
+from actorcore.runtime.zygote.limits import clear_signals
 from actorcore.words import ASYNCIO
 
 CONTROL_FD, STATUS_FD, REGISTRY_FD = 3, 4, 5
@@ -50,7 +50,7 @@ def main(template: str, guardian_pid: int, logs: str, plan: str, forks: str, pre
     # Inherited by every child.
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    raise_oom_score(OOM_SCORE_ADJ)
+    syscalls.raise_oom_score(OOM_SCORE_ADJ)
     modules = (*FLAVOURS.get(template, ()), *preload)
     if not _import_all(template, modules):
         return EXIT_PRELOAD
