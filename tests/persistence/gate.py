@@ -13,7 +13,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -62,23 +62,24 @@ def run(act: Callable[[], None], decide: Decide) -> int:
         poll.register(pidfd, select.POLLIN)
         try:
             while not any(fd == pidfd for fd, _ in poll.poll()):
-                _answer(listener, decide)
+                answer(listener, decide)
         finally:
             os.close(pidfd)
         return os.waitstatus_to_exitcode(os.waitpid(os_pid, 0)[1])
 
 
-def _answer(listener: int, decide: Decide) -> None:
+def answer(listener: int, decide: Decide, calls: Mapping[int, str] = CALLS) -> None:
+    """Let one call that waits at the gate have what is decided about it."""
     notice = bytearray(80)
     try:
         fcntl.ioctl(listener, _RECEIVE, notice)
     except FileNotFoundError:  # it was killed at the gate
         return
     id, os_pid, _, number, _, _, *arguments = struct.unpack("=QIIiIQ6Q", notice)
-    error = decide(Seen(CALLS[number], tuple(arguments), os_pid))
-    answer = struct.pack("=QqiI", id, 0, 0, _CONTINUE) if error is None else struct.pack("=QqiI", id, 0, -error, 0)
+    error = decide(Seen(calls[number], tuple(arguments), os_pid))
+    reply = struct.pack("=QqiI", id, 0, 0, _CONTINUE) if error is None else struct.pack("=QqiI", id, 0, -error, 0)
     try:
-        fcntl.ioctl(listener, _SEND, bytearray(answer))
+        fcntl.ioctl(listener, _SEND, bytearray(reply))
     except FileNotFoundError:
         pass
 
@@ -91,7 +92,7 @@ def _child(act: Callable[[], None]) -> Iterator[tuple[int, int]]:
         status = 1
         try:
             ours.close()
-            listener = _install()
+            listener = install()
             socket.send_fds(theirs, [b"x"], [listener])
             os.close(listener)
             theirs.recv(1)
@@ -116,10 +117,10 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
 
-def _install() -> int:
-    """The listener of a filter that stops at each of CALLS."""
+def install(calls: Mapping[int, str] = CALLS) -> int:
+    """The listener of a filter that stops at each of ``calls``, of this process and of all that it will fork."""
     code = [(0x20, 0, 0, 0)]
-    code += [(0x15, len(CALLS) - at, 0, number) for at, number in enumerate(CALLS)]
+    code += [(0x15, len(calls) - at, 0, number) for at, number in enumerate(calls)]
     code += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x7FC00000)]
     buffer = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in code))
     program = _Program(len(code), ctypes.addressof(buffer))

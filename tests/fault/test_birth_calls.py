@@ -1,0 +1,81 @@
+"""RELIABILITY B1, B2: every system call of a birth is failed, or its caller killed; the client has one true answer."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actorcore.errors import CallFailed, RequestError
+from actorcore.signals import ProcessSpec
+from tests.conftest import Size, Tell
+from tests.daemon_fixture import WAIT_S, WITNESS, Daemon, Desk, descriptors_beyond, desk_of
+from tests.fault.birth_gate import Gate
+from tests.fault.test_birth_points import newborns, strangers
+
+NEWBORN = ProcessSpec(WITNESS, name="newborn")
+FAILURES = {"start_failed", "resource_exhausted"}
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    gate = Gate(tmp_path)
+    yield gate
+    gate.close()
+
+
+@pytest.fixture
+def own(tmp_path: Path, gate: Gate) -> Iterator[Daemon]:
+    """A daemon whose zygotes are behind the gate."""
+    daemon = Daemon(tmp_path / "run", module="tests.fault.poolless")
+    daemon.environment["PYTHONPATH"] = f"{tmp_path}:{daemon.environment['PYTHONPATH']}"
+    with daemon:
+        daemon.bystanders()
+        yield daemon
+
+
+def struck(desk: Desk, gate: Gate, nth: int, error: int) -> bool:
+    """Have a process born of which call ``nth`` is struck; whether there were so many."""
+    gate.arm(nth, error, {int(str(row["os_pid"])) for row in desk.client.processes() if row["os_pid"]})
+    refusal, ended, alive = "", None, []
+    try:
+        pid, ref = desk.client.spawn_monitor(NEWBORN)
+    except RequestError as error_told:
+        refusal = error_told.code
+    gate.disarm()
+    case = (nth, gate.passed[nth - 1 : nth], error, refusal)
+    if not refusal:
+        try:
+            desk.client.call(pid, ["state", None], WAIT_S)
+            alive = [(pid.serial, "running")]
+        except CallFailed as failed:  # it was struck behind its init
+            ended = failed.reason
+    assert ({refusal} - {""} <= FAILURES, newborns(desk)) == (True, alive), case
+    if alive:
+        desk.client.exit("newborn", "kill")
+    if not refusal:
+        down = desk.client.wait_down(ref, WAIT_S)
+        assert (down.pid, down.reason) == (pid, ended or "killed"), case
+        if not error:
+            assert down.reason == "killed", case
+    assert (desk.client.whereis("newborn"), strangers(desk)) == (None, []), case
+    return len(gate.passed) >= nth
+
+
+@pytest.mark.sized
+def test_B1_B2_at_every_system_call_of_a_birth_it_happens_once_or_fails_and_leaves_nobody(
+    own: Daemon, gate: Gate, size: Size, tell: Tell
+) -> None:
+    calls = {}
+    with desk_of(own) as desk:
+        before = descriptors_beyond(desk)
+        for error in (0, errno.EIO, errno.ENOSPC):
+            nth, every = 1, size("B1_EVERY", 3, 1, 1)
+            while struck(desk, gate, nth, error):
+                nth += every
+            calls[errno.errorcode.get(error, "killed")] = nth
+        assert min(calls.values()) > 20
+        assert descriptors_beyond(desk) == before
+    tell(f"B1: system calls of a birth, one of {every} struck: {calls}; 0 processes left or doubled")
