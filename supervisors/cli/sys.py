@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supervisors.cli.base import command, daemon, find, json_term, say, timeout
+from supervisors.cli.base import command, daemon, find, json_term, say, timeout, unwind_on_interrupt
 from supervisors.cli.completion import TARGET
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def code_change(module: str, extra: object, old_version: object, timeout_s: floa
 
     Example: actorcore code-change mypackage.counter
     """
+    unwind_on_interrupt()  # those that it has suspended
     with daemon() as client:
         told = client.change_code(module, old_version, extra, timeout_s)
     failed = {str(pid): {"code": code, "detail": detail} for pid, (code, detail) in told.failed.items()}

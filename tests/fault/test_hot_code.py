@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,11 @@ import pytest
 from actorcore.errors import RequestError
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
+from supervisors import exit_codes
 from supervisors.async_client import AsyncClient
 from supervisors.client import Client
 from supervisors.clients.code import CodeChanged
-from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of
+from tests.daemon_fixture import ROOT, WAIT_S, Daemon, Desk, desk_of
 
 OLD = """
 import os
@@ -190,6 +194,10 @@ def test_the_async_client_changes_code_as_well(desk: Desk, code: Code) -> None:
     code.stop(pid)
 
 
+def is_suspended(status: object) -> bool:
+    return isinstance(status, dict) and status["status"] == "suspended"
+
+
 def test_who_gives_up_in_the_middle_leaves_nobody_suspended(desk: Desk, code: Code, tmp_path: Path) -> None:
     """A task of a loop is cancelled while one process is too busy to be suspended, and another one is already."""
     client, fifo = desk.client, tmp_path / "fifo"
@@ -200,7 +208,7 @@ def test_who_gives_up_in_the_middle_leaves_nobody_suspended(desk: Desk, code: Co
     async def begin_and_give_up() -> None:
         async with await AsyncClient.connect(desk.daemon.directory) as other:
             change = asyncio.create_task(other.change_code(code.module))
-            while (await other.sys.get_status(ready))["status"] != "suspended":
+            while not is_suspended(await other.sys.get_status(ready)):
                 pass
             change.cancel()
             assert isinstance((await asyncio.gather(change, return_exceptions=True))[0], asyncio.CancelledError)
@@ -209,6 +217,22 @@ def test_who_gives_up_in_the_middle_leaves_nobody_suspended(desk: Desk, code: Co
     asyncio.run(begin_and_give_up())
     fifo.write_bytes(b"")
     assert add(client, busy) == ["old", 1]
+    code.stop(ready, busy)
+
+
+def test_ctrl_c_in_a_code_change_leaves_nobody_suspended(desk: Desk, code: Code, tmp_path: Path) -> None:
+    client, fifo = desk.client, tmp_path / "fifo"
+    os.mkfifo(fifo)
+    ready, busy = code.spawn(), code.spawn()
+    client.send(busy, str(fifo))
+    command = [sys.executable, "-m", "supervisors", "--dir", str(desk.daemon.directory), "code-change", code.module]
+    with subprocess.Popen([*command, "--timeout", "60"], cwd=ROOT) as change:
+        while not is_suspended(client.sys.get_status(ready)):
+            pass
+        change.send_signal(signal.SIGINT)
+        fifo.write_bytes(b"")
+        assert change.wait(WAIT_S) == exit_codes.INTERRUPTED
+    assert (add(client, ready), add(client, busy)) == (["old", 1], ["old", 1])
     code.stop(ready, busy)
 
 
