@@ -19,7 +19,7 @@ from actorcore.runtime.actor.process import Process
 from actorcore.runtime.clock import monotonic_s, wall_s
 from actorcore.runtime.complain import complain
 from actorcore.signals import Processes
-from supervisors.own_names import MANAGER
+from supervisors.own_names import MANAGER, SESSIONS
 from supervisors.paths import STATE_VARIABLE
 from supervisors.persistence import saved as lists
 from supervisors.persistence.retention import Limits
@@ -222,16 +222,27 @@ class Store(GenServer):
         return found
 
     def _check_asker(self, id: str, frm: From) -> None:
-        """That it is the process of session ``id``: one with that name, started by the node's own supervisor of sessions.
+        """That it is the process of session ``id``: the one of that name that the node's own supervisor of sessions has started,
+        or the supervisor of a group, a resident that it has started.
 
         :raises RequestError: ``not_permitted``.
         """
         assert isinstance(self.process, Process)
-        row = _row(self.process.request(Processes(frm.pid.serial - 1, 1)), frm.pid.serial)
-        parent = row.get("parent", 0)
-        above = _row(self.process.request(Processes(parent - 1, 1)), parent) if isinstance(parent, int) and parent else {}
-        if row.get("name") != id or above.get("kind") != "resident":
+        sessions = self.process.whereis(SESSIONS)
+        row = self._row(frm.pid.serial)
+        above = row.get("parent")
+        if sessions is not None and above != sessions.serial:
+            group = self._row(above)
+            above = group.get("parent") if group.get("kind") == "resident" else None
+        if row.get("name") != id or sessions is None or above != sessions.serial:
             raise RequestError("not_permitted", "only the session's own process")
+
+    def _row(self, serial: Term) -> dict[str, Term]:
+        """Of the process table; empty: there is no such process."""
+        assert isinstance(self.process, Process)
+        rows = self.process.request(Processes(serial - 1, 1)) if isinstance(serial, int) else None
+        row = rows[0] if isinstance(rows, list) and rows else {}
+        return row if isinstance(row, dict) and row.get("serial") == serial else {}
 
 
 class _Folder(msgspec.Struct):
@@ -248,11 +259,6 @@ class _Listed(msgspec.Struct):
 
     sessions: list[_Session]
     next: tuple[float, int] | None
-
-
-def _row(rows: Term, serial: int) -> dict[str, Term]:
-    row = rows[0] if isinstance(rows, list) and rows else {}
-    return row if isinstance(row, dict) and row.get("serial") == serial else {}
 
 
 def _page(sessions: list[SavedSession], bad: int, after: int, limit: int) -> dict[str, object]:

@@ -127,9 +127,9 @@ class SessionServer(GenServer):
         try:
             caps = msgspec.convert(record.get("limits") or {}, Caps)
         except msgspec.ValidationError as error:
-            return Stop({"invalid_spec": f"limits: {error}"})
+            return Stop({"invalid_field": f"limits: {error}"})
         if (trouble := trouble_with(caps)) is not None:
-            return Stop({"invalid_spec": f"limits.{trouble}"})
+            return Stop({"invalid_field": f"limits.{trouble}"})
         try:
             self.files = _files_of(record)
             self.journal = self.journal_of(record)

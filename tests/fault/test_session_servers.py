@@ -194,6 +194,9 @@ def test_a_cap_that_cannot_be_is_named(desk: Desk, tmp_path: Path, limits: dict[
     record = record_of(project_in(tmp_path), limits=limits)
     with pytest.raises(RequestError, match=field):
         desk.client.start_session(ChildSpec(record["id"], ProcessSpec(SERVER, [record])))
+    with pytest.raises(RequestError, match=field) as refused:
+        desk.client.manager.create(record["project"]["path"], limits=limits)
+    assert (refused.value.code, desk.client.manager.ids()) == ("invalid_field", [])
 
 
 def test_a_session_is_told_of_its_new_record(desk: Desk, session: str) -> None:

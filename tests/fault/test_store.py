@@ -21,6 +21,7 @@ import pytest
 
 from actorcore.errors import RequestError
 from actorcore.signals import ProcessSpec
+from actorcore.words import RESIDENT
 from supervisors.client import Client
 from supervisors.own_names import STORE
 from supervisors.persistence.asking import ask_store
@@ -370,6 +371,26 @@ def test_a_session_s_keys_are_given_to_nobody_else(daemon: Daemon) -> None:
         assert code_of(desk.client, other, ["open", id]) == "not_permitted"
         for session in (id, other):
             desk.client.stop_session(session)
+
+
+@pytest.mark.parametrize("above", ["a resident", "a resident below a resident", "a client"])
+def test_acceptance_131_whom_the_supervisor_of_the_sessions_has_not_started_gets_no_keys(daemon: Daemon, above: str) -> None:
+    with desk_of(daemon) as desk:
+        record = keeper()
+        id = start(desk.client, record)
+        desk.client.stop_session(id)
+        child = {"id": "x", "process": {"start": KEEPER, "args": [record], "name": id, "trap_exit": True}}
+        tree = {"strategy": "one_for_one", "children": [child]}
+        below = {"id": "tree", "type": "supervisor", "process": {"start": "supervisor", "template": RESIDENT, "args": [tree]}}
+        spec = {
+            "a resident": ProcessSpec("supervisor", [tree], template=RESIDENT),
+            "a resident below a resident": ProcessSpec("supervisor", [{**tree, "children": [below]}], template=RESIDENT),
+            "a client": ProcessSpec(KEEPER, [record], name=id, trap_exit=True),
+        }[above]
+        with pytest.raises(RequestError, match="not_permitted"):
+            desk.client.spawn_spec(spec)
+        assert desk.client.call(start(desk.client, record), ["texts"], WAIT_S) == []
+        desk.client.stop_session(id)
 
 
 def test_a_session_that_lives_is_not_deleted_exported_or_cleaned_up(own: Daemon) -> None:
