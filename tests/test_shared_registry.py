@@ -60,6 +60,15 @@ def libc_call(function: str, *arguments: object) -> None:
         raise OSError(ctypes.get_errno(), function)
 
 
+def write_memory(at: int) -> None:
+    """As a debugger does, whom no protection of a private page stops (proc(5), ``mem``)."""
+    fd = os.open("/proc/self/mem", os.O_RDWR)
+    try:
+        os.pwrite(fd, b"x", at)
+    finally:
+        os.close(fd)
+
+
 # ---- seals ----
 
 
@@ -83,6 +92,7 @@ def test_acceptance_27_C16_nothing_but_the_writer_can_change_the_registry(regist
         "punch": refused(lambda: libc_call("fallocate", fd, hole, ctypes.c_long(0), ctypes.c_long(PAGE_BYTES))),
         "remove": refused(lambda: libc_call("madvise", at, PAGE_BYTES, MADV_REMOVE)),
         "unseal": refused(lambda: fcntl.fcntl(fd, fcntl.F_ADD_SEALS, 0)),
+        "mem": refused(lambda: write_memory(address_of(view))),
     } == {
         "map": errno.EPERM if reopened else errno.EACCES,
         "mprotect": errno.EACCES,
@@ -93,6 +103,7 @@ def test_acceptance_27_C16_nothing_but_the_writer_can_change_the_registry(regist
         "punch": not_writable,
         "remove": errno.EACCES,
         "unseal": errno.EPERM,
+        "mem": errno.EIO,
     }
     with pytest.raises(TypeError):
         view[0] = 1

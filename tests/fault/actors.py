@@ -16,6 +16,7 @@ from actorcore.gen_server import Continue, GenServer, Ok, Reply, Stop
 from actorcore.mailbox import ExitMessage, From
 from actorcore.runtime import syscalls
 from actorcore.runtime.actor.process import Process
+from actorcore.runtime.clock import monotonic_ns
 
 
 class Witness(GenServer):
@@ -25,6 +26,7 @@ class Witness(GenServer):
     """
 
     def init(self, watcher: str | None = None, flaw: str | None = None) -> Ok:  # type: ignore[override]
+        self.began_ns = monotonic_ns()
         self.count = 0
         self.hangs = False
         self.exits: list[object] = []
@@ -72,6 +74,10 @@ class Witness(GenServer):
     def do_add(self, number: int) -> Reply:
         self.count += number
         return Reply(self.count)
+
+    def do_began(self, _: None) -> Reply:
+        """When its init began, by the clock that all have."""
+        return Reply(self.began_ns)
 
     def do_state(self, _: None) -> Reply:
         return Reply([os.getpid(), self.count])

@@ -220,16 +220,21 @@ def test_acceptance_37_a_client_killed_in_the_middle_of_a_batch_has_registered_a
     assert {name: seen(desk, name) for name in names} == dict.fromkeys(names)
 
 
-def test_acceptance_32_36_a_batch_with_one_bad_name_registers_none(desk: Desk) -> None:
+def test_acceptance_32_36_38_a_batch_with_one_bad_name_registers_none_and_takes_no_name_from_a_death(desk: Desk) -> None:
     pids = {f"batch-{at}": desk.client.spawn(IDLE) for at in range(3)}
     with pytest.raises(RequestError) as refused:
         desk.client.register_many({**pids, "Bad": desk.client.pid})
     assert refused.value.code == "invalid_key"
     assert [seen(desk, name) for name in pids] == [None] * 3
     desk.client.register_many(pids)
+    with pytest.raises(RequestError, match=r'^already_registered: {"another":"batch-0"}'):
+        desk.client.register_many({"another": pids["batch-0"], "batch-1": pids["batch-1"]})
     assert [seen(desk, name) for name in pids] == [[pid.serial, None] for pid in pids.values()]
     for pid in pids.values():
-        desk.client.exit(pid, "kill")
+        ref = desk.client.monitor(pid)
+        send_signal(os_pid_of(desk, pid.serial), signal.SIGKILL)
+        assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
+    assert [seen(desk, name) for name in (*pids, "another")] == [None] * 4
 
 
 # ---- everybody at once ----

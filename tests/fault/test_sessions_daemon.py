@@ -164,9 +164,14 @@ def test_acceptance_62_two_kills_in_one_instant_are_one_restart(desk: Desk) -> N
     assert (len(rows), desk.row("victim")["restarts"]) == (1, 1)
 
 
-def test_acceptance_63_B3_an_init_that_crashes_at_the_restart_uses_up_the_budget(desk: Desk, tmp_path) -> None:
+PRODUCTION = {field: getattr(ChildSpec("any", ProcessSpec("m:f")), field)
+              for field in ("intensity", "period_s", "backoff_initial_s", "backoff_step_s", "backoff_max_s")}  # fmt: skip
+"""What a desk's victims have more of: they are killed by the dozen."""
+
+
+def test_acceptance_63_68_B3_an_init_that_crashes_at_the_restart_uses_up_the_budget_of_production(desk: Desk, tmp_path) -> None:
     flaw = tmp_path / "flaw"
-    os_pid = desk.start("victim", str(flaw), intensity=3, period_s=60.0)
+    os_pid = desk.start("victim", str(flaw), **PRODUCTION)
     flaw.touch()
     desk.signal("victim", os_pid, signal.SIGKILL)
     # A start under way is joined by a restart; each answer is a failed start until the budget is gone.

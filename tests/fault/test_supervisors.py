@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from actorcore.errors import CallFailed, CallTimeout, RequestError
+from actorcore.exit_reason import Reason
 from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.words import AUTO, RESIDENT
-from supervisors.clients.messages import DownMessage, ExitMessage
+from supervisors.clients.messages import DownMessage, ExitMessage, Mail, Ref
 from supervisors.machines import MACHINES
 from tests.daemon_fixture import WAIT_S, WITNESS, Daemon, Desk, desk_of, send_signal
 
@@ -39,20 +40,38 @@ def ups(desk: Desk, *names: str) -> dict[str, int]:
     return {name: desk.await_up(name) for name in names}
 
 
-@pytest.mark.parametrize(("strategy", "restarted"), [
-    ("one_for_one", ("two",)), ("rest_for_one", ("two", "three")), ("one_for_all", NAMES),
+def in_order_of_start(desk: Desk) -> list[str]:
+    return sorted(NAMES, key=lambda name: int(str(desk.client.call(name, ["began", None]))))
+
+
+def deaths(desk: Desk, watched: dict[Ref, str]) -> list[tuple[str, Reason]]:
+    """Of all these, as they were told."""
+    downs: list[Mail] = [*desk.mail]  # what came while a successor was waited for
+    desk.mail.clear()
+    downs += [desk.client.receive(WAIT_S) for _ in range(len(watched) - len(downs))]
+    return [(watched[down.ref], down.reason) for down in downs if isinstance(down, DownMessage)]
+
+
+@pytest.mark.parametrize(("strategy", "restarted", "ended"), [
+    ("one_for_one", ("two",), ["two"]), ("rest_for_one", ("two", "three"), ["two", "three"]),
+    ("one_for_all", NAMES, ["two", "three", "one"]),
 ])  # fmt: skip
-def test_acceptance_57_a_killed_child_takes_with_it_whom_the_strategy_says(
-    desk: Desk, strategy: str, restarted: tuple[str, ...]
+def test_acceptance_57_a_killed_child_takes_with_it_whom_the_strategy_says_in_its_order(
+    desk: Desk, strategy: str, restarted: tuple[str, ...], ended: list[str]
 ) -> None:
     tree = start(desk, strategy)
     before = ups(desk, *NAMES)
-    down = desk.signal("two", before["two"], signal.SIGKILL)
-    assert down.reason == "killed"
+    assert in_order_of_start(desk) == list(NAMES)
+    watched = {desk.client.monitor(name): name for name in restarted}
+    send_signal(before["two"], signal.SIGKILL)
     after = {**before, **ups(desk, *restarted)}
+    assert deaths(desk, watched) == [(name, "killed" if name == "two" else "shutdown") for name in ended]
     assert {name for name in NAMES if after[name] != before[name]} == set(restarted)
+    assert [name for name in in_order_of_start(desk) if name in restarted] == list(restarted)
     assert [row[0] for row in desk.client.call(tree, ["which_children"])] == list(NAMES)  # type: ignore[union-attr, index]
+    watched = {desk.client.monitor(name): name for name in NAMES}
     desk.client.stop(tree, timeout_s=WAIT_S)
+    assert deaths(desk, watched) == [(name, "shutdown") for name in reversed(NAMES)]
 
 
 def test_a_supervisor_lives_on_when_its_node_is_killed(desk: Desk) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from actorcore.errors import RequestError
 from tests.daemon_fixture import ROOT, Daemon, Desk, descendants, desk_of
 
 AHEAD, BEHIND = 100_000, -1_000
@@ -77,7 +78,9 @@ time.time = _set
 
 
 @pytest.mark.parametrize("offset_s", [HOUR_S, -DAY_S])
-def test_D1_a_clock_that_jumps_neither_hastens_nor_forgives_a_restart_and_kills_nobody(tmp_path: Path, offset_s: int) -> None:
+def test_D1_acceptance_151_a_clock_that_jumps_neither_hastens_nor_forgives_a_restart_or_a_wait_and_kills_nobody(
+    tmp_path: Path, offset_s: int
+) -> None:
     offset = tmp_path / "offset"
     offset.write_text("0")
     (tmp_path / "sitecustomize.py").write_text(DAY_CLOCK.format(path=str(offset)))
@@ -87,6 +90,8 @@ def test_D1_a_clock_that_jumps_neither_hastens_nor_forgives_a_restart_and_kills_
         own.bystanders()
         with desk_of(own) as desk:
             node = desk.node_os_pid()
+            assert [desk.client.call(LIMITER, ATTEMPT) for _ in range(10)] == [True] * 10
+            before_s = refused_for_s(desk)
             desk.start("often", intensity=2, period_s=1000.0)
             desk.start("waits", backoff_step_s=500.0, backoff_max_s=500.0, intensity=2, period_s=2000.0)
             for session in ("waits", "often"):
@@ -99,8 +104,19 @@ def test_D1_a_clock_that_jumps_neither_hastens_nor_forgives_a_restart_and_kills_
             die(desk, "often")
             assert (desk.row("often")["state"], desk.row("often")["restarts"]) == ("gave_up", 2)
             assert (desk.row("waits")["state"], desk.row("waits")["restarts"]) == ("restarting", 2)
+            assert 1 <= refused_for_s(desk) <= before_s <= 60
             assert desk.node_os_pid() == node
             assert seen_s(own) == pytest.approx(offset_s, abs=600), "that it has jumped"
+
+
+LIMITER, ATTEMPT = "system:limiter", ["attempt", "save", "somebody"]
+
+
+def refused_for_s(desk: Desk) -> int:
+    with pytest.raises(RequestError) as refused:
+        desk.client.call(LIMITER, ATTEMPT)
+    assert refused.value.code == "rate_limit_exceeded"
+    return int(refused.value.detail)
 
 
 def die(desk: Desk, session: str) -> None:
