@@ -129,6 +129,7 @@ class Obedient(AsyncGenServer):
     async def init(self, *args: object) -> InitResult:
         assert self.process is current()
         self.held: list[From] = []
+        self.is_touchy = args == ("touchy",)
         return lean_actors.Obedient.begin(self, args[0] if args else "ok")  # type: ignore[arg-type]
 
     async def tell(self, *words: object) -> None:
@@ -161,6 +162,8 @@ class Obedient(AsyncGenServer):
     async def handle_info(self, info: Info) -> Result:
         values = msgspec.structs.astuple(info)
         await self.tell("info", type(info).__name__, str(values[-1]) if values else "")
+        if self.is_touchy:
+            raise KeyError("first")
         return None
 
     async def handle_continue(self, term: object) -> Result:

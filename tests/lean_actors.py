@@ -159,6 +159,7 @@ class Obedient(GenServer):
     def init(self, *args: object) -> InitResult:
         assert self.process is current()
         self.held: list[From] = []
+        self.is_touchy = args == ("touchy",)
         return self.begin(args[0] if args else "ok")
 
     def begin(self, how: object) -> InitResult:
@@ -207,6 +208,8 @@ class Obedient(GenServer):
 
     def handle_info(self, info: Info) -> Result:
         self.tell("info", type(info).__name__, str(msgspec.structs.astuple(info)[-1]) if type(info).__struct_fields__ else "")
+        if self.is_touchy:
+            raise KeyError("first")
         return None
 
     def handle_continue(self, term: object) -> Result:

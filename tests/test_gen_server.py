@@ -126,6 +126,17 @@ def test_G14_what_terminate_raises_is_the_reason_as_in_OTP_and_the_first_one_is_
     assert f"terminate fails after {reason}" in capfd.readouterr().err
 
 
+def test_G14_what_the_news_of_a_death_makes_a_callback_raise_is_its_own_reason_and_terminate_hears_it(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The reason of who died first stays his, as the news said it; the first failure is in the log, the second is the end."""
+    channel = obedient(world, "touchy")
+    world.deliver(world.children[1], Down([1], 50, "lost"))
+    assert terms(read(world, channel, 2)) == [["info", "DownMessage", "lost"], ["terminate", FIRST]]
+    assert world.wait_death(world.children[1]) == SECOND
+    assert f"terminate fails after {FIRST}" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(("how", "refused", "reason"), [
     ("ignore", None, "normal"),
     ("stop", {"shutdown": "not today"}, {"shutdown": "not today"}),

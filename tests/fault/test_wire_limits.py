@@ -189,7 +189,7 @@ LEAKS = re.compile(r"Traceback|File \"|\.py\b|/[a-z]+/[a-z]|\[Errno|Errno \d")
 def refusals(desk: Desk) -> list[tuple[str, str]]:
     """Every kind of request with every kind of junk in every place, and what comes back."""
     found: list[tuple[str, str]] = []
-    for name in ("system:sessions", "system:node"):
+    for name in ("system:sessions", "system:node", "system:manager", "system:limiter", "system:services"):
         resident = desk.client.whereis(name)
         assert resident is not None
         for junk in (*JUNK, *map(bytes, VALUES)):
