@@ -133,6 +133,7 @@ class Database:
             mac = chain(key, mac, number, body)
             content.records.append((body, mac))
         self._content = msgspec.structs.replace(content, number=first.number + len(first.records), mac=mac)
+        files.sync_directory(os.path.dirname(self._folder))  # who made the folder may have died before he did that
         self._clear("")
         self._move(1)
 

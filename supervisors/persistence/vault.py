@@ -100,6 +100,7 @@ class Vault:
         self._take()
         with told():
             files.private_directory(self._sessions)
+            files.sync_directory(self._state)  # who made it may have died before he did that
             files.sweep(self._state)
             for entry in list(os.scandir(self._sessions)):
                 if entry.name.endswith(DELETED):

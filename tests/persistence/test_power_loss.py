@@ -17,6 +17,8 @@ from supervisors.persistence import database, database_files, files, proof, secr
 from supervisors.persistence.database import Database
 from supervisors.persistence.proof import Content, Head
 from supervisors.persistence.signing import InvalidRing, Ring, decode_ring
+from supervisors.persistence.snapshot import Snapshot
+from supervisors.persistence.vault import Vault
 from tests.conftest import Size, Tell
 from tests.persistence.powerloss import BLOCK_BYTES, Content as Blocks, Disk, Found, Op, explore, record
 
@@ -294,6 +296,42 @@ def test_the_workload_is_whole(recorded: list[Op]) -> None:
     assert {op.path.rpartition("/")[2] for op in recorded if op.kind == "create"} == {
         "head", "1.db", "1.db-wal", "1.db-log", "2.db", "2.db-wal", "2.db-log"
     }  # fmt: skip
+
+
+def first_sync_of(ops: list[Op], path: str) -> bool:
+    """Whether ``path`` was synced before anything was acknowledged."""
+    kinds = [op.kind for op in ops]
+    return Op("sync", path) in ops[: kinds.index("say")]
+
+
+@FORKS
+@pytest.mark.parametrize("how", ["opened", "imported"])
+def test_F11_a_folder_whose_maker_was_killed_before_he_synced_it_is_synced_by_who_acknowledges_what_is_in_it(
+    root: str, how: str
+) -> None:
+    """The weak disk has no directories of its own, so it is the order of the calls that shows this."""
+    os.makedirs(f"{root}/sessions/{ID}", 0o700)  # and here the store died
+
+    def act(say: Say) -> None:
+        if how == "imported":
+            Database(f"{root}/sessions/{ID}", ID, KEYS).install(Snapshot(ID, 1, 0, 1.0, {}, b"", []))
+            say(b"1")
+        else:
+            Life(f"{root}/sessions", say).add()
+
+    assert first_sync_of(record(f"{root}/sessions", act), ".")
+
+
+@FORKS
+def test_F11_the_folder_of_all_sessions_too(root: str) -> None:
+    os.mkdir(f"{root}/state", 0o700)
+    os.mkdir(f"{root}/state/sessions", 0o700)  # and here the store died
+
+    def act(say: Say) -> None:
+        Vault(f"{root}/state").prepare()
+        say(b"1")
+
+    assert first_sync_of(record(f"{root}/state", act), ".")
 
 
 # ---- files that are replaced as a whole ---------------------------------------------------------------------------------
