@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -162,3 +163,27 @@ def test_a_peer_that_dies_between_a_look_at_its_datagram_and_the_taking_of_it_lo
     sockets.consume(a)
     with pytest.raises(PeerGone):
         sockets.peek_data(a)
+
+
+class Lacking(socket.socket):
+    """One for which the machine has nothing left."""
+
+    number = 0
+
+    def send(self, *_: object) -> int:
+        raise OSError(self.number, os.strerror(self.number))
+
+    sendmsg = send
+
+
+@pytest.mark.parametrize("fds", [(), (0,)])
+def test_what_the_machine_has_nothing_left_for_is_sent_later_and_ends_nobody(fds: tuple[int, ...]) -> None:
+    """The guardian ended of it, and everything with it."""
+    with Lacking(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        for sock.number in (errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS):
+            assert sockets.send(sock, bytes(sockets.SMALL_BYTES), fds) is False
+            with pytest.raises(OSError, match=os.strerror(sock.number)):
+                sockets.send(sock, bytes(sockets.SMALL_BYTES + 1), fds)
+        sock.number = errno.EMSGSIZE
+        with pytest.raises(OSError, match="long"):
+            sockets.send(sock, b"", fds)

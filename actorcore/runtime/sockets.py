@@ -8,6 +8,7 @@ datagram and the end look the same; nobody here sends empty ones. Sources: unix(
 from __future__ import annotations
 
 import array
+import errno
 import fcntl
 import os
 import select
@@ -23,6 +24,10 @@ SEND_BUFFER_BYTES = 4 << 20
 """Asked of the kernel for every socket; an unread 64-byte message is charged 768 B of it (LIMITS.md §4)."""
 ANY_DATAGRAM_BYTES = 208_000
 """Every socket takes such a datagram, also where nobody could enlarge its send buffer (LIMITS.md §4)."""
+SMALL_BYTES = 48 << 10
+"""For a longer datagram the kernel needs memory in one piece, and may have it in smaller ones."""
+SHORTAGE = frozenset({errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
+"""No memory, or too many descriptors of this user are on their way (unix(7)): it passes."""
 MOMENT_S = 0.004
 """The answer to a call mostly comes within it."""
 MAX_FDS = 16
@@ -84,10 +89,11 @@ def be_patient(sock: socket.socket) -> None:
 
 
 def send(sock: socket.socket, data: bytes | bytearray | memoryview, fds: tuple[int, ...] | list[int] = ()) -> bool:
-    """Send one datagram; False when the socket is full now. The caller keeps its ``fds``.
+    """Send one datagram; False when the socket is full now, or the machine has nothing left for it. The caller keeps its
+    ``fds``.
 
     :raises PeerGone: the other end is closed.
-    :raises OSError: EMSGSIZE (larger than the send buffer), ETOOMANYREFS (too many descriptors in flight).
+    :raises OSError: EMSGSIZE (larger than the send buffer); ENOBUFS, of one that is longer than SMALL_BYTES.
     """
     try:
         if fds:
@@ -99,6 +105,10 @@ def send(sock: socket.socket, data: bytes | bytearray | memoryview, fds: tuple[i
         return False
     except DEAD:
         raise PeerGone("the other end is closed") from None
+    except OSError as error:
+        if error.errno in SHORTAGE and len(data) <= SMALL_BYTES:
+            return False
+        raise
     return True
 
 

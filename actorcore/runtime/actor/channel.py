@@ -117,11 +117,11 @@ class Channel:
             return self.flush()
         try:
             self.sock.send(encoded, SEND_FLAGS)
-        except BlockingIOError:
-            self._enqueue(bytes(encoded), 1)
-            return False
         except DEAD:  # noticed where it is read
             pass
+        except OSError:  # full, or the machine has nothing left for it
+            self._enqueue(bytes(encoded), 1)
+            return False
         self._sealed += 1
         return True
 
