@@ -11,7 +11,7 @@ ActorError
 
 from __future__ import annotations
 
-from actorcore.exit_reason import Reason
+from actorcore.exit_reason import NOCONNECTION, Reason
 
 MEANINGS = {
     "already_exists": "the id, the ref or the daemon is there already",
@@ -142,10 +142,10 @@ class NotAlive(RequestError):
 
 
 class CallFailed(ActorError):
-    """The callee is dead: ``reason`` is what a monitor would be told."""
+    """The callee is dead: ``reason`` is what a monitor would be told; ``noconnection``: the daemon itself is not there."""
 
     def __init__(self, reason: Reason) -> None:
-        super().__init__(f"callee is dead: {reason}")
+        super().__init__(f"{'no daemon answers' if reason == NOCONNECTION else 'callee is dead'}: {reason}")
         self.reason = reason
 
 

@@ -68,4 +68,5 @@ def test_a_refusal_with_a_reason_tells_it_as_a_text_of_at_most_200_letters(kind:
 
 
 def test_a_dead_callee_is_told_with_its_reason() -> None:
+    assert str(CallFailed("noconnection")) == "no daemon answers: noconnection"
     assert (str(CallFailed("killed")), CallFailed({"exit": 3}).reason) == ("callee is dead: killed", {"exit": 3})

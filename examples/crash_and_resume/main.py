@@ -17,10 +17,13 @@ from supervisors.session.requests import GetMessages, SendMessage
 
 
 def start(directory: Path) -> subprocess.Popen[bytes]:
-    """A daemon that serves when this returns; ``actorcore start`` does the same in the background."""
+    """A daemon that serves when this returns, with its records beside ``directory``; ``actorcore start`` does the same in the
+    background.
+    """
     ready, told = os.pipe()
     command = [sys.executable, "-m", "supervisors.daemon", "--dir", str(directory), "--ready-fd", str(told)]
-    daemon = subprocess.Popen(command, pass_fds=[told])
+    with directory.with_suffix(".log").open("ab") as log:
+        daemon = subprocess.Popen(command, pass_fds=[told], stderr=log)
     os.close(told)
     assert os.read(ready, 1) == b"1"
     os.close(ready)
@@ -74,4 +77,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or Path(sys.argv[1]).exists():
+        sys.exit("usage: python main.py FOLDER, which is made")
     main(Path(sys.argv[1]))
