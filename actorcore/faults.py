@@ -60,11 +60,6 @@ FILE_POINTS = {
     "index.synced": "it is synced, and does not count yet",
     "index.renamed": "it counts, until the power fails",
     "index.durable": "it counts",
-    "export.opened": "a snapshot is about to be written to a file without a name that counts",
-    "export.written": "it is written, not synced",
-    "export.synced": "it is synced, and does not count yet",
-    "export.renamed": "it counts, until the power fails",
-    "export.durable": "it counts",
 }
 """The same where files are written: by sessions, and by who keeps them (supervisors.persistence)."""
 SUPERVISOR_POINTS = {

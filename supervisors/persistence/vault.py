@@ -288,14 +288,15 @@ class Vault:
                 if only_unborn and not is_unborn(folder, id, self.ring().keys_of(id), handle, refused_at):
                     return False
                 shutil.rmtree(f"{folder}{DELETED}", ignore_errors=True)
+                # Before its files go: a line without them is a session that somebody has made away with, and its id lost.
+                if self._index.lines.pop(id, None) is not None:
+                    self.write_index()
                 # In one step: at no moment there is half a session.
                 os.rename(folder, f"{folder}{DELETED}")
                 files.sync_directory(self._sessions)
             finally:
                 os.close(handle)
             shutil.rmtree(f"{folder}{DELETED}")
-        if self._index.lines.pop(id, None) is not None:
-            self.write_index()
         return True
 
     def clear(self) -> Cleanup:

@@ -15,6 +15,8 @@ from actorcore.errors import CallFailed, RequestError
 from actorcore.faults import FILE_POINTS
 from actorcore.signals import ProcessSpec
 from supervisors.client import Client
+from supervisors.persistence.files import TEMPORARY
+from supervisors.persistence.signing import decode_ring
 from supervisors.session.record import Policy
 from supervisors.session.requests import GetMessages, Save, SendMessage, WriteFile
 from supervisors.tree.child_spec import ChildSpec
@@ -176,6 +178,86 @@ def test_acceptance_70_159_what_was_told_is_not_told_again_whoever_dies(desk: De
         told.append(events.next(WAIT_S))
         desk.client.manager.stop(id)
     assert [one.data.get("content", one.type) for one in told] == ["before", "session_restarted", "after"]
+
+
+def saved_session(desk: Desk, *said: str) -> str:
+    """One that does not live, and was told these."""
+    id = str(uuid.uuid4())
+    desk.client.start_session(spec_of(id))
+    for word in said:
+        desk.client.call(id, ["add", word], WAIT_S)
+    desk.client.stop_session(id)
+    return id
+
+
+def state_of(armed: Armed) -> Path:
+    return armed.daemon.directory / "state"
+
+
+def temporary(armed: Armed) -> list[str]:
+    return [path.name for path in state_of(armed).iterdir() if path.name.endswith(TEMPORARY)]
+
+
+REPLACED = {"renamed", "durable"}
+"""At these the new file is the one that is there."""
+
+
+@pytest.mark.parametrize("point", [point for point in FILE_POINTS if point.startswith("secret.")])
+def test_B8_the_store_killed_as_it_writes_its_keys_has_the_old_ring_or_the_new_one_and_every_save(
+    armed: Armed, desk: Desk, point: str
+) -> None:
+    id = saved_session(desk, "kept")
+    before = len(decode_ring((state_of(armed) / "keys").read_bytes()).secrets)
+    ref = desk.client.monitor("system:store")
+    armed.arm(f"{point}:1:kill")
+    desk.client.saved.rotate()  # the client asks the next one
+    assert (armed.passed().count(point), desk.client.wait_down(ref, WAIT_S).reason) == (2, "killed")
+    armed.arm()
+    assert id in {line.id for line in desk.client.saved.list()}
+    assert temporary(armed) == []
+    ring = decode_ring((state_of(armed) / "keys").read_bytes())
+    assert len(ring.secrets) == before + 1 + (point.partition(".")[2] in REPLACED)
+    desk.client.start_session(spec_of(id))
+    assert desk.client.call(id, ["texts"], WAIT_S) == ["kept"]
+    desk.client.stop_session(id)
+
+
+@pytest.mark.parametrize("action", ["eio", "enospc"])
+@pytest.mark.parametrize("point", ["secret.opened", "secret.written", "secret.synced"])
+def test_B8_a_key_ring_that_cannot_be_written_is_refused_and_the_old_one_goes_on(
+    armed: Armed, desk: Desk, point: str, action: str
+) -> None:
+    id = saved_session(desk, "kept")
+    before = (state_of(armed) / "keys").read_bytes()
+    armed.arm(f"{point}:1:{action}")
+    with pytest.raises(RequestError, match=f"^secret_unusable: {action}$"):
+        desk.client.saved.rotate()
+    assert armed.passed().count(point) == 1
+    armed.arm()
+    assert ((state_of(armed) / "keys").read_bytes(), temporary(armed)) == (before, [])
+    assert id in {line.id for line in desk.client.saved.list()}
+    desk.client.saved.rotate()
+
+
+@pytest.mark.parametrize("point", [point for point in FILE_POINTS if point.startswith("index.")])
+def test_B8_the_store_killed_as_it_writes_its_list_knows_every_save_that_there_is_and_no_other(
+    armed: Armed, desk: Desk, point: str
+) -> None:
+    kept, gone = saved_session(desk, "kept"), saved_session(desk, "gone")
+    others = {line.id for line in desk.client.saved.list()} - {kept, gone}
+    ref = desk.client.monitor("system:store")
+    armed.arm(f"{point}:1:kill")
+    assert desk.client.saved.delete(gone)  # the client asks the next one
+    passes = 1 if point.partition(".")[2] in REPLACED else 2
+    assert (armed.passed().count(point), desk.client.wait_down(ref, WAIT_S).reason) == (passes, "killed")
+    armed.arm()
+    assert {line.id for line in desk.client.saved.list()} - others == {kept}
+    assert temporary(armed) == []
+    for id, texts in ((kept, ["kept"]), (gone, [])):
+        desk.client.start_session(spec_of(id))
+        assert desk.client.call(id, ["texts"], WAIT_S) == texts
+        desk.client.stop_session(id)
+    assert {line.id for line in desk.client.saved.list()} - others == {kept, gone}
 
 
 @pytest.mark.parametrize("point", [point for point in FILE_POINTS if point.startswith("file.")])
