@@ -24,6 +24,8 @@ SEND_BUFFER_BYTES = 4 << 20
 """Asked of the kernel for every socket; an unread 64-byte message is charged 768 B of it (LIMITS.md §4)."""
 ANY_DATAGRAM_BYTES = 208_000
 """Every socket takes such a datagram, also where nobody could enlarge its send buffer (LIMITS.md §4)."""
+MAX_DRAIN = 16384
+"""Datagrams read of the dead: more than a socket holds, and a child of theirs may hold its end and go on."""
 SMALL_BYTES = 48 << 10
 """For a longer datagram the kernel needs memory in one piece, and may have it in smaller ones."""
 SHORTAGE = frozenset({errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})

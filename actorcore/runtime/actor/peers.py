@@ -25,9 +25,6 @@ from actorcore.runtime.actor.channel import Channel
 from actorcore.runtime.sockets import PeerGone
 from actorcore.signals import EVERYTHING, Channel as ChannelDelivery, Down, Exit, PeerDown
 
-MAX_DRAIN = 16384
-"""Datagrams read ahead of a death: more than a socket holds, and a child of the dead may hold its end and go on."""
-
 
 class Peer:
     """One other process. ``channel`` is in introduction until it has a socket, and ``ended`` when that was lost.
@@ -369,7 +366,7 @@ class Peers:
             self._end(peer)
 
     def _drain(self, peer: Peer) -> None:
-        for _ in range(MAX_DRAIN):
+        for _ in range(sockets.MAX_DRAIN):
             if peer.channel.ended or not self.read(peer):
                 return
 

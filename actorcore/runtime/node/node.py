@@ -32,7 +32,7 @@ from actorcore.runtime.node.process_logs import ProcessLogs
 from actorcore.runtime.node.reception import Reception
 from actorcore.runtime.node.recovery import recover, rehearse
 from actorcore.runtime.node.replay import QUIET_S, is_due
-from actorcore.runtime.status_page import PAGE_BYTES, declared_reason
+from actorcore.runtime.status_page import declared_reason
 from actorcore.signals import (
     Asked,
     Booted,
@@ -56,8 +56,6 @@ from actorcore.signals import (
 
 DRAIN = 64
 """Datagrams read from one process per turn, so that a flooding one delays nobody."""
-LAST_WORDS = 16384
-"""Datagrams read of a dead process: more than a socket holds, and what it has left may hold its end and go on."""
 CLD_KILLED = 2
 
 _encode = encoder.encode
@@ -357,11 +355,11 @@ class Node:
     def _on_died(self, died: words.Died) -> None:
         handle = self._performer.handles.get(died.serial)
         if handle is not None and handle.control.fileno() in self._sources:  # what it said before its end comes first
-            self._on_process(died.serial, handle, select.EPOLLIN, LAST_WORDS)
+            self._on_process(died.serial, handle, select.EPOLLIN, sockets.MAX_DRAIN)
         row = self._kernel.table.row(died.serial)
         declared = None
         if row is not None and row.page >= 0:
-            declared = declared_reason(self._status[row.page * PAGE_BYTES : (row.page + 1) * PAGE_BYTES])
+            declared = declared_reason(self._performer.page(row.page))
         self._commit(Exited(died.serial, died.code, died.status, declared, died.is_oom))
 
     def _on_unheld(self, serial: int, errno_name: str) -> None:

@@ -279,17 +279,18 @@ class Performer:
             self._unwatch(handle)
             handle.close()
         if page >= 0:  # at once: a fork of this very turn may have it again
-            self._page(page)[:] = bytes(PAGE_BYTES)
+            self.page(page)[:] = bytes(PAGE_BYTES)
         self._forgotten.append(serial)
 
     def _look(self, pages: dict[int, int]) -> None:
         # Told at the end of the turn: an event handled among the effects of another would number its frames too early.
         for serial, page in pages.items():
-            self.looked[serial] = read_status(self._page(page)).busy_since_ns / 1e9
+            self.looked[serial] = read_status(self.page(page)).busy_since_ns / 1e9
 
     def _seen(self, page: int) -> tuple[float, int]:
-        status = read_status(self._page(page))
+        status = read_status(self.page(page))
         return status.busy_since_ns / 1e9, status.handled
 
-    def _page(self, page: int) -> memoryview:
+    def page(self, page: int) -> memoryview:
+        """The status page of that number."""
         return self._status[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]
