@@ -114,6 +114,7 @@ NOBODYS_PROCESS = {
     "test_a_client_that_was_killed_while_it_was_away_is_told_when_it_returns": "the same",
     "test_acceptance_64_a_normal_exit_kills_nobody": "nobody is killed",
     "test_acceptance_75_76_a_session_that_ignores_the_request_is_killed_and_one_of_ten_who_stop_it_is_told": "by the runtime",
+    "test_acceptance_75_80_who_never_comes_out_of_its_start_is_killed_after_its_grace_time": "by the runtime",
     "test_a_task_that_is_late_for_its_client_is_killed": "by the runtime",
     "test_an_unlinked_task_that_is_killed_is_an_error_of_its_await": "the exit signal kill",
     "test_everything_at_random_while_everything_is_struck": "tests.torture.chaos.strikes does it",
