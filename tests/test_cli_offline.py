@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from actorcore import frames
-from actorcore.errors import RequestError
+from actorcore.errors import CallFailed, RequestError
 from actorcore.frames import Numbered
 from actorcore.pids import Pid
 from actorcore.signals import Ask, Down, Monitor, Processes, SendExit, Spawn, Whereis
@@ -230,7 +230,18 @@ def test_down_returns_when_the_daemon_is_gone(cli: Output) -> None:
 # ---- words and interrupts -------------------------------------------------------------------------------------------
 
 
-def test_printed_text_cannot_move_the_cursor() -> None:
+def test_S15_the_code_and_the_detail_with_which_a_session_refuses_are_one_line_that_moves_no_cursor(
+    capsys: pytest.CaptureFixture[str]
+) -> None:
+    for error in (RequestError("bad\x1b[2J\nerror: forged", "x\ny\x9b"), CallFailed("died\x1b[2J\r")):
+        output.say_error(error)
+    assert capsys.readouterr().err == (
+        "error: bad\\x1b[2J\\nerror: forged: x\\ny\\x9b\n"
+        "error: process_not_alive: died\\x1b[2J\\r (the process is dead or never lived)\n"
+    )
+
+
+def test_S15_printed_text_cannot_move_the_cursor() -> None:
     assert output.printable("a\n\x1b]0;x\x07\u202eb é") == "a\\n\\x1b]0;x\\x07\\u202eb é"
 
 

@@ -107,8 +107,9 @@ def say_error(error: ActorError, as_json: bool = False) -> int:
     if as_json:
         say_json_error(code, detail)
         return exit_code
-    told, meaning = printable(detail), MEANINGS.get(code, "")  # a session's own code may be any
+    told, meaning = detail, MEANINGS.get(code, "")
     if meaning and " " not in told:
         told = f"{told} ({meaning})" if told else meaning
-    click.echo(f"error: {code}: {told}" if told else f"error: {code}", err=True)
+    # A session's own code may be any.
+    click.echo(printable(f"error: {code}: {told}" if told else f"error: {code}"), err=True)
     return exit_code
