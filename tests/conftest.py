@@ -84,7 +84,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: places.get(str(item.path), len(LONGEST)))
     for item in items:
         if item.get_closest_marker("sized") is not None:
-            item.add_marker(pytest.mark.timeout(120 if os.environ.get("TORTURE", "small") == "small" else 7200), append=False)
+            item.add_marker(pytest.mark.timeout(300 if os.environ.get("TORTURE", "small") == "small" else 7200), append=False)
 
 
 def pytest_collection_finish() -> None:
