@@ -166,11 +166,12 @@ def read(path: str, id: str, keys: Keys) -> Content:
 
 def is_unfinished(folder: str, id: str, keys: Keys) -> bool:
     """Whether the database in ``folder``, which has no head, was never finished, or nothing was said to it."""
-    if any(name.endswith(".db") and name != "1.db" for name in os.listdir(folder)):
-        return False
+    names = [name for name in os.listdir(folder) if name.endswith(".db")]
+    if names != ["1.db"]:
+        return not names
     try:
         found = read(f"{folder}/1.db", id, keys)
-    except (RequestError, sqlite3.Error):  # there is none, or it was torn as it was made
+    except (RequestError, sqlite3.Error):  # torn as it was made
         return True
     return (found.snapshot.generation, found.number) == (1, 0)
 

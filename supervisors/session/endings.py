@@ -19,7 +19,7 @@ BELL: dict[str, None] = {"ended": None}
 """To the store: there is something for it to take. Who else says so does no harm."""
 ENDED_AT_ONCE = 100
 MAX_ENDED = 4096
-"""So many wait for a store that does not come; then the oldest is forgotten."""
+"""So many, 150 bytes each, wait for a store that does not come or that nobody has needed yet; then the oldest is forgotten."""
 NOTED_S = 2.0
 """So long the end of the daemon waits for the store when all sessions are gone."""
 Farewell: TypeAlias = Literal["none", "said", "over"]
