@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -256,6 +257,10 @@ def test_acceptance_198_nothing_is_left_out_of_the_default_run() -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node) in LEAVING_OUT
     }
     assert uses == set(SKIPS)
+    options = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert options["addopts"] == ["--strict-markers", "--strict-config", "-ra", "-m", "not torture"]
+    assert {"testpaths", "norecursedirs", "python_files", "python_functions"} & options.keys() <= {"testpaths"}
+    assert [path.name for path in TESTS.rglob("conftest.py") if "collect_ignore" in path.read_text()] == []
 
 
 LEAVING_OUT = {
