@@ -178,6 +178,8 @@ def test_F14_S1_S3_a_missing_directory_and_all_that_is_in_it_is_made_for_us_alon
             modes = {path.name: stat.S_IMODE(path.lstat().st_mode) & 0o077 for path in own.directory.rglob("*")}
             assert {place.LOCK_NAME, paths.SOCKET_NAME, "state", "keys"} <= modes.keys()
             assert modes == dict.fromkeys(modes, 0)
+            everybody = [own.guardian_pid, *descendants(own.guardian_pid)]
+            assert {Path(f"/proc/{os_pid}/status").read_text().split("Umask:\t")[1][:4] for os_pid in everybody} == {"0077"}
     finally:
         os.umask(before)
 
