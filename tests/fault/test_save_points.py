@@ -260,6 +260,24 @@ def test_B8_the_store_killed_as_it_writes_its_list_knows_every_save_that_there_i
     assert {line.id for line in desk.client.saved.list()} - others == {kept, gone}
 
 
+def test_B8_an_id_whose_line_on_the_list_outlived_its_files_is_free_again_once_it_is_deleted(armed: Armed, desk: Desk) -> None:
+    gone = saved_session(desk, "gone")
+    ref = desk.client.monitor("system:store")
+    armed.arm("index.opened:1:eio")
+    assert desk.client.saved.delete(gone)  # the files are gone, the list on the disk is the old one
+    assert armed.passed().count("index.opened") == 1
+    armed.arm()
+    desk.client.kill("system:store", signal.SIGKILL)
+    assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
+    assert gone not in {line.id for line in desk.client.saved.list()}
+    with pytest.raises(RequestError, match="signature_verification_failed"):
+        desk.client.start_session(spec_of(gone))
+    assert desk.client.saved.delete(gone)  # what the refused start has left
+    desk.client.start_session(spec_of(gone))
+    assert desk.client.call(gone, ["texts"], WAIT_S) == []
+    desk.client.stop_session(gone)
+
+
 @pytest.mark.parametrize("point", [point for point in FILE_POINTS if point.startswith("file.")])
 @pytest.mark.parametrize("path", ["old.txt", "src/deep/new.txt"])
 def test_acceptance_7_101_a_session_killed_while_it_writes_a_file_of_its_project_leaves_the_old_one_and_no_other(
