@@ -127,6 +127,11 @@ class Witness(GenServer):
         self.program = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
         return Reply(self.program)
 
+    def do_start_negligent(self, _: None) -> Reply:
+        """A child of our own that never waits for one of its own, which is dead at once."""
+        script = "true & exec sleep 1000"
+        return Reply(os.posix_spawn("/bin/sh", ["sh", "-c", script], {"PATH": os.defpath}))
+
     def do_wait_for_program(self, _: None) -> Reply:
         return Reply(os.waitstatus_to_exitcode(os.waitpid(self.program, 0)[1]))
 

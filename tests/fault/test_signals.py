@@ -177,6 +177,16 @@ def test_G13_what_a_session_never_waited_for_is_gone_with_it(desk: Desk) -> None
     desk.await_up("victim")
 
 
+def test_G13_the_zombies_of_what_a_session_has_started_are_gone_with_it(desk: Desk) -> None:
+    os_pid = desk.start("victim")
+    negligent = desk.client.call("victim", ["start_negligent", None])
+    while not (left := zombies_of(negligent)):
+        desk.client.node("status", WAIT_S)
+    desk.signal("victim", os_pid, signal.SIGKILL)
+    assert [each for each in (negligent, *left) if Path(f"/proc/{each}").exists()] == []
+    desk.await_up("victim")
+
+
 CLIENT = """
 import sys
 from supervisors.client import Client
