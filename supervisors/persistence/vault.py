@@ -24,11 +24,11 @@ import msgspec
 from actorcore.errors import RequestError
 from actorcore.exit_reason import Term
 from actorcore.runtime.clock import wall_s
+from actorcore.runtime.complain import complain
 from supervisors.paths import SESSIONS_NAME
 from supervisors.persistence import database_files, files, proof, retention, secrets, snapshot as snapshots
 from supervisors.persistence.database import Database
 from supervisors.persistence.database_files import HEAD_NAME, LOG, Locked, told
-from supervisors.persistence.files import FileTrouble
 from supervisors.persistence.index import Index
 from supervisors.persistence.journal import records_of, session_in, session_of
 from supervisors.persistence.notes import note_in
@@ -66,6 +66,8 @@ class Vault:
         self._ring: Ring | None = None
         self._index = Index(state)
         self._lock_fd = -1
+        self.behind = 0
+        """So many notes are not in the index yet."""
 
     def close(self) -> None:
         """Let another one have the directory."""
@@ -387,13 +389,10 @@ class Vault:
         return line_of(id, session, content.snapshot.generation, saved_at, head.is_running, database_files.size_bytes(folder))
 
     def write_index(self) -> None:
-        """Make it durable. A failure is no failure of what is being told: it is then behind until the next change."""
+        """Make it durable. A failure is no failure of what is being told: it is in the log; the next change tries again."""
         try:
-            self._index.write(self.ring())
-            self.trouble = ""
-        except (OSError, FileTrouble) as error:
-            self.trouble = FileTrouble.of(error).code if isinstance(error, OSError) else error.code
+            with told():
+                self._index.write(self.ring())
+        except RequestError as error:
+            complain(f"the list of saves is not written: {error.code}: {error.detail}")
         self.behind = 0
-
-    behind = 0  # so many notes are not yet in the index
-    trouble = ""  # why it could not be written last

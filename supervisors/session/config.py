@@ -7,10 +7,6 @@ from collections.abc import Mapping
 from actorcore.exit_reason import Term
 
 MAX_TEXT = 200
-DEFAULTS: dict[str, Term] = {
-    "provider": "anthropic", "model": "claude-3-5-sonnet-20241022", "temperature": 0.7, "max_tokens": 4096,
-}  # fmt: skip
-"""What a module that talks to a model uses for a key that its session's config leaves out."""
 
 
 def config_troubles(config: Mapping[str, Term]) -> list[str]:

@@ -22,6 +22,7 @@ from actorcore.errors import RequestError
 from actorcore.runtime.clock import wall_s
 from supervisors.persistence import retention, secrets, vault as vault_module
 from supervisors.persistence.database import Database
+from supervisors.persistence.index import Index
 from supervisors.persistence.notes import saved_note
 from supervisors.persistence.retention import DAY_S, Cleanup, Limits
 from supervisors.persistence.saved import SavedSession, by_project_path, newest_first, resumable
@@ -538,3 +539,23 @@ def test_F8_acceptance_119_an_id_that_is_none_touches_no_file(vault: Vault, stat
             assert refusal(lambda act=act, id=id: act(id))[0] == "invalid_id"
     assert refusal(lambda: vault.get(id_of(9))) == ("not_found", "no saved session has this id")
     assert sorted(Path(state).rglob("*")) == before
+
+
+def test_a_list_of_saves_that_cannot_be_written_is_said_in_the_log_and_written_with_the_next_save(
+    state: str, vault: Vault, capfd: pytest.CaptureFixture[str]
+) -> None:
+    os.mkdir(f"{state}/index")  # in its place
+    save(vault, 1)
+    assert capfd.readouterr().err == "the list of saves is not written: path_permission_denied: eisdir\n"
+    assert ids(vault) == [id_of(1)]
+    os.rmdir(f"{state}/index")
+    save(vault, 2)
+    assert capfd.readouterr().err == ""
+    assert sorted(lines_of(state)) == [id_of(1), id_of(2)]
+
+
+def lines_of(state: str) -> list[str]:
+    """The ids on the list, as another life of the store reads it."""
+    index = Index(state)
+    assert index.load(secrets.ring_of(state, lambda: True, os.urandom))
+    return list(index.lines)

@@ -39,7 +39,7 @@ _BATCH_END = len(_HEADER) + BATCH_BYTES
 _ROOM_BYTES = len(_HEADER) + WHOLE_BYTES  # what is longer is cut, and so is junk
 _encode = frames.encoder.encode
 _encode_into = frames.encoder.encode_into
-_decode = frames.channel_decoder.decode
+_decode = frames.decode_channel
 
 
 class Channel:
@@ -224,12 +224,9 @@ class Channel:
                 return None
             except ConnectionResetError:  # told once, before the data that is still queued
                 return self.read(wait)
-            try:
-                messages = _decode(data)
-            except frames.DECODE_ERRORS as error:
-                if not data:
-                    raise PeerGone("the other end is closed") from None
-                raise ProtocolError(str(error)[:200]) from None
+            if not data:
+                raise PeerGone("the other end is closed")
+            messages = _decode(data)
             if isinstance(messages, list):
                 self.received += len(messages)
                 self.size = len(data)
