@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from actorcore.runtime import clock
 from actorcore.runtime.node import listener as listener_module
 from actorcore.runtime.node.listener import FRAME_S, HANDSHAKE_S, Listener
 from actorcore.runtime.node.reception import Reception
+from actorcore.runtime.node.sources import Sources
 from actorcore.signals import Answer, Whereis
 
 SERIAL = 7
@@ -55,12 +55,12 @@ class World:
 
     def __init__(self, path: Path) -> None:
         self.reception = Played()
-        self.poller = select.epoll()
+        self.sources = Sources()
         listening = socket.socket(socket.AF_UNIX)
         listening.bind(str(path))
         listening.listen()
         listening.setblocking(False)
-        self.listener = Listener(listening, self.poller, self.reception, registry_fd=-1)
+        self.listener = Listener(listening, self.sources, self.reception, registry_fd=-1)
         self.client = socket.socket(socket.AF_UNIX)
         self.client.connect(str(path))
         self.client.setblocking(False)
@@ -71,8 +71,7 @@ class World:
         self.turn()
 
     def turn(self) -> None:
-        for fd, mask in self.poller.poll(0):
-            self.listener.ready(fd, mask)
+        self.sources.dispatch(0.0)
         self.listener.flush()
 
     def read(self) -> bytes:
@@ -92,7 +91,7 @@ class World:
             self.listener._forget(connection)
         os.close(self.listener._reserve)
         self.listener.sock.close()
-        self.poller.close()
+        self.sources._epoll.close()
         self.client.close()
 
 
@@ -166,8 +165,7 @@ def test_the_last_words_of_a_client_that_has_hung_up_are_heard_though_it_takes_n
     world.say(framed(HELLO))
     world.read()
     world.client.sendall(framed(WHEREIS))
-    for fd, mask in world.poller.poll(0):
-        world.listener.ready(fd, mask)
+    world.sources.dispatch(0.0)
     world.client.sendall(framed(encoder.encode([Numbered(2, Whereis("eve"))])))
     world.client.close()
     world.listener.deliver(SERIAL, Downlink(1, Answer(1, None)))

@@ -16,8 +16,22 @@ from actorcore.frames import PROTOCOL_VERSION, Hello, Welcome
 from actorcore.process_table import ProcessTable
 from actorcore.runtime import evidence
 from actorcore.runtime.node.reception import Reception
+from actorcore.runtime.node.sources import Sources
 from actorcore.signals import ClientAttached, ClientDetached, Event, Received
 from tests.daemon_fixture import watched
+
+
+class Played(Sources):
+    """Remembers in ``watching`` by descriptor who is called when it can be read."""
+
+    def __init__(self) -> None:
+        self.watching: dict[int, Callable[[int], None]] = {}
+
+    def add(self, fd: int, handler: Callable[[int], None]) -> None:
+        self.watching[fd] = handler
+
+    def remove(self, fd: int) -> None:
+        del self.watching[fd]
 
 
 class Desk:
@@ -26,10 +40,9 @@ class Desk:
     def __init__(self, guardian: int = os.getpid()) -> None:  # of which this process is no descendant
         self.table = ProcessTable(1)
         self.events: list[Event] = []
-        self.watching: dict[int, Callable[[int], None]] = {}
-        self.reception = Reception(
-            1, self.table, self.commit, self.watching.__setitem__, self.watching.__delitem__, guardian
-        )
+        sources = Played()
+        self.watching = sources.watching
+        self.reception = Reception(1, self.table, sources, guardian, self.commit)
         self.welcomes: list[Welcome] = []
         assert self.reception.greet(Hello(PROTOCOL_VERSION, 0, b"", 0), os.getpid(), self.welcomes.append) is None
         self.client = self.welcomes[0].serial

@@ -30,6 +30,7 @@ from actorcore.frames import (
 )  # fmt: skip
 from actorcore.runtime import clock, descriptors, evidence, log
 from actorcore.runtime.node.reception import Reception
+from actorcore.runtime.node.sources import Sources
 
 HANDSHAKE_S = 1.0
 """From accept to a whole Hello."""
@@ -93,9 +94,9 @@ class Listener:
     ``registry_fd`` is one that cannot write, nor what is made of it: the registry is sealed.
     """
 
-    def __init__(self, sock: socket.socket, poller: select.epoll, reception: Reception, registry_fd: int) -> None:
+    def __init__(self, sock: socket.socket, sources: Sources, reception: Reception, registry_fd: int) -> None:
         self.sock = sock
-        self._poller = poller
+        self._sources = sources
         self._reception = reception
         self._registry_fd = registry_fd
         self.by_fd: dict[int, Connection] = {}
@@ -117,16 +118,6 @@ class Listener:
                 self._refuse_one()
                 return
             self._take(sock)
-
-    def ready(self, fd: int, mask: int) -> None:
-        """Read or write one connection."""
-        connection = self.by_fd.get(fd)
-        if connection is None:
-            return
-        if mask & select.EPOLLOUT:
-            self._touched.add(connection)
-        if mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
-            self._read(connection)
 
     def deliver(self, to: int, frame: Downlink, fd: int = -1) -> bool:
         """Queue a frame for client ``to``, with a descriptor that is ours to close; False when nothing reaches it."""
@@ -200,7 +191,7 @@ class Listener:
         connection = Connection(sock, os_pid, pidfd, clock.monotonic_s() + HANDSHAKE_S)
         self.by_fd[sock.fileno()] = connection
         self._owing[sock.fileno()] = connection
-        self._poller.register(sock.fileno(), select.EPOLLIN)
+        self._sources.add(sock.fileno(), lambda mask: self._ready(connection, mask))
 
     def _refuse_one(self) -> None:
         """Out of descriptors: refuse one connection with the help of the reserve, so that nobody waits in the backlog."""
@@ -213,6 +204,12 @@ class Listener:
             _refuse(sock, _TOO_MANY)
         with contextlib.suppress(OSError):
             self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _ready(self, connection: Connection, mask: int) -> None:
+        if mask & select.EPOLLOUT:
+            self._touched.add(connection)
+        if mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+            self._read(connection)
 
     def _read(self, connection: Connection) -> None:
         try:
@@ -305,7 +302,7 @@ class Listener:
         waits = bool(connection.outbox)
         if waits != connection.waits:
             connection.waits = waits
-            self._poller.modify(connection.sock.fileno(), select.EPOLLIN | (select.EPOLLOUT if waits else 0))
+            self._sources.want_writable(connection.sock.fileno(), waits)
 
     def _write_some(self, connection: Connection) -> None:
         data, fd = connection.outbox[0]
@@ -352,7 +349,7 @@ class Listener:
         fd = connection.sock.fileno()
         if fd < 0:
             return
-        self._poller.unregister(fd)
+        self._sources.remove(fd)
         self.by_fd.pop(fd, None)
         self._owing.pop(fd, None)
         if self._by_serial.get(connection.serial) is connection:

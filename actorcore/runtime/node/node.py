@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from actorcore import guardian_words as words, migrations
-from actorcore.effects import Effect, Fork
+from actorcore.effects import Effect
 from actorcore.errors import ProtocolError
 from actorcore.faults import point
 from actorcore.frames import Got, Numbered, Uplink, decode_up, encoder
@@ -22,7 +22,7 @@ from actorcore.kernel import Kernel
 from actorcore.ledger import LedgerFull
 from actorcore.registry_writer import RegistryWriter
 from actorcore.runtime import clock, log, sockets
-from actorcore.runtime.evidence import closed_it_alive, errno_name, is_abandoned
+from actorcore.runtime.evidence import closed_it_alive
 from actorcore.runtime.node.facts import NodeFacts
 from actorcore.runtime.node.handover import HANDOVER_FDS, HandOver, await_turn
 from actorcore.runtime.node.listener import Listener
@@ -32,6 +32,9 @@ from actorcore.runtime.node.process_logs import ProcessLogs
 from actorcore.runtime.node.reception import Reception
 from actorcore.runtime.node.recovery import recover, rehearse
 from actorcore.runtime.node.replay import QUIET_S, is_due
+from actorcore.runtime.node.sources import Sources
+from actorcore.runtime.node.telling import tell
+from actorcore.runtime.node.zygotes import Zygotes
 from actorcore.runtime.status_page import declared_reason
 from actorcore.signals import (
     Asked,
@@ -41,7 +44,6 @@ from actorcore.signals import (
     Event,
     Exited,
     ForkFailed,
-    Looked,
     Received,
     Refused,
     ReloadEnded,
@@ -76,8 +78,7 @@ class Node:
         self._kernel_of = kernel_of
         self._templates = list(templates)
         self._pools = Pools({})
-        self._epoll = select.epoll()
-        self._sources: dict[int, Callable[[int], None]] = {}
+        self._sources = Sources()
         self._ending = False
         self._yielding = False
         self._facts = NodeFacts()
@@ -104,84 +105,78 @@ class Node:
     def _begin(self, left: HandOver) -> None:
         take = left.take
         recovered = recover(self._ledger_memory, lambda: self._kernel_of(take.instance))
-        self._ledger, self._kernel = recovered.ledger, recovered.kernel
+        self._ledger, self._kernel, self._table = recovered.ledger, recovered.kernel, recovered.kernel.table
         listening = socket.socket(fileno=left.listener_fd)
         listening.setblocking(False)
-        self._reception = Reception(take.instance, self._kernel.table, self._commit, self._add, self._remove, os.getppid())
-        self._listener = Listener(listening, self._epoll, self._reception, left.registry_fd)
+        self._reception = Reception(take.instance, self._table, self._sources, os.getppid(), self._commit)
+        self._listener = Listener(listening, self._sources, self._reception, left.registry_fd)
         registry = RegistryWriter(self._registry_memory)
         # Before anybody is told anything; the unfinished effects, which may be older, leave the names alone.
-        registry.reconcile(self._kernel.table.published(), self._kernel.table.values())
-        self._performer = Performer(
-            self._control, registry, self._status, self._listener, self._watch, self._unwatch, self._want_writable, self._commit
+        registry.reconcile(self._table.published(), self._table.values())
+        self._logs = ProcessLogs(take.logs, clock.monotonic_s())
+        self._zygotes = Zygotes(
+            self._control, self._sources, self._table, self._commit, lambda order: self._performer.fork_again(order)
         )
-        self._performer.handles.update(left.handles)
-        self._performer.logs = ProcessLogs(take.logs, clock.monotonic_s())
+        self._performer = Performer(
+            self._control, registry, self._status, self._listener, self._zygotes, self._logs, self._sources,
+            self._on_process, self._commit,
+        )  # fmt: skip
         for serial, handle in left.handles.items():
-            self._watch(serial, handle)
+            self._performer.keep(serial, handle)
         for template, sock in left.zygotes.items():
-            self._add_zygote(template, sock)
-        self._add(self._control.fileno(), self._on_guardian)
-        self._add(listening.fileno(), lambda _: self._listener.accept())
+            self._zygotes.keep(template, sock)
+        self._sources.add(self._control.fileno(), self._on_guardian)
+        self._sources.add(listening.fileno(), lambda _: self._listener.accept())
         self._performer.perform(recovered.unfinished)
         self._reconcile(left)
         self._commit(TookOver(os.getpid(), take.generation))
         for offer in left.offers:
             self._on_offer(offer)
-        self._performer.tell_guardian(words.Serving())
+        tell(self._control, words.Serving())
         self._turn(0.0)
 
     def _reconcile(self, left: HandOver) -> None:
         """Bring the world to what the table says: kills that waited for a pidfd, forks that were lost."""
         without_pidfd = {serial for serial, handle in left.handles.items() if handle.pidfd < 0}
-        for row in self._kernel.table.unsettled(left.halted, without_pidfd):
+        for row in self._table.unsettled(left.halted, without_pidfd):
             if row.kind == "client":  # its connection died with the predecessor: nothing may be sent until it returns
                 self._reception.expect(row.serial, row.os_pid)
             if row.kind != "process":
                 continue
-            handle = self._performer.handles.get(row.serial)
+            handle = self._performer.handle_of(row.serial)
             if row.phase == "forking":
-                self._fork_again(row.serial)
+                self._zygotes.order_again(row.serial)
             elif row.phase == "dying":
                 self._performer.kill(row.serial, signal.SIGKILL)
             if handle is not None and handle.pidfd < 0 and row.os_pid:
                 self._performer.adopt(row.serial, row.os_pid)
-            if row.backlog and row.phase != "forking":
-                self._want_writable(row.serial)
+            if row.backlog and row.phase != "forking" and handle is not None:
+                self._performer.want_writable(handle)
             if row.stopped != (row.serial in left.halted):
                 self._commit(Continued(row.serial) if row.stopped else Stopped(row.serial))
 
     # ---- one turn -------------------------------------------------------------------------------------------------
 
     def _turn(self, patience_s: float | None = None) -> None:
-        events = self._epoll.poll(self._patience_s() if patience_s is None else patience_s)
-        for fd, mask in events:
-            source = self._sources.get(fd)
-            if source is not None:
-                source(mask)
-            else:
-                self._listener.ready(fd, mask)
+        has_events = self._sources.dispatch(self._patience_s() if patience_s is None else patience_s)
         now = clock.monotonic_s()
         if (due := self._kernel.next_deadline()) is not None and due <= now:
             self._commit(Ticked())
-        if self._performer.looked:
-            looked, self._performer.looked = self._performer.looked, {}
-            self._commit(Looked(looked))
-        while self._performer.inspected:
-            self._commit(self._performer.inspected.pop(0))
-        self._performer.forks.replace_silent(now)
-        self._performer.logs.look(now, self._performer.handles)
+        for finding in self._performer.findings():
+            self._commit(finding)
+        self._zygotes.replace_silent(now)
+        self._logs.look(now, self._performer.handles)
         self._listener.expire(now)
         for fact in self._facts.new(now):
             self._commit(fact)
         self._finish()
-        if events:
+        if has_events:
             self._pools.disturb(now)
         if not self._ending:
-            for refill in self._pools.refills(self._kernel.table.blanks(), now):
+            for refill in self._pools.refills(self._table.blanks(), now):
                 self._commit(refill)
                 self._finish()
-        if not events and patience_s is None and self._is_snapshot_due(is_quiet=True):
+        if not has_events and patience_s is None and self._is_snapshot_due(is_quiet=True):
             self._snapshot()
         self._ledger.stamp(clock.monotonic_ns())
 
@@ -194,12 +189,12 @@ class Node:
             self._snapshot()
 
     def _is_snapshot_due(self, is_quiet: bool = False) -> bool:
-        return is_due(self._ledger, len(self._performer.handles), self._kernel.table.owed_bytes, is_quiet)
+        return is_due(self._ledger, len(self._performer.handles), self._table.owed_bytes, is_quiet)
 
     def _snapshot(self) -> None:
         state = self._kernel.snapshot()
         self._ledger.snapshot(state)
-        self._facts.snapshot_taken(len(state) - self._kernel.table.owed_bytes)
+        self._facts.snapshot_taken(len(state) - self._table.owed_bytes)
 
     def _patience_s(self) -> float:
         times = [self._kernel.next_deadline(), self._listener.next_deadline(), self._pools.deadline()]
@@ -225,29 +220,9 @@ class Node:
 
     # ---- processes ------------------------------------------------------------------------------------------------
 
-    def _add(self, fd: int, source: Callable[[int], None]) -> None:
-        self._sources[fd] = source
-        self._epoll.register(fd, select.EPOLLIN)
-
-    def _remove(self, fd: int) -> None:
-        del self._sources[fd]
-        self._epoll.unregister(fd)
-
-    def _watch(self, serial: int, handle: Handle) -> None:
-        self._add(handle.control.fileno(), lambda mask: self._on_process(serial, handle, mask))
-
-    def _unwatch(self, handle: Handle) -> None:
-        if handle.control.fileno() in self._sources:
-            self._remove(handle.control.fileno())
-
-    def _want_writable(self, serial: int) -> None:
-        handle = self._performer.handles.get(serial)
-        if handle is not None and handle.control.fileno() in self._sources:
-            self._epoll.modify(handle.control.fileno(), select.EPOLLIN | select.EPOLLOUT)
-
     def _on_process(self, serial: int, handle: Handle, mask: int, most: int = DRAIN) -> None:
         if mask & select.EPOLLOUT:
-            self._epoll.modify(handle.control.fileno(), select.EPOLLIN)
+            self._sources.want_writable(handle.control.fileno(), False)
             self._commit(Writable(serial))
         try:
             for _ in range(most):
@@ -276,13 +251,13 @@ class Node:
                 point("node.born")
                 self._performer.adopt(serial, os_pid)
                 point("node.adopted")
-                self._performer.forks.settled(serial, clock.monotonic_s())
+                self._zygotes.settled(serial, clock.monotonic_s())
                 self._commit(Born(serial, os_pid))
             case Booted(_, better):
                 point("node.booted")
                 self._commit(Booted(serial, better))
                 if better:
-                    self._performer.forks.wish(better)
+                    self._zygotes.wish(better)
             case Refused(_, reason):
                 self._commit(Refused(serial, reason))
             case Got(seq):
@@ -290,37 +265,18 @@ class Node:
 
     def _on_process_end(self, serial: int, handle: Handle) -> None:
         """Its control socket ended. Its death is told by the guardian; here is what the guardian cannot see."""
-        self._unwatch(handle)
-        row = self._kernel.table.row(serial)
+        self._sources.remove(handle.control.fileno())
+        row = self._table.row(serial)
         if row is None:
             return
         if row.phase == "forking":  # nobody holds the other end: the order was lost with a zygote
-            self._fork_again(serial)
+            self._zygotes.order_again(serial)
         elif not row.os_pid:  # its end was decided meanwhile, and nobody will be born
             self._commit(ForkFailed(serial, "echild"))
         elif closed_it_alive(row.os_pid):
             self._commit(Violated(serial, "control socket closed"))
 
-    def _fork_again(self, serial: int) -> None:
-        handle, forks = self._performer.handles.get(serial), self._performer.forks
-        if (row := self._kernel.table.row(serial)) is None:
-            return
-        if row.isolation == "fork" and row.template not in forks.zygotes:
-            forks.wish(row.template)
-        elif row.isolation == "fork" and row.template in forks.full:
-            self._epoll.modify(forks.zygotes[row.template].fileno(), select.EPOLLIN | select.EPOLLOUT)
-        elif handle is None or is_abandoned(handle.control):  # else it is under way, or born and about to be heard
-            log.report("forked_again", serial)
-            self._performer.fork(Fork(serial, row.template, row.page, not row.start, row.isolation == "exec"))
-
-    def _fork_lost(self, template: str) -> None:
-        """Its zygote takes orders: those that have reached none are made again."""
-        self._performer.forks.full.discard(template)
-        for row in self._kernel.table.rows(0, 1 << 30):
-            if row.phase == "forking" and row.template == template:
-                self._fork_again(row.serial)
-
-    # ---- guardian and zygotes -------------------------------------------------------------------------------------
+    # ---- guardian -------------------------------------------------------------------------------------------------
 
     def _on_guardian(self, _: int) -> None:
         while (datagram := sockets.receive(self._control, max_fds=HANDOVER_FDS)) is not None:
@@ -334,8 +290,8 @@ class Node:
                 case words.Halted(serial, stopped):
                     self._commit(Stopped(serial) if stopped else Continued(serial))
                 case words.Zygote(template):
-                    self._add_zygote(template, socket.socket(fileno=datagram.fds[0]))
-                    self._fork_lost(template)
+                    self._zygotes.keep(template, socket.socket(fileno=datagram.fds[0]))
+                    self._zygotes.order_all_again(template)
                 case words.Offer() as offer:
                     self._on_offer(offer)
                 case words.Signalled(signum):
@@ -348,22 +304,22 @@ class Node:
                     why = self._kernel.not_restored_by(machines)
                     self._yielding = why is None
                     if why is not None:
-                        self._performer.tell_guardian(words.Stay(why))
+                        tell(self._control, words.Stay(why))
                 case words.Held() | words.Take():
                     raise ProtocolError("a hand-over after Take")
 
     def _on_died(self, died: words.Died) -> None:
-        handle = self._performer.handles.get(died.serial)
-        if handle is not None and handle.control.fileno() in self._sources:  # what it said before its end comes first
+        handle = self._performer.handle_of(died.serial)
+        if handle is not None and self._sources.knows(handle.control.fileno()):  # what it said before its end comes first
             self._on_process(died.serial, handle, select.EPOLLIN, sockets.MAX_DRAIN)
-        row = self._kernel.table.row(died.serial)
+        row = self._table.row(died.serial)
         declared = None
         if row is not None and row.page >= 0:
             declared = declared_reason(self._performer.page(row.page))
         self._commit(Exited(died.serial, died.code, died.status, declared, died.is_oom))
 
     def _on_unheld(self, serial: int, errno_name: str) -> None:
-        row = self._kernel.table.row(serial)
+        row = self._table.row(serial)
         if row is None or not row.os_pid:
             self._commit(ForkFailed(serial, errno_name))
         else:  # born meanwhile: it ends as its control socket does, and nobody will tell of it
@@ -372,26 +328,3 @@ class Node:
     def _on_offer(self, offer: words.Offer) -> None:
         self._pools.want(offer.template, 0 if offer.trouble else offer.pool)
         self._commit(TemplateTold(offer.template, offer.trouble, offer.preloads))
-
-    def _add_zygote(self, template: str, sock: socket.socket) -> None:
-        old = self._performer.forks.zygotes.get(template)
-        if old is not None:
-            self._remove(old.fileno())
-            old.close()
-        self._performer.forks.zygotes[template] = sock
-        self._add(sock.fileno(), lambda mask: self._on_zygote(template, sock, mask))
-
-    def _on_zygote(self, template: str, sock: socket.socket, mask: int) -> None:
-        if mask & select.EPOLLOUT:
-            self._epoll.modify(sock.fileno(), select.EPOLLIN)
-            self._fork_lost(template)
-        try:
-            while (data := sockets.peek_data(sock)) is not None:
-                refused = words.fork_refused.decode(data)
-                self._commit(ForkFailed(refused.serial, errno_name(refused.errno)))
-                sockets.consume(sock)
-        except sockets.PeerGone:
-            self._remove(sock.fileno())
-            if self._performer.forks.zygotes.get(template) is sock:
-                del self._performer.forks.zygotes[template]
-            sock.close()

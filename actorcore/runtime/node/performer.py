@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from actorcore.effects import (
     Connect,
@@ -29,14 +29,16 @@ from actorcore.effects import (
 )
 from actorcore.faults import point
 from actorcore.frames import BATCH_MESSAGES, Downlink, encoder
-from actorcore.guardian_words import Adopt, Drop, Halt, Hold, Reload, ToGuardian, encoder as words
+from actorcore.guardian_words import Adopt, Drop, Halt, Hold, Reload
 from actorcore.registry_writer import RegistryWriter
 from actorcore.runtime import clock, descriptors, evidence, log, sockets
-from actorcore.runtime.node.fork_orders import ForkOrders
 from actorcore.runtime.node.listener import Listener
 from actorcore.runtime.node.process_logs import ProcessLogs
+from actorcore.runtime.node.sources import Sources
+from actorcore.runtime.node.telling import tell
+from actorcore.runtime.node.zygotes import Zygotes
 from actorcore.runtime.status_page import PAGE_BYTES, read_status
-from actorcore.signals import Begin, Channel, Delivery, Event, ForkFailed, Inspected, NotConnected, Undelivered
+from actorcore.signals import Begin, Channel, Delivery, Event, ForkFailed, Inspected, Looked, NotConnected, Undelivered
 
 _MAX_FRAME_BYTES = 48 << 10
 
@@ -58,31 +60,37 @@ class Handle:
 
 
 class Performer:
-    """``watch``/``unwatch``/``jammed`` register a process's control socket with the pump, the last one for writing too;
-    ``commit`` feeds an event back."""
+    """``hear`` is called with a process's serial, its handle and the mask of what came there; ``commit`` feeds an event back."""
 
     def __init__(
-        self, guardian: socket.socket, registry: RegistryWriter, status: memoryview, listener: Listener,
-        watch: Callable[[int, Handle], None], unwatch: Callable[[Handle], None], jammed: Callable[[int], None],
-        commit: Callable[[Event], None],
+        self, guardian: socket.socket, registry: RegistryWriter, status: memoryview, listener: Listener, zygotes: Zygotes,
+        logs: ProcessLogs, sources: Sources, hear: Callable[[int, Handle, int], None], commit: Callable[[Event], None],
     ) -> None:  # fmt: skip
         self._guardian = guardian
         self._registry = registry
         self._status = status
         self._listener = listener
-        self._watch = watch
-        self._unwatch = unwatch
-        self._jammed = jammed
+        self._zygotes = zygotes
+        self._logs = logs
+        self._sources = sources
+        self._hear = hear
         self._commit = commit
         self.handles: dict[int, Handle] = {}
-        self.logs = ProcessLogs("", 0.0)
-        self.forks = ForkOrders(self.tell_guardian)
         self._unsent: dict[int, None] = {}
         self._newborn: set[int] = set()
         self._reports: list[tuple[float, Report]] = []
         self._forgotten: list[int] = []
-        self.looked: dict[int, float] = {}
-        self.inspected: list[Inspected] = []
+        self._looked: dict[int, float] = {}
+        self._inspected: list[Inspected] = []
+
+    def handle_of(self, serial: int) -> Handle | None:
+        """None: it has none, or no more."""
+        return self.handles.get(serial)
+
+    def keep(self, serial: int, handle: Handle) -> None:
+        """The handle of process ``serial`` from now on."""
+        self.handles[serial] = handle
+        self._sources.add(handle.control.fileno(), lambda mask: self._hear(serial, handle, mask))
 
     def perform(self, effects: list[Effect]) -> None:
         """Do all of it; frames, records of the log and goodbyes to the dead wait for :meth:`flush`."""
@@ -111,14 +119,14 @@ class Performer:
                 case Look(pages):
                     self._look(pages)
                 case Inspect(by, pages):
-                    self.inspected.append(Inspected(by, {serial: self._seen(page) for serial, page in pages.items()}))
+                    self._inspected.append(Inspected(by, {serial: self._seen(page) for serial, page in pages.items()}))
                 case Report():
                     self._reports.append((clock.monotonic_s(), effect))  # when, not when there was time to write it
                 case Operate("renew", _, template):
-                    self.forks.renew(template)
+                    self._zygotes.renew(template)
                 case Operate(verb, number):
                     self.flush()  # who asked for the end hears that it was heard
-                    self.tell_guardian(Reload(number) if verb == "reload" else Halt())
+                    tell(self._guardian, Reload(number) if verb == "reload" else Halt())
                 case _:
                     raise AssertionError(f"unknown effect {effect!r}")
 
@@ -135,18 +143,20 @@ class Performer:
         # Behind the frames, which somebody waits for.
         for serial in self._forgotten:
             self._listener.end(serial)
-            self.tell_guardian(Drop(serial))
-            self.logs.ended(serial)
+            tell(self._guardian, Drop(serial))
+            self._logs.ended(serial)
         self._forgotten.clear()
         if self._reports:
             log.report_all((report.kind, report.serial, report.detail, at_s) for at_s, report in self._reports)
             self._reports.clear()
 
-    def tell_guardian(self, word: ToGuardian, fds: tuple[int, ...] = ()) -> None:
-        """Say a word to the guardian; it always listens, so a full socket is waited for."""
-        data = words.encode(word)
-        while not sockets.send(self._guardian, data, fds):
-            sockets.await_writable(self._guardian, 1.0)
+    def findings(self) -> Iterator[Event]:
+        """What :class:`Look` and :class:`Inspect` have found since, for the end of the turn."""
+        if self._looked:
+            looked, self._looked = self._looked, {}
+            yield Looked(looked)
+        while self._inspected:
+            yield self._inspected.pop(0)
 
     def kill(self, serial: int, signum: int) -> None:
         """Signal through the pidfd, now or as soon as it is there."""
@@ -172,7 +182,7 @@ class Performer:
 
     def adopt(self, serial: int, os_pid: int) -> None:
         """Ask the guardian to keep a newborn. Said before Begin goes out: see children.Orphans."""
-        self.tell_guardian(Adopt(serial, os_pid))
+        tell(self._guardian, Adopt(serial, os_pid))
 
     # ---- frames ---------------------------------------------------------------------------------------------------
 
@@ -205,9 +215,13 @@ class Performer:
             del handle.outbox[: len(batch)]
         return True
 
+    def want_writable(self, handle: Handle) -> None:
+        """Have ``hear`` called when its socket takes something again."""
+        self._sources.want_writable(handle.control.fileno())
+
     def _jam(self, serial: int, handle: Handle) -> None:
         frames, handle.outbox = handle.outbox, []
-        self._jammed(serial)
+        self.want_writable(handle)
         for frame in frames:
             self._commit(Undelivered(serial, frame.seq, frame.body))
 
@@ -241,7 +255,7 @@ class Performer:
     # ---- life and death -------------------------------------------------------------------------------------------
 
     def fork(self, order: Fork) -> None:
-        """Order a fork, with a new control socket; also again, when nobody holds the other end of an earlier one."""
+        """Order a fork, with a new control socket."""
         serial = order.serial
         point("node.fork")
         try:
@@ -255,29 +269,37 @@ class Performer:
             self._commit(ForkFailed(serial, "emfile"))
             return
         # The guardian keeps our end before anybody can hold the other one.
-        self.tell_guardian(Hold(serial), (parent_end.fileno(),))
+        tell(self._guardian, Hold(serial), (parent_end.fileno(),))
         point("node.held")
         old = self.handles.pop(serial, None)
         if old is not None:
-            self._unwatch(old)
-            old.close()
-        handle = self.handles[serial] = Handle(parent_end)
+            self._close(old)
+        self.keep(serial, Handle(parent_end))
         self._newborn.add(serial)
-        self._watch(serial, handle)
         with child_end:
             try:
-                self.forks.order(order, child_end, clock.monotonic_s())
+                self._zygotes.order(order, child_end, clock.monotonic_s())
             except OSError as error:
                 self._commit(ForkFailed(serial, evidence.errno_name(error.errno or 0)))
         point("node.ordered")
 
+    def fork_again(self, order: Fork) -> None:
+        """Unless somebody holds the other end of the earlier socket: it is under way, or born and about to be heard."""
+        handle = self.handles.get(order.serial)
+        if handle is None or evidence.is_abandoned(handle.control):
+            log.report("forked_again", order.serial)
+            self.fork(order)
+
+    def _close(self, handle: Handle) -> None:
+        self._sources.remove(handle.control.fileno())
+        handle.close()
+
     def _forget(self, serial: int, page: int) -> None:
         self._newborn.discard(serial)
-        self.forks.settled(serial, clock.monotonic_s())
+        self._zygotes.settled(serial, clock.monotonic_s())
         handle = self.handles.pop(serial, None)
         if handle is not None:
-            self._unwatch(handle)
-            handle.close()
+            self._close(handle)
         if page >= 0:  # at once: a fork of this very turn may have it again
             self.page(page)[:] = bytes(PAGE_BYTES)
         self._forgotten.append(serial)
@@ -285,7 +307,7 @@ class Performer:
     def _look(self, pages: dict[int, int]) -> None:
         # Told at the end of the turn: an event handled among the effects of another would number its frames too early.
         for serial, page in pages.items():
-            self.looked[serial] = read_status(self.page(page)).busy_since_ns / 1e9
+            self._looked[serial] = read_status(self.page(page)).busy_since_ns / 1e9
 
     def _seen(self, page: int) -> tuple[float, int]:
         status = read_status(self.page(page))

@@ -9,6 +9,7 @@ from actorcore.errors import ProtocolError
 from actorcore.frames import PROTOCOL_VERSION, Farewell, Got, Hello, Numbered, Uplink, Welcome
 from actorcore.process_table import ProcessTable
 from actorcore.runtime import evidence
+from actorcore.runtime.node.sources import Sources
 from actorcore.signals import Asked, ClientAttached, ClientDetached, Event, Received
 
 _OURS = Farewell("not_permitted", "a process of this daemon asks over the socket that it was born with")
@@ -19,19 +20,17 @@ _TOO_MANY = Farewell("resource_exhausted", "no descriptor to see who that is")
 class Reception:
     """``commit`` feeds an event to the kernel of which ``table`` is a part.
 
-    ``watch`` has somebody called when a descriptor can be read, ``unwatch`` ends that. ``guardian``: its OS pid.
+    ``guardian``: its OS pid.
     """
 
     def __init__(
-        self, instance: int, table: ProcessTable, commit: Callable[[Event], None],
-        watch: Callable[[int, Callable[[int], None]], None], unwatch: Callable[[int], None], guardian: int,
-    ) -> None:  # fmt: skip
+        self, instance: int, table: ProcessTable, sources: Sources, guardian: int, commit: Callable[[Event], None]
+    ) -> None:
         self._instance = instance
         self._table = table
-        self._commit = commit
-        self._watch = watch
-        self._unwatch = unwatch
+        self._sources = sources
         self._guardian = guardian
+        self._commit = commit
         self._absent: dict[int, int] = {}
         """Clients whose connection died with a node, and the pidfds of their processes."""
 
@@ -49,13 +48,13 @@ class Reception:
         else:
             self._commit(ClientDetached(serial, False, lost=True))
             self._absent[serial] = pidfd
-            self._watch(pidfd, lambda _: self._is_dead(serial))
+            self._sources.add(pidfd, lambda _: self._is_dead(serial))
 
     def forget(self, serial: int) -> None:
         """Client ``serial`` has returned or ended: nobody waits for it any more."""
         pidfd = self._absent.pop(serial, -1)
         if pidfd >= 0:
-            self._unwatch(pidfd)
+            self._sources.remove(pidfd)
             os.close(pidfd)
 
     def greet(self, hello: Hello, os_pid: int, admit: Callable[[Welcome], None]) -> Farewell | None:
