@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from actorcore.errors import CallFailed, RequestError
+from actorcore.exit_reason import KILLED, NOPROC, NORMAL, Reason
 from actorcore.signals import ProcessSpec
 from tests.conftest import Size, Tell
 from tests.daemon_fixture import WAIT_S, WITNESS, Daemon, Desk, descriptors_beyond, desk_of
@@ -39,7 +40,8 @@ def own(tmp_path: Path, gate: Gate) -> Iterator[Daemon]:
 def struck(desk: Desk, gate: Gate, nth: int, error: int) -> bool:
     """Have a process born of which call ``nth`` is struck; whether there were so many."""
     gate.arm(nth, error, {int(str(row["os_pid"])) for row in desk.client.processes() if row["os_pid"]})
-    refusal, ended, alive = "", None, []
+    refusal, alive = "", []
+    ended: Reason = KILLED
     try:
         pid, ref = desk.client.spawn_monitor(NEWBORN)
     except RequestError as error_told:
@@ -51,15 +53,16 @@ def struck(desk: Desk, gate: Gate, nth: int, error: int) -> bool:
             desk.client.call(pid, ["state", None], WAIT_S)
             alive = [(pid.serial, "running")]
         except CallFailed as failed:  # it was struck behind its init
-            ended = failed.reason
+            ended = failed.reason if error else KILLED
     assert ({refusal} - {""} <= FAILURES, newborns(desk)) == (True, alive), case
     if alive:
         desk.client.exit("newborn", "kill")
     if not refusal:
         down = desk.client.wait_down(ref, WAIT_S)
-        assert (down.pid, down.reason) == (pid, ended or "killed"), case
-        if not error:
-            assert down.reason == "killed", case
+        if ended == NOPROC:  # the call came after its end, whose reason only the DOWN tells
+            assert down.reason not in (NOPROC, NORMAL, KILLED), case
+            ended = down.reason
+        assert (down.pid, down.reason) == (pid, ended), case
     assert (desk.client.whereis("newborn"), strangers(desk)) == (None, []), case
     return len(gate.passed) >= nth
 
