@@ -115,7 +115,8 @@ def send(sock: socket.socket, data: bytes | bytearray | memoryview, fds: tuple[i
 
 
 def receive(sock: socket.socket, peek: bool = False, max_fds: int = MAX_FDS, may_lose_fds: bool = False) -> Datagram | None:
-    """The next datagram, or None when there is none now. ``peek`` leaves it queued, and its ``fds`` are copies.
+    """The next datagram, or None when there is none now, or the machine has nothing left to receive it with: then it stays
+    queued. ``peek`` leaves it there anyway, and its ``fds`` are copies.
 
     ``may_lose_fds``: it may come without descriptors for which we have no room.
 
@@ -124,8 +125,10 @@ def receive(sock: socket.socket, peek: bool = False, max_fds: int = MAX_FDS, may
     """
     try:
         return _receive(sock, _FLAGS | _PEEK if peek else _FLAGS, max_fds, may_lose_fds)
-    except BlockingIOError:
-        return None
+    except OSError as error:
+        if error.errno == errno.EAGAIN or error.errno in SHORTAGE:
+            return None
+        raise
 
 
 def await_datagram(sock: socket.socket, max_fds: int = MAX_FDS) -> Datagram:
@@ -170,6 +173,10 @@ def peek_data(sock: socket.socket) -> bytes | None:
         return None
     except ConnectionResetError:
         return peek_data(sock)
+    except OSError as error:
+        if error.errno in SHORTAGE:
+            return None
+        raise
     if not data:
         raise PeerGone("the other end is closed")
     return data

@@ -13,16 +13,23 @@ from actorcore.exit_reason import KILLED, NOPROC, NORMAL, Reason
 from actorcore.signals import ProcessSpec
 from tests.conftest import Size, Tell
 from tests.daemon_fixture import WAIT_S, WITNESS, Daemon, Desk, descriptors_beyond, desk_of
-from tests.fault.birth_gate import Gate
+from tests.fault.call_gate import Gate
 from tests.fault.test_birth_points import newborns, strangers
 
+ZYGOTE = "actorcore.runtime.zygote.zygote"
+CALLS = {
+    1: "write", 3: "close", 9: "mmap", 33: "dup2", 41: "socket", 44: "sendto", 45: "recvfrom", 46: "sendmsg", 47: "recvmsg",
+    56: "clone", 72: "fcntl", 112: "setsid", 157: "prctl", 233: "epoll_ctl", 257: "openat", 291: "epoll_create1", 292: "dup3",
+    302: "prlimit64", 436: "close_range",
+}  # fmt: skip
+"""On the way from an order to a process whose init has run."""
 NEWBORN = ProcessSpec(WITNESS, name="newborn")
 FAILURES = {"start_failed", "resource_exhausted"}
 
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path)
+    gate = Gate(tmp_path, ZYGOTE, CALLS)
     yield gate
     gate.close()
 
@@ -39,7 +46,8 @@ def own(tmp_path: Path, gate: Gate) -> Iterator[Daemon]:
 
 def struck(desk: Desk, gate: Gate, nth: int, error: int) -> bool:
     """Have a process born of which call ``nth`` is struck; whether there were so many."""
-    gate.arm(nth, error, {int(str(row["os_pid"])) for row in desk.client.processes() if row["os_pid"]})
+    untouched = {int(str(row["os_pid"])) for row in desk.client.processes() if row["os_pid"]}
+    gate.arm(nth, lambda seen: seen.os_pid not in untouched, lambda seen: error)
     refusal, alive = "", []
     ended: Reason = KILLED
     try:

@@ -1,5 +1,5 @@
-"""The gate for system calls (tests.persistence.gate) before the zygotes of a daemon: every call of theirs, and of all that they
-fork, waits there from their first fork on, to be let through, failed or killed. x86-64 only, no privilege needed."""
+"""The gate for system calls (tests.persistence.gate) before the processes of a daemon: each that runs a chosen program, and all
+that it forks, waits there at every chosen call from its first fork on, to be let through, failed or killed. x86-64 only."""
 
 from __future__ import annotations
 
@@ -8,36 +8,33 @@ import os
 import select
 import socket
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.persistence import gate
 
-CALLS = {
-    1: "write", 3: "close", 9: "mmap", 33: "dup2", 41: "socket", 44: "sendto", 45: "recvfrom", 46: "sendmsg", 47: "recvmsg",
-    56: "clone", 72: "fcntl", 112: "setsid", 157: "prctl", 233: "epoll_ctl", 257: "openat", 291: "epoll_create1", 292: "dup3",
-    302: "prlimit64", 436: "close_range",
-}  # fmt: skip
-"""On the way from an order to a process whose init has run."""
 _PIDFD_GETFD = 438
 _libc = ctypes.CDLL(None, use_errno=True)
 _GATED = """
 import os, sys
-if "actorcore.runtime.zygote.zygote" in sys.orig_argv:
+if {program!r} in sys.orig_argv:
     import socket
-    from tests.fault import birth_gate
     from tests.persistence import gate
     is_open = False
     def before():
         global is_open
         if not is_open:
             is_open = True
+            dumpable = gate.set_dumpable(1)  # else nobody may take the gate from here
             with socket.socket(socket.AF_UNIX) as line:
                 line.connect({path!r})
                 free = os.dup(line.fileno())
                 os.close(free)  # so the next descriptor has this number: that of the gate
                 line.sendall(b"%d %d" % (os.getpid(), free))
-                gate.install(birth_gate.CALLS)
+                gate.install({calls!r})
+            os.write(2, b"")  # which passes as soon as somebody has taken it
             os.close(free)
+            gate.set_dumpable(dumpable)
     os.register_at_fork(before=before)
 """
 """A sitecustomize, which Python imports first: the gate is made before the first fork. Whoever is behind it cannot hand it over,
@@ -45,26 +42,30 @@ for that is a call."""
 
 
 class Gate:
-    """Of the daemons whose PYTHONPATH begins with ``folder``; to be closed when they are gone."""
+    """Of the daemons whose PYTHONPATH begins with ``folder``; to be closed when they are gone. ``program``: a module that is
+    run; ``calls``: number → name, of which ``write`` is one.
+    """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: str, calls: Mapping[int, str]) -> None:
         path = str(folder / "gate")
-        (folder / "sitecustomize.py").write_text(_GATED.format(path=path))
+        (folder / "sitecustomize.py").write_text(_GATED.format(program=program, path=path, calls=dict(calls)))
+        self._calls = calls
         self.passed: list[str] = []
         self._line = socket.socket(socket.AF_UNIX)
         self._line.bind(path)
         self._line.listen()
         self._listeners: set[int] = set()
         self._wake, self._woken = socket.socketpair()
-        self._nth, self._error = 0, 0
-        self._untouched: set[int] = set()
+        self._nth = 0
+        self._counts: Callable[[gate.Seen], bool]
+        self._error: Callable[[gate.Seen], int | None]
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
-    def arm(self, nth: int, error: int, untouched: set[int]) -> None:
-        """From now on the ``nth`` call of all but the ``untouched`` fails with ``error``; 0: its caller is killed."""
+    def arm(self, nth: int, counts: Callable[[gate.Seen], bool], error: Callable[[gate.Seen], int | None]) -> None:
+        """From now on the ``nth`` of the calls that count fails with its error; 0: its caller is killed; None: it passes."""
         self.passed = []
-        self._untouched, self._error, self._nth = untouched, error, nth
+        self._counts, self._error, self._nth = counts, error, nth
 
     def disarm(self) -> None:
         """Let all calls through, and count none."""
@@ -90,7 +91,7 @@ class Gate:
                     self._listeners.add(listener := self._taken())
                     poll.register(listener, select.POLLIN)
                 elif event & select.POLLIN:
-                    gate.answer(fd, self._decide, CALLS)
+                    gate.answer(fd, self._decide, self._calls)
                 else:  # nobody is behind it any more
                     poll.unregister(fd)
 
@@ -107,11 +108,12 @@ class Gate:
         return listener
 
     def _decide(self, seen: gate.Seen) -> int | None:
-        if not self._nth or seen.os_pid in self._untouched:
+        if not self._nth or not self._counts(seen):
             return None
         self.passed.append(seen.name)
         if len(self.passed) != self._nth:
             return None
-        if not self._error:
+        error = self._error(seen)
+        if error == 0:
             gate.kill(seen.os_pid)
-        return self._error or None
+        return error or None
