@@ -14,6 +14,7 @@ import os
 import select
 import socket
 import struct
+from collections.abc import Container
 
 import msgspec
 
@@ -211,6 +212,19 @@ def await_writable(sock: socket.socket, timeout_s: float) -> None:
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
     poll.poll(timeout_s * 1000)
+
+
+def await_any(wanted: dict[int, int], timeout_s: float) -> Container[int]:
+    """Which of these descriptors, each with a mask of poll(2), have what is wanted, after ``timeout_s`` none; or all of them, at
+    once, when the kernel has no memory to say it (ENOMEM).
+    """
+    poll = select.poll()
+    for fd, mask in wanted.items():
+        poll.register(fd, mask)
+    try:
+        return {fd for fd, _ in poll.poll(timeout_s * 1000)}
+    except OSError:
+        return wanted
 
 
 def close_all(fds: list[int]) -> None:

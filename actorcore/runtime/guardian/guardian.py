@@ -89,14 +89,10 @@ class Guardian:
     # ---- one turn -------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        poll = select.poll()
-        poll.register(self._signals, select.POLLIN)
+        wanted = {self._signals: select.POLLIN}
         for link in (link for link in self._links() if not link.is_gone):  # which is readable all the time until it is reaped
-            poll.register(link.sock, select.POLLIN | (0 if link.outbox.is_empty() else select.POLLOUT))
-        try:
-            ready = {fd for fd, _ in poll.poll(self._patience_s() * 1000)}
-        except OSError:  # ENOMEM: nobody can say who has something, so everybody is asked
-            ready = {self._signals, *(link.sock.fileno() for link in self._links() if not link.is_gone)}
+            wanted[link.sock.fileno()] = select.POLLIN | (0 if link.outbox.is_empty() else select.POLLOUT)
+        ready = sockets.await_any(wanted, self._patience_s())
         if self._signals in ready or self._is_behind:
             for number in syscalls.read_signals(self._signals):
                 self._on_told(number)
