@@ -290,6 +290,7 @@ def test_A14_a_spawn_whose_time_is_over_before_its_zygote_was_replaced_is_answer
     armed.arm("guardian.hold:1:stop", "zygote.ordered:1:stop")
     assert spawn(desk, init_timeout_s=0.1) == ("start_timeout", "timeout")
     await_stop(armed.await_pass("zygote.ordered"))
+    await_stop(armed.await_pass("guardian.hold"))
     send_signal(desk.daemon.guardian_pid, signal.SIGCONT)
     while desk.client.node("status")["dying"]:
         pass
@@ -312,6 +313,7 @@ def test_B1_a_child_that_stops_before_the_guardian_has_heard_of_it_is_killed_and
         node, child = armed.await_pass("node.born"), armed.await_pass("birth.born")
         while starttime(child):  # until the guardian has reaped it
             os.sched_yield()
+        await_stop(node)
         send_signal(node, signal.SIGCONT)
 
     with beside(let_the_node_go_on_when_the_child_is_gone):
@@ -325,6 +327,7 @@ def test_B1_a_child_that_stops_when_the_guardian_has_heard_of_it_is_a_start_time
     def let_the_guardian_go_on_when_it_will_hear_of_the_child_first() -> None:
         await_stop(armed.await_pass("birth.born"))
         armed.await_pass("node.adopted")
+        await_stop(armed.await_pass("guardian.hold"))
         send_signal(desk.daemon.guardian_pid, signal.SIGCONT)
 
     with beside(let_the_guardian_go_on_when_it_will_hear_of_the_child_first):
