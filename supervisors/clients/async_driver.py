@@ -102,11 +102,15 @@ class AsyncDriver:
         core.watch_control()
 
     async def close(self) -> None:
-        """Send what is queued, say goodbye, close every socket."""
-        if self.core.connection.state == "open":
+        """Send what is queued, say goodbye, close every socket. To the next node, if ours has died unnoticed."""
+        if self.core.connection.serial and self.core.connection.state != "closed":
             try:
                 async with asyncio.timeout(GOODBYE_S):
-                    while not self.core.is_flushed() and self.core.connection.state == "open":
+                    for _ in range(2):  # turns of the loop: what has come is seen in one, and read in the next
+                        turned = self._loop.create_future()
+                        self._loop.call_soon(turned.set_result, None)
+                        await turned
+                    while not self.core.may_leave():
                         await self._change()
             except TimeoutError:
                 pass

@@ -139,6 +139,10 @@ class ClientCore(Peers):
         """Whether everything has left this process."""
         return not self.connection.wants_write() and super().is_flushed()
 
+    def may_leave(self) -> bool:
+        """Whether everything has left this process, or nothing ever will."""
+        return self.connection.state == "closed" or (self.connection.state == "open" and self.is_flushed())
+
     def say_goodbye(self) -> None:
         """End our entry now: the node would keep it for our return. Its links break as if we had been lost."""
         if self.connection.state == "open":

@@ -60,11 +60,12 @@ class Driver:
         self.core = ClientCore(self._poller)
 
     def close(self) -> None:
-        """Send what is queued, say goodbye, close every descriptor."""
+        """Send what is queued, say goodbye, close every descriptor. To the next node, if ours has died unnoticed."""
         try:
-            if self.core.connection.state == "open":
-                deadline = clock.monotonic_s() + GOODBYE_S
-                while not self.core.is_flushed() and self._turn(deadline):
+            if self.core.connection.serial and self.core.connection.state != "closed":
+                now = clock.monotonic_s()
+                self._turn(now)
+                while not self.core.may_leave() and self._turn(now + GOODBYE_S):
                     pass
                 self.core.say_goodbye()
         finally:

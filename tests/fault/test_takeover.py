@@ -20,6 +20,7 @@ from tests.conftest import Size, Tell
 from tests.daemon_fixture import (
     WAIT_S,
     Daemon,
+    Desk,
     await_deaths,
     await_taken,
     descendants,
@@ -256,3 +257,26 @@ def test_A21_a_third_term_or_quit_forces_the_end(tmp_path: Path, numbers: tuple[
             send_signal(daemon.guardian_pid, numbers[-1])
             assert await_deaths(handles)
         assert (daemon.process.wait(), words.exists()) == (0, False)
+
+
+def test_A16_a_client_that_closes_before_it_has_noticed_the_death_of_the_node_is_gone_all_the_same(desk: Desk) -> None:
+    clients = [desk.daemon.client() for _ in range(3)]
+    serials = {client.pid.serial for client in clients}
+    kill_the_node(desk)
+    for client in clients:
+        client.close()
+
+    async def the_same_in_a_loop() -> int:
+        client = await AsyncClient.connect(desk.daemon.directory, WAIT_S)
+        kill_the_node(desk)
+        await client.close()
+        return client.pid.serial
+
+    serials.add(asyncio.run(the_same_in_a_loop()))
+    assert serials & {row["serial"] for row in desk.client.processes()} == set()
+
+
+def kill_the_node(desk: Desk) -> None:
+    """And let the next one serve."""
+    send_signal(desk.node_os_pid(), signal.SIGKILL)
+    desk.client.node("status", WAIT_S)
