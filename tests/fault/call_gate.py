@@ -8,10 +8,14 @@ import os
 import select
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.daemon_fixture import Daemon
 from tests.persistence import gate
+
+POOLLESS = "tests.fault.poolless"
 
 _PIDFD_GETFD = 438
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -117,3 +121,17 @@ class Gate:
         if error == 0:
             gate.kill(seen.os_pid)
         return error or None
+
+
+@contextmanager
+def gated(folder: Path, program: str, calls: Mapping[int, str]) -> Iterator[tuple[Daemon, Gate]]:
+    """A daemon without a pool, of which what runs ``program`` is behind the gate; POOLLESS is the guardian itself."""
+    gate = Gate(folder, program, calls)
+    try:
+        daemon = Daemon(folder / "run", module=POOLLESS)
+        daemon.environment["PYTHONPATH"] = f"{folder}:{daemon.environment['PYTHONPATH']}"
+        with daemon:
+            daemon.bystanders()
+            yield daemon, gate
+    finally:
+        gate.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ from actorcore.errors import CallFailed, RequestError
 from actorcore.exit_reason import KILLED, NOPROC, NORMAL, Reason
 from actorcore.signals import ProcessSpec
 from tests.conftest import Size, Tell
-from tests.daemon_fixture import WAIT_S, WITNESS, Daemon, Desk, descriptors_beyond, desk_of
-from tests.fault.call_gate import Gate
+from tests.daemon_fixture import WAIT_S, WITNESS, Desk, descriptors_beyond, desk_of
+from tests.fault.call_gate import Gate, gated
 from tests.fault.test_birth_points import newborns, strangers
 
 ZYGOTE = "actorcore.runtime.zygote.zygote"
@@ -25,23 +24,6 @@ CALLS = {
 """On the way from an order to a process whose init has run."""
 NEWBORN = ProcessSpec(WITNESS, name="newborn")
 FAILURES = {"start_failed", "resource_exhausted"}
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    gate = Gate(tmp_path, ZYGOTE, CALLS)
-    yield gate
-    gate.close()
-
-
-@pytest.fixture
-def own(tmp_path: Path, gate: Gate) -> Iterator[Daemon]:
-    """A daemon whose zygotes are behind the gate."""
-    daemon = Daemon(tmp_path / "run", module="tests.fault.poolless")
-    daemon.environment["PYTHONPATH"] = f"{tmp_path}:{daemon.environment['PYTHONPATH']}"
-    with daemon:
-        daemon.bystanders()
-        yield daemon
 
 
 def struck(desk: Desk, gate: Gate, nth: int, error: int) -> bool:
@@ -77,10 +59,10 @@ def struck(desk: Desk, gate: Gate, nth: int, error: int) -> bool:
 
 @pytest.mark.sized
 def test_B1_B2_at_every_system_call_of_a_birth_it_happens_once_or_fails_and_leaves_nobody(
-    own: Daemon, gate: Gate, size: Size, tell: Tell
+    tmp_path: Path, size: Size, tell: Tell
 ) -> None:
     calls = {}
-    with desk_of(own) as desk:
+    with gated(tmp_path, ZYGOTE, CALLS) as (daemon, gate), desk_of(daemon) as desk:
         before = descriptors_beyond(desk)
         for error in (0, errno.EIO, errno.ENOSPC):
             nth, every = 1, size("B1_EVERY", 3, 1, 1)

@@ -52,15 +52,20 @@ def spec_of(id: str) -> ChildSpec:
     return ChildSpec(id, process, restart="permanent", intensity=1000, backoff_step_s=0.0, backoff_max_s=0.0)
 
 
+def one_that_was_told(desk: Desk, count: int) -> tuple[str, list[str]]:
+    """A session, and what it has acknowledged."""
+    id, said = str(uuid.uuid4()), [f"word {number}" for number in range(count)]
+    desk.client.start_session(spec_of(id))
+    for word in said:
+        desk.client.call(id, ["add", word], WAIT_S)
+    return id, said
+
+
 @pytest.mark.parametrize("point", [point for point in POINTS if point not in RESUMING | FIRST])
 def test_B8_acceptance_101_a_session_killed_at_a_point_of_saving_has_all_that_it_had_acknowledged(
     armed: Armed, desk: Desk, point: str
 ) -> None:
-    id = str(uuid.uuid4())
-    desk.client.start_session(spec_of(id))
-    said = [f"word {number}" for number in range(5)]
-    for word in said:
-        desk.client.call(id, ["add", word], WAIT_S)
+    id, said = one_that_was_told(desk, 5)
     ref = desk.client.monitor(id)
     armed.arm(f"{point}:1:kill")
     if point.startswith("database.clos"):
@@ -85,11 +90,7 @@ def test_B8_acceptance_101_a_session_killed_at_a_point_of_saving_has_all_that_it
 def test_B9_a_session_killed_at_a_point_of_saving_and_killed_again_as_it_recovers_has_all_that_it_had_acknowledged(
     armed: Armed, desk: Desk, point: str, again: str
 ) -> None:
-    id = str(uuid.uuid4())
-    desk.client.start_session(spec_of(id))
-    said = [f"word {number}" for number in range(3)]
-    for word in said:
-        desk.client.call(id, ["add", word], WAIT_S)
+    id, said = one_that_was_told(desk, 3)
     armed.arm(f"{point}:1:kill", *(f"{again}:{nth}:kill" for nth in (1, 2)))
     with pytest.raises(CallFailed):
         desk.client.call(id, ["add", "unanswered"], WAIT_S)
