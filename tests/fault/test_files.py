@@ -308,7 +308,7 @@ def test_S13_S19_the_ledger_and_what_writes_to_the_registry_are_the_guardian_s_a
     """The state that a successor or new code takes over is in a memfd that nobody else has or can find."""
     pid = desk.client.spawn("tests.fault.async_actors:idle")
     everybody = [desk.daemon.guardian_pid, *descendants(desk.daemon.guardian_pid)]
-    held = {(comm(os_pid).rpartition("-")[2], *memory) for os_pid in everybody for memory in shared_by(os_pid)}
+    held = {(name.rpartition("-")[2], *memory) for name, memories in map(named_with_memory, everybody) for memory in memories}
     desk.client.exit(pid, "kill")
     ours = {"guardian", "node"}
     assert {name for name, what, _ in held if what == "actorcore-ledger"} == ours
@@ -320,18 +320,28 @@ def test_S13_S19_the_ledger_and_what_writes_to_the_registry_are_the_guardian_s_a
     }  # fmt: skip
 
 
+def named_with_memory(os_pid: int) -> tuple[str, set[tuple[str, str]]]:
+    """The name that the process bears, and what it shares under it: who is just becoming another program is looked at again."""
+    while True:
+        name = comm(os_pid)
+        memories = shared_by(os_pid) if name else set()
+        if comm(os_pid) == name:
+            return name, memories
+
+
 def shared_by(os_pid: int) -> set[tuple[str, str]]:
     """Each memfd that the process has mapped, and how, or open (``fd``)."""
     found = set()
-    for line in Path(f"/proc/{os_pid}/maps").read_text().splitlines():
-        if "/memfd:" in line:
-            place, mode, *_ = line.split()
-            begin, end = (int(number, 16) for number in place.split("-"))
-            found.add((line.partition("/memfd:")[2].split()[0], f"{mode} {end - begin}" if "w" in mode else mode))
-    for entry in os.listdir(f"/proc/{os_pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            target = os.readlink(f"/proc/{os_pid}/fd/{entry}")
-            found |= {(target.removeprefix("/memfd:").split()[0], "fd")} if target.startswith("/memfd:") else set()
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it is gone
+        for line in Path(f"/proc/{os_pid}/maps").read_text().splitlines():
+            if "/memfd:" in line:
+                place, mode, *_ = line.split()
+                begin, end = (int(number, 16) for number in place.split("-"))
+                found.add((line.partition("/memfd:")[2].split()[0], f"{mode} {end - begin}" if "w" in mode else mode))
+        for entry in os.listdir(f"/proc/{os_pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                target = os.readlink(f"/proc/{os_pid}/fd/{entry}")
+                found |= {(target.removeprefix("/memfd:").split()[0], "fd")} if target.startswith("/memfd:") else set()
     return found
 
 
