@@ -1,9 +1,10 @@
 """Succession: when the next node is started, and when the one that there is has to go. Pure; times are monotonic seconds.
 
 A node that dies is followed at once by its spare; what may have to wait is the next spare. The pause grows with every node
-that died before it had served for YOUNG_S, and with every spare that died before it was ready: that is code that cannot
-start, and starting it as fast as possible takes a whole CPU from those who live. A node that has served is no such code,
-however soon it was killed, and who waits for its successor must not wait for a pause too.
+that never served, with every one that ended by itself before it had served for YOUNG_S, and with every spare that died before
+it was ready: that is code that cannot start, and starting it as fast as possible takes a whole CPU from those who live. A
+node that has served and was killed from outside is no such code, however soon that was, and who waits for its successor must
+not wait for a pause too.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from actorcore.renewal import READY_S
 PAUSES_S = (0.0, 0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """After the first, second … failure in a row; the last one holds for all that follow."""
 YOUNG_S = 0.01
-"""A node that has served for less died of what it met at once: clients that returned, events that waited."""
+"""A node that has served for less and ended by itself died of what it met at once: clients that returned, events that waited."""
 HANG_S = 5.0
 """A node that has not stamped the ledger for so long is killed."""
 
 
 class Succession(msgspec.Struct):
-    """``failures``: nodes in a row that died young; ``strikes``: spares in a row that died before they were ready."""
+    """``failures``: nodes in a row that could not start; ``strikes``: spares in a row that died before they were ready."""
 
     failures: int = 0
     strikes: int = 0
@@ -52,9 +53,10 @@ class Succession(msgspec.Struct):
     def on_serving(self, now_s: float) -> None:
         self.serving_s = now_s
 
-    def on_node_dead(self, now_s: float) -> None:
-        is_young = self.serving_s is None or now_s - self.serving_s < YOUNG_S
-        self.failures = self.failures + 1 if is_young else 0
+    def on_node_dead(self, was_killed: bool, now_s: float) -> None:
+        """``was_killed``: from outside, which says nothing about its code if that has served."""
+        is_failure = self.serving_s is None or (not was_killed and now_s - self.serving_s < YOUNG_S)
+        self.failures = self.failures + 1 if is_failure else 0
 
     def pause_s(self) -> float:
         """How long the next start waits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import re
 import signal
 import socket
 import threading
@@ -288,6 +289,26 @@ def test_a_killed_node_is_followed_by_its_spare_and_the_spare_by_another(world: 
         send_signal(node.os_pid, signal.SIGKILL)
         assert spare.hear(words.Take).generation == generation
         node = spare
+
+
+@pytest.mark.parametrize(("serves", "number", "pauses"), [
+    (True, signal.SIGKILL, ["0", "0", "0", "0", "0"]), (False, signal.SIGKILL, ["0", "0", "0.01", "0.02", "0.05"]),
+    (False, signal.SIGSEGV, ["0", "0", "0.01", "0.02", "0.05"]),
+])  # fmt: skip
+def test_no_spare_waits_because_nodes_that_served_are_killed_and_it_does_because_they_cannot_serve(
+    world: World, serves: bool, number: signal.Signals, pauses: list[str]
+) -> None:
+    for _ in pauses:
+        node = world.puppet()
+        node.say(words.Ready(1, 1, words.VERSION))
+        node.hear(words.Take)
+        if serves:
+            node.say(words.Serving())
+        end_by_signal(node.os_pid, number)
+    last = world.puppet()
+    last.say(words.Ready(1, 1, words.VERSION))
+    last.hear(words.Take)
+    assert re.findall(r"the next spare waits (\S+) s", world.log()) == pauses
 
 
 def test_spares_that_die_before_they_are_ready_are_followed_by_others_until_one_is(world: World) -> None:

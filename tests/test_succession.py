@@ -6,7 +6,7 @@ from actorcore.renewal import READY_S
 from actorcore.succession import HANG_S, PAUSES_S, YOUNG_S, Succession
 
 
-def lives(succession: Succession, served_s: float | None, count: int, start_s: float) -> list[float]:
+def lives(succession: Succession, served_s: float | None, count: int, start_s: float, was_killed: bool = False) -> list[float]:
     """The pauses before the next spare after each of ``count`` nodes that served for ``served_s`` (None: never did)."""
     pauses, now = [], start_s
     for _ in range(count):
@@ -16,7 +16,7 @@ def lives(succession: Succession, served_s: float | None, count: int, start_s: f
         if served_s is not None:
             succession.on_serving(now)
             now += served_s
-        succession.on_node_dead(now)
+        succession.on_node_dead(was_killed, now)
         succession.on_took_over(now)  # the spare that was ready follows at once
         pauses.append(round(succession.next_start_s - now, 6))
     return pauses
@@ -26,7 +26,7 @@ def test_nodes_that_never_serve_are_started_after_growing_pauses_of_up_to_a_seco
     assert lives(Succession(), None, 12, 0.0) == [0.0, 0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.0, 1.0, 1.0]
 
 
-def test_nodes_that_die_as_soon_as_they_serve_are_no_better() -> None:
+def test_nodes_that_end_by_themselves_as_soon_as_they_serve_are_no_better() -> None:
     assert lives(Succession(), YOUNG_S / 2, 9, 0.0) == list(PAUSES_S)
 
 
@@ -35,8 +35,17 @@ def test_a_node_is_young_until_it_has_served_for_so_long() -> None:
         succession = Succession()
         succession.on_took_over(0.0)
         succession.on_serving(0.0)
-        succession.on_node_dead(served_s)
+        succession.on_node_dead(False, served_s)
         assert succession.failures == failures
+
+
+def test_nodes_that_have_served_are_followed_without_a_pause_however_soon_they_are_killed() -> None:
+    assert lives(Succession(), 0.0, 1000, 0.0, was_killed=True) == [0.0] * 1000
+
+
+def test_nodes_that_are_killed_before_they_serve_are_started_after_growing_pauses() -> None:
+    """Who kills them may be there to stay, as one that watches over memory is."""
+    assert lives(Succession(), None, 9, 0.0, was_killed=True) == list(PAUSES_S)
 
 
 def test_nodes_that_have_served_are_followed_without_a_pause_however_many_die() -> None:

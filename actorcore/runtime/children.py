@@ -45,6 +45,11 @@ class Death:
     status: int
     is_oom: bool = False
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether it was ended from outside, by a SIGKILL that was not the kernel's."""
+        return self.code == os.CLD_KILLED and self.status == signal.SIGKILL and not self.is_oom
+
 
 @dataclass(frozen=True)
 class Halt:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import signal
 import threading
 from pathlib import Path
@@ -94,6 +95,7 @@ def test_R5_R8_kills_of_the_node_among_kills_of_sessions_lose_and_double_nothing
         assert desk.client.node("status")["generation"] == generation + node_kills
         assert desk.row("victim")["restarts"] == session_kills
         assert descriptors_beyond(desk) == before
+    assert set(re.findall(r"the next spare waits (\S+) s", own.log.read_text())) == {"0"}
     tell(f"R5: {node_kills:,} kills of the node with {session_kills:,} of sessions: 0 statuses lost, 0 DOWN lost or doubled, "
          f"0 of {len(answers):,} calls lost")  # fmt: skip
 

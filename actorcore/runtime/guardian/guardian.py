@@ -220,10 +220,11 @@ class Guardian:
     def _on_node_death(self, death: Death) -> None:
         assert self._node is not None
         self._listen_to(self._node)  # what it said before its end comes first
-        say(f"node {self._node.os_pid} died (code {death.code}, status {death.status})")
+        self._succession.on_node_dead(death.was_killed, clock.monotonic_s())
+        pause_s = self._succession.pause_s()
+        say(f"node {self._node.os_pid} died (code {death.code}, status {death.status}); the next spare waits {pause_s:g} s")
         self._node.close()
         self._node = None
-        self._succession.on_node_dead(clock.monotonic_s())
         if self._renewal is not None and self._renewed is None:
             self._end_reload(self._renewal.on_death(is_node=True))
         self._promote_whoever_is_ready()
