@@ -16,7 +16,7 @@ import msgspec
 
 from actorcore.errors import CallTimeout
 from supervisors.client import Client
-from supervisors.demo import private_daemon
+from supervisors.private_daemon import private_daemon
 
 PAUSE_S = 0.02
 """For the node to find nothing else to do."""
@@ -43,12 +43,10 @@ def templates(pool: int, lean_pool: int = 8) -> str:
 def daemon(configuration: str) -> Iterator[tuple[Client, Path]]:
     """A client of a daemon of its own, and the daemon's runtime directory; its state is where temporary files are."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(dir=MEMORY) as memory:
-        (Path(folder) / "config.toml").write_text(configuration)
-        os.environ["ACTORCORE_CONFIG"] = f"{folder}/config.toml"
         os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])  # whence the template imports the actors
-        os.environ["ACTORCORE_STATE"] = f"{folder}/state"
-        with private_daemon(Path(memory) / "run"), Client.connect(Path(memory) / "run") as client:
-            yield client, Path(memory) / "run"
+        own = private_daemon(Path(memory) / "run", configuration, state=Path(folder) / "state")
+        with own as running, running.connect() as client:
+            yield client, running.directory
 
 
 def touch(size_bytes: int) -> None:

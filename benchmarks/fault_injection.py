@@ -23,7 +23,7 @@ from actorcore.signals import ProcessSpec
 from benchmarks.rows import Row, command, few, measured, percentile
 from supervisors.client import Client
 from supervisors.clients.messages import InfoMessage
-from supervisors.demo import private_daemon
+from supervisors.private_daemon import private_daemon
 from supervisors.tree.child_spec import ChildSpec
 
 REPORTER = "benchmarks.fault_actors:Reporter"
@@ -115,7 +115,7 @@ class Scene:
 
 def run() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder, private_daemon(Path(folder) / "run") as daemon:
-        scene = Scene(Path(folder) / "run", daemon.pid)
+        scene = Scene(daemon.directory, daemon.process.pid)
         rounds = few(100, 10)
         calm = bystander(scene, lambda: scene.client.node("status"), rounds * 4)
         floor = percentile(sorted(calm), 0.99)

@@ -20,7 +20,7 @@ from actorcore.words import ProcessSpec
 from benchmarks.rows import Row, command, few, measured
 from supervisors.client import Client
 from supervisors.clients.messages import InfoMessage
-from supervisors.demo import private_daemon
+from supervisors.private_daemon import private_daemon
 
 DOWNS = 10_000
 ROUNDS = few(7, 2)
@@ -31,11 +31,7 @@ ROOT = str(Path(__file__).parent.parent)
 
 
 def run() -> list[Row]:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        private_daemon(Path(folder) / "run"),
-        Client.connect(Path(folder) / "run") as client,
-    ):
+    with tempfile.TemporaryDirectory() as folder, private_daemon(Path(folder) / "run") as daemon, daemon.connect() as client:
         watcher = client.spawn_spec(ProcessSpec("benchmarks.actors:watcher", [client.pid.serial], path=ROOT))
         times: dict[tuple[int, int], list[float]] = {(1, 1): [], (1, DOWNS): [], (100, 1): [], (100, DOWNS // 100): []}
         for _ in range(ROUNDS):

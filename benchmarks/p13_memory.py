@@ -14,7 +14,7 @@ from pathlib import Path
 from actorcore.signals import ProcessSpec
 from benchmarks.rows import Row, command, few, measured
 from supervisors.client import Client
-from supervisors.demo import private_daemon
+from supervisors.private_daemon import private_daemon
 from supervisors.tree.child_spec import ChildSpec
 
 ACTORS = {"lean": "supervisors.demo_actors:Counter", "asyncio": "supervisors.demo_actors:AsyncCounter"}
@@ -34,11 +34,7 @@ os.waitpid(child, 0)
 def run() -> list[Row]:
     sessions = few(50, 10)
     floor = floor_mb()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        private_daemon(Path(folder) / "run"),
-        Client.connect(Path(folder) / "run") as client,
-    ):
+    with tempfile.TemporaryDirectory() as folder, private_daemon(Path(folder) / "run") as daemon, daemon.connect() as client:
         return [idle_sessions(client, template, sessions, floor) for template in ACTORS]
 
 

@@ -10,18 +10,16 @@ what guardian and node have more of afterwards is in the notes. Nothing is pinne
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.daemons import ECHO, daemon
 from benchmarks.rows import Row, command, few, measured
 from supervisors.async_client import AsyncClient
 from supervisors.client import Client
-from supervisors.demo import private_daemon
+from supervisors.private_daemon import private_daemon
 from supervisors.session.requests import GetMessages, SendMessage
 
 SESSIONS = 100
@@ -34,7 +32,7 @@ WAIT_S = 120.0
 
 
 def run() -> list[Row]:
-    with tempfile.TemporaryDirectory() as folder, stored_in(folder):
+    with tempfile.TemporaryDirectory() as folder:
         bare, back = came_back(Path(folder))
         with daemon("") as (client, _):
             cycles, note = come_and_go(client, Path(folder))
@@ -45,16 +43,6 @@ def run() -> list[Row]:
         measured("", f"{SESSIONS} sessions resumed at once, all answer", "ms", back, floor, note=said),
         measured("", "a session is created and stopped", "ms", cycles, note=note),
     ]
-
-
-@contextlib.contextmanager
-def stored_in(folder: str) -> Iterator[None]:
-    """What daemons save is below ``folder``."""
-    os.environ["ACTORCORE_STATE"] = f"{folder}/state"
-    try:
-        yield
-    finally:
-        del os.environ["ACTORCORE_STATE"]
 
 
 def came_back(folder: Path) -> tuple[list[float], list[float]]:
@@ -69,8 +57,8 @@ def came_back(folder: Path) -> tuple[list[float], list[float]]:
             if took:
                 bare.append(took[0])
                 back.append(took[1])
-            running.kill()
-            running.wait()
+            running.process.kill()
+            running.process.wait()
     return bare, back
 
 

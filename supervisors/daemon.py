@@ -1,13 +1,16 @@
 """The daemon: the guardian with its sockets and memory, and the residents that its node runs.
 
-``python -m supervisors.daemon --dir DIR [--config FILE] [--announce LINE] [--json] [--ready-fd N] [--faults PLAN]``
+``python -m supervisors.daemon --dir DIR [--config FILE] [--announce LINE] [--json] [--ready-fd N] [--lifeline N]
+[--faults PLAN]``
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -39,6 +42,8 @@ def main(node_entry: str = NODE_ENTRY) -> int:
     arguments = _arguments()
     if arguments.faults:
         fault_injection.arm(arguments.faults)
+    if arguments.lifeline >= 0:
+        _end_with_writers(arguments.lifeline)
     os.umask(0o077)
     descriptors.raise_limit()
     try:
@@ -73,6 +78,17 @@ def _refused(error: RequestError, as_json: bool, exit_code: int = exit_codes.REF
     return exit_code
 
 
+def _end_with_writers(pipe: int) -> None:
+    """From now on the kernel sends us SIGTERM when nobody holds the other end of ``pipe`` any more (fcntl(2), F_SETSIG)."""
+    os.set_inheritable(pipe, False)
+    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGTERM)
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(pipe, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
+    with contextlib.suppress(BlockingIOError):
+        if not os.read(pipe, 1):  # the last one had gone before we asked
+            signal.raise_signal(signal.SIGTERM)
+
+
 def _settle_in_root() -> None:
     """The daemon, and so each session at its start, works in ``/``: it keeps no file system from being unmounted."""
     if search_path := os.environ.get("PYTHONPATH"):
@@ -104,6 +120,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--announce", help="a line for standard output, as soon as it serves")
     parser.add_argument("--json", action="store_true", help="what goes wrong is said in JSON")
     parser.add_argument("--ready-fd", type=int, default=-1)
+    parser.add_argument("--lifeline", type=int, default=-1, help="the reading end of a pipe: without a writer it ends")
     parser.add_argument("--faults", help="a plan of strikes, for tests: see actorcore.runtime.fault_injection")
     return parser.parse_args()
 

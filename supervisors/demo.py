@@ -8,14 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
-import subprocess
-import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -25,6 +20,8 @@ from actorcore.exit_reason import Reason, Term
 from actorcore.runtime import clock
 from actorcore.signals import ProcessSpec
 from supervisors.client import Client
+from supervisors.paths import SOCKET_NAME
+from supervisors.private_daemon import private_daemon
 from supervisors.tree.child_spec import ChildSpec
 
 BYSTANDERS = ("ada", "barbara", "grace")
@@ -159,36 +156,16 @@ def _strike(os_pid: int, number: signal.Signals) -> None:
     os.close(handle)
 
 
-@contextmanager
-def private_daemon(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A daemon of our own in ``directory``; told to end, and awaited, at the end of the block."""
-    ready, told = os.pipe()
-    with open(directory.parent / "daemon.log", "wb") as log:
-        argv = [sys.executable, "-m", "supervisors.daemon", "--dir", str(directory), "--ready-fd", str(told)]
-        daemon = subprocess.Popen(argv, pass_fds=[told], stderr=log, start_new_session=True)
-    os.close(told)
-    try:
-        select.select([ready], [], [], WAIT_S)
-        if os.read(ready, 1) != b"1":
-            raise RuntimeError("the daemon did not start; its log: " + (directory.parent / "daemon.log").read_text()[-2000:])
-        yield daemon
-    finally:
-        os.close(ready)
-        daemon.terminate()
-        daemon.wait(WAIT_S * 2)
-
-
 def main(as_json: bool = False) -> int:
     """Show it, or print what would be shown as JSON; 0 when every promise was kept."""
     console = Console(highlight=False, quiet=as_json)
     with tempfile.TemporaryDirectory(prefix="actorcore-demo-") as folder:
-        directory = Path(folder) / "run"
-        with private_daemon(directory) as daemon:
-            console.print(f"[bold]Daemon[/] started: guardian {daemon.pid}, in a private directory\n")
-            with Client.connect(directory) as client:
+        with private_daemon(Path(folder) / "run") as daemon:
+            console.print(f"[bold]Daemon[/] started: guardian {daemon.process.pid}, in a private directory\n")
+            with daemon.connect() as client:
                 demo = Demo(client, console)
                 demo.run()
-        clean = not (directory / "actorcore.sock").exists() and daemon.returncode == 0
+        clean = not (daemon.directory / SOCKET_NAME).exists() and daemon.process.returncode == 0
         console.print(f"Daemon ended, nothing left behind: {MARKS[demo._expect('clean end', clean)]}")
     if as_json:
         print(json.dumps({"kept": not demo.broken, "broken": demo.broken, "shown": demo.shown}))

@@ -30,6 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with Daemon(tmp_path / "run") as daemon:
         monkeypatch.setenv("ACTORCORE_DIR", str(daemon.directory))
         monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(tmp_path)  # as `python` has it there
         yield tmp_path
 
 

@@ -50,7 +50,7 @@ LAYERS: dict[str, int] = {
     "supervisors.persistence.*": 4,
     "supervisors.clients.*": 4,
     **dict.fromkeys((f"supervisors.{name}" for name in (
-        "client async_client telemetry configuration launch paths place exit_codes demo_actors"
+        "client async_client telemetry configuration launch private_daemon paths place exit_codes demo_actors"
     ).split()), 4),
     **dict.fromkeys((f"supervisors.{name}" for name in "daemon node_entry demo __main__".split()), 5),
     "supervisors.cli.*": 5,

@@ -8,26 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 from supervisors.client import Client
+from supervisors.private_daemon import private_daemon
 from supervisors.session.requests import GetMessages, SendMessage
-
-
-def start(directory: Path) -> subprocess.Popen[bytes]:
-    """A daemon that serves when this returns, with its records beside ``directory``; ``actorcore start`` does the same in the
-    background.
-    """
-    ready, told = os.pipe()
-    command = [sys.executable, "-m", "supervisors.daemon", "--dir", str(directory), "--ready-fd", str(told)]
-    with directory.with_suffix(".log").open("ab") as log:
-        daemon = subprocess.Popen(command, pass_fds=[told], stderr=log)
-    os.close(told)
-    assert os.read(ready, 1) == b"1"
-    os.close(ready)
-    return daemon
 
 
 def say(client: Client, session: str, text: str) -> None:
@@ -37,10 +23,9 @@ def say(client: Client, session: str, text: str) -> None:
 
 
 def main(folder: Path) -> None:
-    directory, project = folder / "run", folder / "project"
+    project = folder / "project"
     project.mkdir(parents=True)
-    daemon = start(directory)
-    with Client.connect(directory) as client:
+    with private_daemon(folder / "run") as daemon, daemon.connect() as client:
         session = str(client.manager.create(project)["id"])
         say(client, session, "hello")
 
@@ -58,11 +43,10 @@ def main(folder: Path) -> None:
         say(client, session, "and now?")
         assert client.whereis(session) == before
 
-    print("kill -9 of the daemon: everything below it ends, the next one resumes what was alive")
-    daemon.kill()
-    daemon.wait()
-    daemon = start(directory)
-    with Client.connect(directory) as client:
+        print("kill -9 of the daemon: everything below it ends, the next one resumes what was alive")
+        daemon.process.kill()
+
+    with private_daemon(folder / "run") as daemon, daemon.connect() as client:
         with client.manager.subscribe(types=["session_resumed"], after=0) as resumed:
             assert resumed.next(30.0).session == session
         say(client, session, "good morning")
@@ -72,8 +56,7 @@ def main(folder: Path) -> None:
         client.manager.resume(session)
         say(client, session, "goodbye")
         client.manager.stop(session)
-    daemon.terminate()
-    print("the daemon ended with status", daemon.wait())
+    print("the daemon ended with status", daemon.process.returncode)
 
 
 if __name__ == "__main__":
