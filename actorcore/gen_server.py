@@ -28,7 +28,14 @@ from actorcore.behaviour import (
     has_coroutines,
     is_async as is_async,
 )
-from actorcore.mailbox import DownMessage, ExitMessage, From, Message, TaskReply, Timeout
+from actorcore.mailbox import (
+    DownMessage as DownMessage,
+    ExitMessage as ExitMessage,
+    From as From,
+    Message as Message,
+    TaskReply as TaskReply,
+    Timeout as Timeout,
+)
 from actorcore.process_face import AsyncProcessFace
 
 Info: TypeAlias = Union[Message, ExitMessage, DownMessage, TaskReply, Timeout]

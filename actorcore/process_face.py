@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn, Protocol, Unpack
 
 from actorcore.exit_reason import NORMAL, Reason, Term
 from actorcore.mailbox import From
 from actorcore.pids import Pid
 from actorcore.sys_face import Sys
-from actorcore.words import ProcessSpec
+from actorcore.words import ProcessSpec, SpecFields
 
 
 class ProcessFace(Protocol):
@@ -38,12 +38,19 @@ class ProcessFace(Protocol):
     def exit_self(self, reason: Reason) -> NoReturn: ...
 
     def spawn(
-        self, start: str | ProcessSpec, args: Sequence[object] = (), link: bool = False, wait_init: bool = True, **spec: Any
+        self,
+        start: str | ProcessSpec,
+        args: Sequence[object] = (),
+        link: bool = False,
+        wait_init: bool = True,
+        **spec: Unpack[SpecFields],
     ) -> Pid | None: ...
 
-    def spawn_link(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> Pid | None: ...
+    def spawn_link(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Unpack[SpecFields]) -> Pid | None: ...
 
-    def spawn_monitor(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> tuple[Pid, int]: ...
+    def spawn_monitor(
+        self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Unpack[SpecFields]
+    ) -> tuple[Pid, int]: ...
 
     def is_alive(self, pid: Pid) -> bool: ...
 
@@ -94,13 +101,20 @@ class AsyncProcessFace(Protocol):
     def exit_self(self, reason: Reason) -> NoReturn: ...
 
     async def spawn(
-        self, start: str | ProcessSpec, args: Sequence[object] = (), link: bool = False, wait_init: bool = True, **spec: Any
+        self,
+        start: str | ProcessSpec,
+        args: Sequence[object] = (),
+        link: bool = False,
+        wait_init: bool = True,
+        **spec: Unpack[SpecFields],
     ) -> Pid | None: ...
 
-    async def spawn_link(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> Pid | None: ...
+    async def spawn_link(
+        self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Unpack[SpecFields]
+    ) -> Pid | None: ...
 
     async def spawn_monitor(
-        self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any
+        self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Unpack[SpecFields]
     ) -> tuple[Pid, int]: ...
 
     async def is_alive(self, pid: Pid) -> bool: ...

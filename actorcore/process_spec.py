@@ -1,10 +1,14 @@
-"""What can be seen to be wrong with a ProcessSpec before anything is forked for it."""
+"""What a ``spawn`` means, and what can be seen to be wrong with a ProcessSpec before anything is forked for it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from actorcore.words import ProcessSpec
+import msgspec
+
+from actorcore.errors import RequestError
+from actorcore.words import ProcessSpec, SpecFields
 
 RLIMITS = ("as", "core", "cpu", "data", "fsize", "nofile", "nproc", "stack")
 """Of getrlimit(2), in its units, soft and hard at once (``cpu``: SIGXCPU after so many seconds, SIGKILL one later)."""
@@ -41,3 +45,20 @@ def trouble_with(spec: ProcessSpec) -> str | None:
         if not least <= bound <= most:
             return f"limits: {name}: {least} to {most}"
     return None
+
+
+def spec_of(start: str | ProcessSpec, args: Sequence[object], fields: SpecFields) -> ProcessSpec:
+    """The spec that the arguments of a ``spawn`` mean.
+
+    :raises RequestError: ``invalid_spec``, a field that cannot be so, that there is not, or that is in a spec already.
+    """
+    if isinstance(start, ProcessSpec):
+        if args or fields:
+            raise RequestError("invalid_spec", "args and fields are those of the ProcessSpec")
+        return start
+    if isinstance(args, (str, bytes)) or not isinstance(args, Sequence):
+        raise RequestError("invalid_spec", f"args: a list is needed, not {type(args).__name__}")
+    try:
+        return msgspec.convert({"start": start, "args": list(args), **fields}, ProcessSpec)
+    except msgspec.ValidationError as error:
+        raise RequestError("invalid_spec", str(error)) from None

@@ -34,7 +34,14 @@ from actorcore.requests import (
     Unregister as Unregister,
     Whereis as Whereis,
 )  # isort: skip # fmt: skip
-from actorcore.words import ASYNCIO as ASYNCIO, AUTO as AUTO, LEAN as LEAN, ProcessSpec as ProcessSpec, Word as Word
+from actorcore.words import (
+    ASYNCIO as ASYNCIO,
+    AUTO as AUTO,
+    LEAN as LEAN,
+    ProcessSpec as ProcessSpec,
+    SpecFields as SpecFields,
+    Word as Word,
+)
 
 # ---- deliveries: bodies of frames from the node to a process, client or resident ------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 import msgspec
 
@@ -64,3 +64,21 @@ class ProcessSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     may_spawn: bool = True
     isolation: Literal["fork", "exec"] = "fork"
     task: TaskSpec | None = None
+
+
+class SpecFields(TypedDict, total=False):
+    """The fields of a ProcessSpec that a ``spawn`` takes by their names."""
+
+    template: str
+    trap_exit: bool
+    name: str | None
+    via: list[Term]
+    path: str
+    env: dict[str, str]
+    limits: dict[str, int]
+    init_timeout_s: float
+    busy_timeout_s: float | None
+    when_hung: Literal["report", "kill"]
+    may_spawn: bool
+    isolation: Literal["fork", "exec"]
+    task: TaskSpec | None

@@ -12,12 +12,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Unpack
 
 from actorcore.exit_reason import NORMAL, Reason, Term
 from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
-from actorcore.signals import ProcessSpec
+from actorcore.process_spec import spec_of
+from actorcore.signals import ProcessSpec, SpecFields
 from actorcore.sys_face import Sys
 from supervisors import paths
 from supervisors.client import PAGE_ROWS
@@ -82,16 +83,8 @@ class AsyncClient:
 
     # ---- processes --------------------------------------------------------------------------------------------------
 
-    async def spawn(
-        self, start: str, *args: Term, name: str | None = None, template: str = "auto", trap_exit: bool = False,
-        env: Mapping[str, str] | None = None, init_timeout_s: float = 10.0, busy_timeout_s: float | None = None,
-        when_hung: Literal["report", "kill"] = "report", link: bool = False, wait_init: bool = True,
-    ) -> Pid:  # fmt: skip
-        spec = ProcessSpec(
-            start, list(args), template=template, trap_exit=trap_exit, name=name, env=dict(env or {}),
-            init_timeout_s=init_timeout_s, busy_timeout_s=busy_timeout_s, when_hung=when_hung,
-        )  # fmt: skip
-        return await self.spawn_spec(spec, link, wait_init)
+    async def spawn(self, start: str, *args: Term, link: bool = False, wait_init: bool = True, **spec: Unpack[SpecFields]) -> Pid:
+        return await self.spawn_spec(spec_of(start, args, spec), link, wait_init)
 
     async def spawn_spec(self, spec: ProcessSpec, link: bool = False, wait_init: bool = True) -> Pid:
         timeout_s = spec.init_timeout_s + DEFAULT_TIMEOUT_S

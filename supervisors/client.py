@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Unpack
 
 from actorcore.exit_reason import NORMAL, Reason, Term
 from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
+from actorcore.process_spec import spec_of
 from actorcore.runtime import clock
-from actorcore.signals import ProcessSpec
+from actorcore.signals import ProcessSpec, SpecFields
 from actorcore.sys_face import Sys
 from supervisors import paths
 from supervisors.clients import kill, steps, tasks
@@ -94,20 +95,14 @@ class Client:
 
     # ---- processes --------------------------------------------------------------------------------------------------
 
-    def spawn(
-        self, start: str, *args: Term, name: str | None = None, template: str = "auto", trap_exit: bool = False,
-        env: Mapping[str, str] | None = None, init_timeout_s: float = 10.0, busy_timeout_s: float | None = None,
-        when_hung: Literal["report", "kill"] = "report", link: bool = False, wait_init: bool = True,
-    ) -> Pid:  # fmt: skip
-        """Start ``start`` (``module:name``) with ``args``; with ``wait_init`` it is ready when this returns.
+    def spawn(self, start: str, *args: Term, link: bool = False, wait_init: bool = True, **spec: Unpack[SpecFields]) -> Pid:
+        """Start ``start`` (``module:name``) with ``args``; ``spec`` are fields of ProcessSpec.
+
+        With ``wait_init`` it is ready when this returns.
 
         :raises RequestError: ``start_failed`` with the reason or ``ignore``; ``invalid_spec``; ``already_registered``; …
         """
-        spec = ProcessSpec(
-            start, list(args), template=template, trap_exit=trap_exit, name=name, env=dict(env or {}),
-            init_timeout_s=init_timeout_s, busy_timeout_s=busy_timeout_s, when_hung=when_hung,
-        )  # fmt: skip
-        return self.spawn_spec(spec, link, wait_init)
+        return self.spawn_spec(spec_of(start, args, spec), link, wait_init)
 
     def spawn_spec(self, spec: ProcessSpec, link: bool = False, wait_init: bool = True) -> Pid:
         """As :meth:`spawn` with the whole spec."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
-from actorcore.process_spec import LEAST, MAX_START, MOST, RLIMITS, trouble_with
-from actorcore.words import ProcessSpec, TaskSpec
+from actorcore.errors import RequestError
+from actorcore.process_spec import LEAST, MAX_START, MOST, RLIMITS, spec_of, trouble_with
+from actorcore.words import ProcessSpec, SpecFields, TaskSpec
 
 ENV = "env: a name without = and NUL, a value without NUL"
 VIA = "via: a registry's name, a key, maybe a value"
@@ -54,3 +55,28 @@ def test_a_spec_within_its_bounds_is_no_trouble(fields: dict[str, Any]) -> None:
 )
 def test_what_cannot_be_is_named(fields: dict[str, Any], trouble: str) -> None:
     assert trouble_with(ProcessSpec(**{"start": "m:f", **fields})) == trouble
+
+
+def test_a_spawn_takes_every_field_of_a_spec() -> None:
+    fields = get_type_hints(ProcessSpec)
+    assert get_type_hints(SpecFields) == {name: kind for name, kind in fields.items() if name not in ("start", "args")}
+    assert spec_of("m:f", (1, "two"), {"path": "/srv", "name": "n"}) == ProcessSpec("m:f", [1, "two"], path="/srv", name="n")
+    assert spec_of(ProcessSpec("m:f", [1]), (), {}) == ProcessSpec("m:f", [1])
+
+
+@pytest.mark.parametrize(
+    ("start", "args", "fields", "detail"),
+    [
+        ("m:f", "abc", {}, "args: a list is needed, not str"),
+        ("m:f", 7, {}, "args: a list is needed, not int"),
+        ("m:f", [], {"colour": 1}, "Object contains unknown field `colour`"),
+        ("m:f", [], {"path": 1}, "Expected `str`, got `int` - at `$.path`"),
+        (7, [], {}, "Expected `str`, got `int` - at `$.start`"),
+        (ProcessSpec("m:f"), [1], {}, "args and fields are those of the ProcessSpec"),
+        (ProcessSpec("m:f"), [], {"name": "n"}, "args and fields are those of the ProcessSpec"),
+    ],
+)
+def test_what_no_spawn_can_mean_is_refused_before_anything_is_asked(start: Any, args: Any, fields: Any, detail: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        spec_of(start, args, fields)
+    assert (refused.value.code, refused.value.detail) == ("invalid_spec", detail)

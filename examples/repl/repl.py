@@ -6,8 +6,7 @@ import io
 from code import InteractiveInterpreter
 from contextlib import redirect_stderr, redirect_stdout
 
-from actorcore.gen_server import Reply
-from actorcore.mailbox import From
+from actorcore.gen_server import From, Reply
 from actorcore.words import Word
 from supervisors.session.requests import SendMessage, SessionRequest
 from supervisors.session.server import SessionServer

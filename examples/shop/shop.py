@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from actorcore.gen_server import GenServer, InitResult, Reply, Result
-from actorcore.mailbox import From
+from actorcore.gen_server import From, GenServer, InitResult, Reply, Result
 from actorcore.pids import Pid
 from actorcore.runtime.actor.process import Process, current
 from actorcore.runtime.actor.tasks import Tasks

@@ -96,7 +96,6 @@ MISTAKES: dict[str, Callable[[Client], object]] = {
     "a link to a serial": lambda client: client.link(5),  # type: ignore[arg-type]
     "a number for a name": lambda client: client.whereis(5),  # type: ignore[arg-type]
     "a name that is none": lambda client: client.register(5),  # type: ignore[arg-type]
-    "a start that is none": lambda client: client.spawn(5),  # type: ignore[arg-type]
     "an exit with a number": lambda client: client.exit(client.pid, 5),  # type: ignore[arg-type]
     "a stop with a number": lambda client: client.stop(client.pid, 5),  # type: ignore[arg-type]
     "a stop with an object": lambda client: client.stop(client.pid, {"why": object()}),  # type: ignore[dict-item]
@@ -109,6 +108,13 @@ def test_a_wrong_type_is_an_invalid_message_and_costs_no_connection(desk: Desk, 
     with pytest.raises(RequestError) as refused:
         mistake(desk.client)
     assert refused.value.code == "invalid_message"
+    assert desk.client.whereis(desk.name) == desk.client.pid
+
+
+def test_a_start_of_a_wrong_type_is_an_invalid_spec_as_in_a_process(desk: Desk) -> None:
+    for mistake in (lambda: desk.client.spawn(5), lambda: desk.client.spawn("m:f", colour=1)):  # type: ignore[arg-type, call-arg]
+        with pytest.raises(RequestError, match=r"^invalid_spec: "):
+            mistake()
     assert desk.client.whereis(desk.name) == desk.client.pid
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from actorcore.deadline import deadline_of
 from actorcore.errors import RequestError
@@ -12,10 +12,11 @@ from actorcore.exit_reason import NOPROC, Term
 from actorcore.mailbox import Arrivals, DownMessage, Item
 from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
+from actorcore.process_spec import spec_of
 from actorcore.runtime.actor.intake import Intake
 from actorcore.runtime.actor.loop_poller import LoopPoller
 from actorcore.runtime.actor.loop_waits import Deadlines, wake, wake_all
-from actorcore.runtime.actor.node_requests import REQUEST_WAIT_S, spec_of, value_of_answer
+from actorcore.runtime.actor.node_requests import REQUEST_WAIT_S, value_of_answer
 from actorcore.runtime.clock import monotonic_s
 from actorcore.signals import (
     Answer,
@@ -27,6 +28,7 @@ from actorcore.signals import (
     ProcessSpec,
     Request,
     Spawn,
+    SpecFields,
     TrapExit,
     Unlink,
     Unregister,
@@ -108,14 +110,21 @@ class AsyncRequests(Intake):
         return serial if isinstance(serial, int) else None
 
     async def spawn(
-        self, start: str | ProcessSpec, args: Sequence[object] = (), link: bool = False, wait_init: bool = True, **spec: Any
+        self,
+        start: str | ProcessSpec,
+        args: Sequence[object] = (),
+        link: bool = False,
+        wait_init: bool = True,
+        **spec: Unpack[SpecFields],
     ) -> Pid | None:
         return await self._spawn(spec_of(start, args, spec), link, 0, wait_init)
 
-    async def spawn_link(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> Pid | None:
+    async def spawn_link(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Unpack[SpecFields]) -> Pid | None:
         return await self._spawn(spec_of(start, args, spec), True, 0, True)
 
-    async def spawn_monitor(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> tuple[Pid, int]:
+    async def spawn_monitor(
+        self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Unpack[SpecFields]
+    ) -> tuple[Pid, int]:
         ref = self._next_ref()
         pid = await self._spawn(spec_of(start, args, spec), False, ref, False)
         if pid is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar, Unpack
 
 from actorcore.frames import Call
 from actorcore.pids import Pid
@@ -11,7 +11,7 @@ from actorcore.runtime.actor.async_process import AsyncProcess
 from actorcore.runtime.actor.loop_waits import wake_all
 from actorcore.runtime.actor.tasks import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, owner_of, task_spec
 from actorcore.task import START_WAIT_S, BeginTask, Grace, OnTimeout, Outcome, Question, Restart, Steps, Stream, Task, Todo, Wait
-from actorcore.words import ProcessSpec
+from actorcore.words import ProcessSpec, SpecFields
 
 T = TypeVar("T")
 
@@ -26,18 +26,28 @@ class AsyncTasks:
         self._owner = owner_of(process, supervisor, start_wait_s)
 
     async def async_(
-        self, start: str | ProcessSpec, args: Sequence[object] = (), *, shutdown_s: Grace | None = None, **spec: Any
+        self,
+        start: str | ProcessSpec,
+        args: Sequence[object] = (),
+        *,
+        shutdown_s: Grace | None = None,
+        **spec: Unpack[SpecFields],
     ) -> Task:
         return await self._run(self._owner.start(task_spec(self._process, start, args, spec), True, shutdown_s))
 
     async def async_nolink(
-        self, start: str | ProcessSpec, args: Sequence[object] = (), *, shutdown_s: Grace | None = None, **spec: Any
+        self,
+        start: str | ProcessSpec,
+        args: Sequence[object] = (),
+        *,
+        shutdown_s: Grace | None = None,
+        **spec: Unpack[SpecFields],
     ) -> Task:
         return await self._run(self._owner.start(task_spec(self._process, start, args, spec), False, shutdown_s))
 
     async def start_child(
         self, start: str | ProcessSpec, args: Sequence[object] = (), *, restart: Restart = "temporary",
-        shutdown_s: Grace | None = None, **spec: Any,
+        shutdown_s: Grace | None = None, **spec: Unpack[SpecFields],
     ) -> Pid | None:  # fmt: skip
         return await self._run(self._owner.start_child(task_spec(self._process, start, args, spec), restart, shutdown_s))
 
@@ -62,7 +72,7 @@ class AsyncTasks:
     async def async_stream(
         self, start: str | ProcessSpec, inputs: Iterable[object], args: Sequence[object] = (), *,
         max_concurrency: int = DEFAULT_CONCURRENCY, timeout_s: float | None = DEFAULT_TIMEOUT_S,
-        on_timeout: OnTimeout = "exit", ordered: bool = True, link: bool = True, **spec: Any,
+        on_timeout: OnTimeout = "exit", ordered: bool = True, link: bool = True, **spec: Unpack[SpecFields],
     ) -> AsyncIterator[Outcome]:  # fmt: skip
         specs = (task_spec(self._process, start, (item, *args), spec) for item in inputs)
         stream = Stream(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import msgspec
+from typing import Unpack
 
 from actorcore.deadline import deadline_of
 from actorcore.errors import NotAlive, RequestError, StartFailed
@@ -14,6 +12,7 @@ from actorcore.exit_reason import NOPROC, Term
 from actorcore.mailbox import DownMessage
 from actorcore.names import NO_VALUES
 from actorcore.pids import Pid
+from actorcore.process_spec import spec_of
 from actorcore.runtime.actor.intake import ExitSelf, Intake
 from actorcore.runtime.actor.lean_peers import READABLE, WRITABLE
 from actorcore.runtime.clock import LONGEST_POLL_S, monotonic_s
@@ -28,6 +27,7 @@ from actorcore.signals import (
     ProcessSpec,
     Request,
     Spawn,
+    SpecFields,
     TrapExit,
     Unlink,
     Unregister,
@@ -112,7 +112,12 @@ class NodeRequests(Intake):
         return serial if isinstance(serial, int) else None
 
     def spawn(
-        self, start: str | ProcessSpec, args: Sequence[object] = (), link: bool = False, wait_init: bool = True, **spec: Any
+        self,
+        start: str | ProcessSpec,
+        args: Sequence[object] = (),
+        link: bool = False,
+        wait_init: bool = True,
+        **spec: Unpack[SpecFields],
     ) -> Pid | None:
         """Start a process; ``spec`` are fields of ProcessSpec. None: its ``init`` said ignore.
 
@@ -121,11 +126,11 @@ class NodeRequests(Intake):
         """
         return self._spawn(spec_of(start, args, spec), link, 0, wait_init)
 
-    def spawn_link(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> Pid | None:
+    def spawn_link(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Unpack[SpecFields]) -> Pid | None:
         """As :meth:`spawn` with ``link``: OTP's ``start_link``."""
         return self._spawn(spec_of(start, args, spec), True, 0, True)
 
-    def spawn_monitor(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Any) -> tuple[Pid, int]:
+    def spawn_monitor(self, start: str | ProcessSpec, args: Sequence[object] = (), **spec: Unpack[SpecFields]) -> tuple[Pid, int]:
         """Start without waiting for ``init``; the pid and the ref of a monitor set with its birth."""
         ref = self._next_ref()
         pid = self._spawn(spec_of(start, args, spec), False, ref, False)
@@ -202,18 +207,3 @@ def refusal(code: str, detail: Term) -> RequestError:
     if code == "process_not_alive":
         return NotAlive(fitting(detail))
     return RequestError(code, str(detail)[:200])
-
-
-def spec_of(start: str | ProcessSpec, args: Sequence[object], fields: dict[str, Any]) -> ProcessSpec:
-    """The spec that the arguments of a ``spawn`` mean.
-
-    :raises RequestError: ``invalid_spec``, a field that cannot be so or that there is not.
-    """
-    if isinstance(start, ProcessSpec):
-        return start
-    if isinstance(args, (str, bytes)) or not isinstance(args, Sequence):
-        raise RequestError("invalid_spec", f"args: a list is needed, not {type(args).__name__}")
-    try:
-        return msgspec.convert({"start": start, "args": list(args), **fields}, ProcessSpec)
-    except msgspec.ValidationError as error:
-        raise RequestError("invalid_spec", str(error)) from None

@@ -1,19 +1,19 @@
 """Tasks of a lean process: Elixir's Task.Supervisor as an object that waits by reading on.
 
-    tasks = Tasks(self.process, "workers")              # a resident: ProcessSpec("task_supervisor", template="resident")
-    task = tasks.async_("jobs:square", [7])
-    tasks.await_(task)                                  # 49
+tasks = Tasks(self.process, "workers")              # a resident: ProcessSpec("task_supervisor", template="resident")
+task = tasks.async_("jobs:square", [7])
+tasks.await_(task)                                  # 49
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar, Unpack
 
 from actorcore.frames import Call
 from actorcore.pids import Pid
+from actorcore.process_spec import spec_of
 from actorcore.runtime.actor.intake import Intake
-from actorcore.runtime.actor.node_requests import spec_of
 from actorcore.runtime.actor.process import Process
 from actorcore.runtime.clock import monotonic_s
 from actorcore.task import (
@@ -31,7 +31,7 @@ from actorcore.task import (
     Todo,
     Wait,
 )
-from actorcore.words import ProcessSpec
+from actorcore.words import ProcessSpec, SpecFields
 
 T = TypeVar("T")
 DEFAULT_TIMEOUT_S = 5.0
@@ -51,20 +51,30 @@ class Tasks:
         self._owner = owner_of(process, supervisor, start_wait_s)
 
     def async_(
-        self, start: str | ProcessSpec, args: Sequence[object] = (), *, shutdown_s: Grace | None = None, **spec: Any
+        self,
+        start: str | ProcessSpec,
+        args: Sequence[object] = (),
+        *,
+        shutdown_s: Grace | None = None,
+        **spec: Unpack[SpecFields],
     ) -> Task:
         """Start a task that is linked to this process, and awaited."""
         return self._run(self._owner.start(task_spec(self._process, start, args, spec), True, shutdown_s))
 
     def async_nolink(
-        self, start: str | ProcessSpec, args: Sequence[object] = (), *, shutdown_s: Grace | None = None, **spec: Any
+        self,
+        start: str | ProcessSpec,
+        args: Sequence[object] = (),
+        *,
+        shutdown_s: Grace | None = None,
+        **spec: Unpack[SpecFields],
     ) -> Task:
         """As :meth:`async_`, but its end is no reason for us to die, nor ours for it."""
         return self._run(self._owner.start(task_spec(self._process, start, args, spec), False, shutdown_s))
 
     def start_child(
         self, start: str | ProcessSpec, args: Sequence[object] = (), *, restart: Restart = "temporary",
-        shutdown_s: Grace | None = None, **spec: Any,
+        shutdown_s: Grace | None = None, **spec: Unpack[SpecFields],
     ) -> Pid | None:  # fmt: skip
         """Start a task whose value nobody wants."""
         return self._run(self._owner.start_child(task_spec(self._process, start, args, spec), restart, shutdown_s))
@@ -108,7 +118,7 @@ class Tasks:
     def async_stream(
         self, start: str | ProcessSpec, inputs: Iterable[object], args: Sequence[object] = (), *,
         max_concurrency: int = DEFAULT_CONCURRENCY, timeout_s: float | None = DEFAULT_TIMEOUT_S,
-        on_timeout: OnTimeout = "exit", ordered: bool = True, link: bool = True, **spec: Any,
+        on_timeout: OnTimeout = "exit", ordered: bool = True, link: bool = True, **spec: Unpack[SpecFields],
     ) -> Iterator[Outcome]:  # fmt: skip
         """One task ``start(item, *args)`` per item of ``inputs``, and their outcomes as they are asked for.
 
@@ -162,6 +172,6 @@ def owner_of(process: Intake, supervisor: Pid | str, start_wait_s: float) -> Own
     return Owner(process.self_pid, [] if task is None else task.callers, supervisor, process.mailbox, monotonic_s, start_wait_s)
 
 
-def task_spec(process: Intake, start: str | ProcessSpec, args: Sequence[object], fields: dict[str, Any]) -> ProcessSpec:
-    """The spec of a task; see :func:`actorcore.runtime.actor.node_requests.spec_of`."""
-    return spec_of(start, args, {"path": process.begin.spec.path, **fields})
+def task_spec(process: Intake, start: str | ProcessSpec, args: Sequence[object], fields: SpecFields) -> ProcessSpec:
+    """The spec of a task; see :func:`actorcore.process_spec.spec_of`. It imports from where its owner does."""
+    return spec_of(start, args, fields if isinstance(start, ProcessSpec) else {"path": process.begin.spec.path, **fields})
