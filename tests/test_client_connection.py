@@ -106,6 +106,16 @@ def test_a_farewell_is_told_as_a_refusal(world: World) -> None:
     assert str(world.connection.farewell) == "unsupported_version: speak 2"
 
 
+def test_a_client_that_stood_still_before_its_hello_dials_again(world: World) -> None:
+    line = world.open()
+    line.sock.close()
+    world.read()
+    world.dial().write_frame(Farewell("timeout", "no hello"))
+    assert (world.read(), world.connection.state) == ([], "lost")
+    world.open()
+    assert (world.connection.state, world.connection.farewell) == ("open", None)
+
+
 def test_a_farewell_after_the_welcome_too(world: World) -> None:
     world.open().write_frame(Farewell("shutting_down"))
     world.read()

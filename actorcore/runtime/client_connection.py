@@ -236,6 +236,8 @@ class ClientConnection:
         except frames.DECODE_ERRORS as error:
             raise ProtocolError(str(error)[:200]) from None
         if isinstance(greeting, Farewell):
+            if greeting.code == "timeout":
+                raise EOFError  # we stood still before our hello left: another connection is as good
             self._part(greeting)
             return
         if greeting.registry:

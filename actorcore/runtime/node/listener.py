@@ -159,6 +159,9 @@ class Listener:
     def expire(self, now: float) -> None:
         """Close connections that did not say hello, or the rest of a frame, in time; the latter may return."""
         for connection in [c for c in self._owing.values() if c.deadline <= now]:
+            self._read(connection)  # it may have come long ago: we, or the whole machine, may have stood still since
+            if self._owing.get(connection.sock.fileno()) is not connection or connection.deadline > now:
+                continue
             if connection.serial == 0:
                 self._part(connection, Farewell("timeout", "no hello"))
             else:
