@@ -180,11 +180,11 @@ class Daemon:
         For a moment there may be none: one that no processor has run for two seconds is taken to be stuck, and replaced.
         """
         program = f"actorcore.runtime.zygote.zygote\0{PYTHON}\0{template}\0".encode()
-        while not (found := [p for p in descendants(self.guardian_pid) if program in cmdline(p)
+        while not (found := {p: started for p, started in descendants(self.guardian_pid).items() if program in cmdline(p)
                              and comm(p) == "actor-zygote" and _stat(p)[1:2] == [str(self.guardian_pid)]
-                             and has_zygote_descriptors(p)]):  # fmt: skip
+                             and has_zygote_descriptors(p)}):  # fmt: skip
             os.sched_yield()
-        return min(found, key=lambda p: int(_stat(p)[19]))  # a newborn has its descriptors for a moment
+        return min(found, key=lambda p: found[p])  # a newborn has its descriptors for a moment
 
     def bystanders(self) -> None:
         """Start the sessions that no fault may touch, each with a count of its own."""
@@ -313,7 +313,7 @@ def desk_of(daemon: Daemon) -> Iterator[Desk]:
 
 def descriptors_beyond(desk: Desk) -> int:
     """How many fds guardian and node have beyond two per process of the table, when no fork is under way, and spare and
-    zygote are there."""
+    zygote are there; counted while both sleep, for what one is telling the other has a descriptor on one side only."""
     while True:
         comms = [comm(os_pid) for os_pid in descendants(desk.daemon.guardian_pid)]
         if comms.count("actor-node") != 2 or "actor-zygote" not in comms:
@@ -321,9 +321,17 @@ def descriptors_beyond(desk: Desk) -> int:
         rows = [row for row in desk.client.processes() if row["kind"] == "process"]
         node = desk.node_os_pid()
         both = (node, desk.daemon.guardian_pid)
-        while any(_stat(os_pid)[0] != "S" for os_pid in both):  # one runs from the moment at which it was told something
+        while 0 in (slept := [sleep_of(os_pid) for os_pid in both]):
             pass
         counts = [len(os.listdir(f"/proc/{os_pid}/fd")) for os_pid in both]
+        if slept != [sleep_of(os_pid) for os_pid in both]:
+            continue
         again = [row for row in desk.client.processes() if row["kind"] == "process"]
         if rows == again and all(row["os_pid"] for row in rows):
             return sum(counts) - 4 * len(rows)
+
+
+def sleep_of(os_pid: int) -> int:
+    """The number of the sleep that the process is in; 0 when it is awake, as it is from the moment it is told something."""
+    text = Path(f"/proc/{os_pid}/status").read_text()
+    return int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) if "\nState:\tS" in text else 0

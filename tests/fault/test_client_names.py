@@ -8,6 +8,7 @@ import errno
 import os
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of, send_signal
 from tests.fault.wire import ANSWERS, dialled, hello
 from tests.test_shared_registry import refused
 
-IDLE, WITNESS = "tests.fault.actors:idle", "tests.fault.actors:Witness"
+WITNESS = "tests.fault.actors:Witness"
 
 
 def given(sock: socket.socket) -> int:
@@ -90,16 +91,20 @@ def test_a_name_is_followed_and_the_name_of_the_dead_is_nobody_s(desk: Desk) -> 
     assert len(set(serials)) == 3
 
 
-def test_a_call_under_way_to_a_name_whose_owner_is_killed_fails_with_its_reason(desk: Desk) -> None:
+def test_a_call_under_way_to_a_name_whose_owner_is_killed_fails_with_its_reason(desk: Desk, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+
     async def calls() -> object:
         async with await AsyncClient.connect(desk.daemon.directory, WAIT_S) as client:
-            pid = await client.spawn(IDLE, name="hung")
+            pid = await client.spawn(WITNESS, name="hung")
             ref = await client.monitor(pid)
-            call = asyncio.ensure_future(client.call("hung", 1, None))
-            await client.kill(pid, signal.SIGKILL)
-            await client.wait_down(ref, WAIT_S)
-            [outcome] = await asyncio.gather(call, return_exceptions=True)
-            return outcome
+            call = asyncio.ensure_future(client.call("hung", ["wait", str(fifo)], None))
+            with await asyncio.to_thread(open, fifo, "wb"):  # waits for its reader, who has the call by then
+                await client.kill(pid, signal.SIGKILL)
+                await client.wait_down(ref, WAIT_S)
+                [outcome] = await asyncio.gather(call, return_exceptions=True)
+                return outcome
 
     outcome = asyncio.run(calls())
     assert isinstance(outcome, CallFailed) and outcome.reason == "killed"

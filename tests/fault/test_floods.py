@@ -148,12 +148,16 @@ def test_C21_many_clients_that_read_nothing_are_owed_no_more_together_than_a_sna
     node, begun = desk.node_os_pid(), len(desk.daemon.log.read_text())
     with desk.daemon.client() as owner, ExitStack() as stack:
         owner.register("big", value="x" * 2000)
+        refs = []
         for _ in range(10):
             sock = stack.enter_context(dialled(desk))
-            greeted(sock)
+            welcome = greeted(sock)
+            refs.append(desk.client.monitor(Pid(welcome.instance, welcome.serial)))
             for first in range(1, 3500, 500):
                 send(sock, framed(encoder.encode([Numbered(n, Lookup("big")) for n in range(first, first + 500)])))
             assert 0 < desk.client.node("status", WAIT_S)["owed_bytes"] <= MAX_OWED_TOGETHER_BYTES  # type: ignore[operator]
+        assert [desk.client.wait_down(ref, WAIT_S).reason for ref in refs[:-1]] == [{"killed": "mailbox_full"}] * 9
+        assert desk.client.demonitor(refs[-1])
     assert desk.node_os_pid() == node
     assert desk.daemon.log.read_text()[begun:].count('"kind":"mailbox_full"') == 9
 

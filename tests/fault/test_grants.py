@@ -52,7 +52,7 @@ def test_S5_nobody_below_the_daemon_is_its_client_whatever_it_has_left(desk: Des
     pid = confined(desk, may_spawn=may_spawn)
     before = clients(desk)
     assert call(desk, pid, "connect", str(desk.daemon.directory / paths.SOCKET_NAME)) == ["not_permitted"] * 3
-    assert clients(desk) == before
+    assert set(clients(desk)) <= set(before)  # those of earlier connections end in their time
     with dialled(desk) as sock:
         assert greeted(sock).instance == desk.client.pid.instance
     desk.client.exit(pid, "kill")

@@ -138,6 +138,7 @@ def test_C10_a_guardian_without_descriptors_has_spawns_refused_and_lives_on(own:
 def test_C10_a_guardian_without_descriptors_still_tells_deaths_and_takeovers(own: Daemon) -> None:
     with desk_of(own) as desk:
         victim = desk.start("victim")
+        await_pool(desk)  # whoever starts again does so in a process that is there
         with no_descriptors_left(own.guardian_pid):
             assert desk.signal("victim", victim, signal.SIGKILL).reason == "killed"
             node = desk.node_os_pid()
@@ -407,7 +408,7 @@ def test_more_state_than_a_snapshot_can_hold_is_refused_and_the_daemon_goes_on(o
         assert 200 < len(pids) < 500
         with pytest.raises(RequestError, match=r"^resource_exhausted"):
             desk.client.monitor("ada")
-        assert desk.client.call("ada", ["add", 0]) == 1
+        assert desk.client.call("ada", ["add", 0], WAIT_S) == 1  # beside hundreds that are being born
         for pid in pids:
             desk.client.exit(pid, "kill")
         while desk.client.node("status")["dying"]:

@@ -461,8 +461,9 @@ def test_S14_acceptance_145_no_session_and_no_answer_shows_the_secret_or_a_path(
 
 
 def memories_of(os_pid: int) -> Iterator[bytes]:
-    """Everything that the process can write to, place by place."""
-    with open(f"/proc/{os_pid}/maps") as maps, open(f"/proc/{os_pid}/mem", "rb", 0) as memory:
+    """Everything that the process can write to, place by place; nothing of one that is gone."""
+    gone = suppress(FileNotFoundError, ProcessLookupError)
+    with gone, open(f"/proc/{os_pid}/maps") as maps, open(f"/proc/{os_pid}/mem", "rb", 0) as memory:
         for entry in maps:
             place, mode, *_ = entry.split()
             if mode.startswith("rw") and "[v" not in entry:

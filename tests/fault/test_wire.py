@@ -97,7 +97,7 @@ def test_E3_E16_a_hello_cut_short_at_any_byte_is_closed_by_the_deadline(desk: De
             with paths.socket_address(desk.daemon.directory) as address:
                 socks[-1].connect(address)
             socks[-1].settimeout(WAIT_S)
-            socks[-1].sendall(whole[:cut])
+            send(socks[-1], whole[:cut])
         assert [farewell_of(sock) for sock in socks] == [Farewell("timeout", "no hello")] * len(whole)
     finally:
         for sock in socks:

@@ -8,6 +8,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from actorcore.gen_server import Reply
@@ -56,11 +57,12 @@ class Vandal(Witness):
             return Reply(errno.errorcode[error.errno or 0])
         for name in names:
             path = f"/proc/{guardian}/fd/{name}"
-            target = os.readlink(path)
-            if "memfd:actorcore-" in target:
-                fd = os.open(path, os.O_RDWR)
-                found[target.partition("actorcore-")[2].partition(" ")[0]] = self._attempts(fd, is_own="status" in target)
-                os.close(fd)
+            with suppress(FileNotFoundError):  # it was open for a moment
+                target = os.readlink(path)
+                if "memfd:actorcore-" in target:
+                    fd = os.open(path, os.O_RDWR)
+                    found[target.partition("actorcore-")[2].partition(" ")[0]] = self._attempts(fd, is_own="status" in target)
+                    os.close(fd)
         return Reply(found)
 
     @staticmethod
