@@ -6,37 +6,41 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actorcore.errors import CallTimeout, RequestError
 from actorcore.signals import ProcessSpec
+from supervisors.clients.messages import ExitMessage
 from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import WAIT_S, WITNESS, Daemon, Desk, desk_of, send_signal
 
 HUNG = {"killed": "unresponsive"}
-BUSY_TIMEOUT_S = 0.4
+BUSY_TIMEOUT_S = 1.0
+"""Longer than who does get on is at one message, also where a process waits for a processor."""
+TROUBLES = ("loop", "gil", "sleep", "deadlock")
 
 
-def start(desk: Desk, **fields: object) -> int:
-    """A permanent session ``victim`` whose ProcessSpec has ``fields``; its OS pid."""
-    spec = ProcessSpec(WITNESS, [desk.name], name="victim", **fields)  # type: ignore[arg-type]
-    desk.started.append("victim")
-    desk.client.start_session(ChildSpec("victim", spec, "permanent", intensity=1000, backoff_step_s=0.0, backoff_max_s=0.0))
-    return desk.await_up("victim")
+def start(desk: Desk, session: str = "victim", **fields: object) -> int:
+    """A permanent session whose ProcessSpec has ``fields``; its OS pid."""
+    spec = ProcessSpec(WITNESS, [desk.name], name=session, **fields)  # type: ignore[arg-type]
+    desk.started.append(session)
+    desk.client.start_session(ChildSpec(session, spec, "permanent", intensity=1000, backoff_step_s=0.0, backoff_max_s=0.0))
+    return desk.await_up(session)
 
 
-def await_state(desk: Desk, state: str) -> dict[str, object]:
+def await_state(desk: Desk, state: str, session: str = "victim") -> dict[str, object]:
     """The session's row as soon as it is in ``state``."""
-    while (row := desk.row("victim"))["state"] != state:
+    while (row := desk.row(session))["state"] != state:
         desk.client.node("status", WAIT_S)
     return row
 
 
-def told(desk: Desk, kind: str) -> list[object]:
-    """The detail of the log's records of ``kind`` about the victim's session."""
+def told(desk: Desk, kind: str, session: str = "victim") -> list[object]:
+    """The detail of the log's records of ``kind`` about the session."""
     records = [json.loads(line) for line in desk.daemon.log.read_text().splitlines() if line.startswith("{")]
-    return [record["detail"] for record in records if record["kind"] == kind and record["detail"]["id"] == "victim"]
+    return [record["detail"] for record in records if record["kind"] == kind and record["detail"]["id"] == session]
 
 
 def process_phase(desk: Desk, os_pid: int) -> str:
@@ -101,28 +105,32 @@ def test_acceptance_59_a_stopped_session_holds_up_nobody_and_can_be_ended(desk: 
         assert desk.client.call("victim", ["state", None]) == [new, 0]
 
 
-@pytest.mark.parametrize("trouble", ["loop", "gil", "sleep", "deadlock"])
-def test_acceptance_60_G1_G2_a_session_that_never_ends_its_message_is_found_and_replaced(
-    desk: Desk, tmp_path: Path, trouble: str
-) -> None:
-    os_pid = start(desk, busy_timeout_s=BUSY_TIMEOUT_S, when_hung="kill")
-    ref = desk.client.monitor("victim")
-    desk.hang("victim", tmp_path / "fifo", trouble)
-    with pytest.raises(CallTimeout):
-        desk.client.call("victim", ["state", None], 0.05)
+def test_acceptance_60_G1_G2_sessions_that_never_end_their_message_are_found_and_replaced(desk: Desk, tmp_path: Path) -> None:
+    old = {trouble: start(desk, trouble, busy_timeout_s=BUSY_TIMEOUT_S, when_hung="kill") for trouble in TROUBLES}
+    refs = {trouble: desk.client.monitor(trouble) for trouble in TROUBLES}
+    for trouble in TROUBLES:
+        desk.hang(trouble, tmp_path / trouble, trouble)
     assert desk.untouched() == desk.before
-    assert desk.client.wait_down(ref, WAIT_S).reason == HUNG
-    new = desk.await_up("victim")
-    assert new != os_pid
-    assert desk.client.call("victim", ["state", None]) == [new, 0]
-    assert told(desk, "session_hung")[-1] == {"id": "victim", "why": "busy"}
+    assert [desk.client.wait_down(ref, WAIT_S).reason for ref in refs.values()] == [HUNG] * len(TROUBLES)
+    new = {trouble: desk.await_up(trouble) for trouble in TROUBLES}
+    assert set(new.values()).isdisjoint(old.values())
+    assert {trouble: desk.client.call(trouble, ["state", None]) for trouble in TROUBLES} == {
+        trouble: [os_pid, 0] for trouble, os_pid in new.items()}  # fmt: skip
+    assert [told(desk, "session_hung", trouble) for trouble in TROUBLES] == [
+        [{"id": trouble, "why": "busy"}] for trouble in TROUBLES]  # fmt: skip
 
 
-def test_acceptance_60_a_busy_session_can_be_stopped_and_is_listed_before(desk: Desk, tmp_path: Path) -> None:
-    start(desk, busy_timeout_s=BUSY_TIMEOUT_S)
-    desk.hang("victim", tmp_path / "fifo", "gil")
-    await_state(desk, "unresponsive")
-    assert desk.client.stop_session("victim")["state"] == "stopped"
+def test_acceptance_60_busy_sessions_answer_nobody_are_listed_and_can_be_stopped(desk: Desk, tmp_path: Path) -> None:
+    for trouble in TROUBLES:
+        start(desk, trouble, busy_timeout_s=BUSY_TIMEOUT_S)
+    for trouble in TROUBLES:
+        desk.hang(trouble, tmp_path / trouble, trouble)
+        with pytest.raises(CallTimeout):
+            desk.client.call(trouble, ["state", None], 0.05)
+    assert desk.untouched() == desk.before
+    for trouble in TROUBLES:
+        assert await_state(desk, "unresponsive", trouble)["restarts"] == 0
+        assert desk.client.stop_session(trouble)["state"] == "stopped"
 
 
 def test_G2_without_a_timeout_a_long_message_is_no_hang(desk: Desk, tmp_path: Path) -> None:
@@ -136,33 +144,36 @@ def test_G2_without_a_timeout_a_long_message_is_no_hang(desk: Desk, tmp_path: Pa
     assert (desk.row("patient")["state"], process_phase(desk, os_pid)) == ("active", "running")
 
 
-@pytest.mark.parametrize("start", ["actors:stuck", "async_actors:stuck_in_a_loop", "async_actors:stuck_in_await"])
-def test_G2_a_function_that_does_not_receive_is_found_by_its_busy_timeout(desk: Desk, start: str) -> None:
-    pid = desk.client.spawn(f"tests.fault.{start}", busy_timeout_s=BUSY_TIMEOUT_S, when_hung="kill")
-    assert desk.client.wait_down(desk.client.monitor(pid), WAIT_S).reason == HUNG
+def test_G2_functions_that_do_not_receive_are_found_by_their_busy_timeout(desk: Desk) -> None:
+    starts = ("actors:stuck", "async_actors:stuck_in_a_loop", "async_actors:stuck_in_await")
+    pids = [desk.client.spawn(f"tests.fault.{start}", link=True, busy_timeout_s=BUSY_TIMEOUT_S, when_hung="kill")
+            for start in starts]  # fmt: skip
+    found = [desk.client.receive(WAIT_S) for _ in pids]
+    assert sorted(map(repr, found)) == sorted(repr(ExitMessage(pid, HUNG)) for pid in pids)
 
 
-@pytest.mark.parametrize("trouble", ["loop", "gil", "sleep", "await"])
-def test_acceptance_60_an_async_process_that_never_ends_its_message_is_found(desk: Desk, trouble: str) -> None:
-    pid = desk.client.spawn("tests.fault.async_actors:AsyncStuck", busy_timeout_s=BUSY_TIMEOUT_S, when_hung="kill")
-    ref = desk.client.monitor(pid)
-    assert desk.client.call(pid, "hello") == "hello"
-    desk.client.cast(pid, trouble)
-    assert desk.client.wait_down(ref, WAIT_S).reason == HUNG
+def test_acceptance_60_async_processes_that_never_end_their_message_are_found(desk: Desk) -> None:
+    refs = []
+    for trouble in ("loop", "gil", "sleep", "await"):
+        pid = desk.client.spawn("tests.fault.async_actors:AsyncStuck", busy_timeout_s=BUSY_TIMEOUT_S, when_hung="kill")
+        refs.append(desk.client.monitor(pid))
+        assert desk.client.call(pid, "hello") == "hello"
+        desk.client.cast(pid, trouble)
+    assert [desk.client.wait_down(ref, WAIT_S).reason for ref in refs] == [HUNG] * 4
 
 
-@pytest.mark.parametrize("start", ["actors:idle", "async_actors:idle"])
-def test_G2_a_function_that_receives_is_idle(desk: Desk, start: str) -> None:
-    idle = desk.client.spawn(f"tests.fault.{start}", busy_timeout_s=BUSY_TIMEOUT_S, when_hung="kill")
-    watching = desk.client.monitor(idle)
-    stuck = desk.client.spawn("tests.fault.actors:stuck", busy_timeout_s=2 * BUSY_TIMEOUT_S, when_hung="kill")
-    ref = desk.client.monitor(stuck)
-    assert desk.client.wait_down(ref, WAIT_S).reason == HUNG
-    assert desk.client.demonitor(watching), "it lives"
-    desk.client.exit(idle, "kill")
+def test_G2_a_function_that_receives_is_idle(desk: Desk) -> None:
+    bound: dict[str, Any] = {"busy_timeout_s": BUSY_TIMEOUT_S, "when_hung": "kill"}
+    idle = [desk.client.spawn(f"tests.fault.{module}:idle", **bound) for module in ("actors", "async_actors")]
+    watching = [desk.client.monitor(pid) for pid in idle]
+    stuck = desk.client.spawn("tests.fault.actors:stuck", link=True, **{**bound, "busy_timeout_s": 2 * BUSY_TIMEOUT_S})
+    assert desk.client.receive(WAIT_S) == ExitMessage(stuck, HUNG)
+    assert [desk.client.demonitor(ref) for ref in watching] == [True, True], "they live"
+    for pid in idle:
+        desk.client.exit(pid, "kill")
 
 
-@pytest.mark.parametrize("trouble", ["loop", "gil", "sleep", "deadlock"])
+@pytest.mark.parametrize("trouble", TROUBLES)
 def test_G2_a_hanging_init_ends_by_its_timeout(desk: Desk, trouble: str) -> None:
     spec = ProcessSpec("tests.fault.actors:HangsInInit", [trouble], name="late", init_timeout_s=0.3)
     with pytest.raises(RequestError) as caught:
