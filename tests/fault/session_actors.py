@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from actorcore.errors import RequestError
-from actorcore.gen_server import GenServer, NoReply, Reply
+from actorcore.gen_server import Continue, GenServer, NoReply, Ok, Reply
 from actorcore.mailbox import From, Message
 from tests.daemon_fixture import starttime
 
@@ -42,6 +43,27 @@ class Plain(GenServer):
     def handle_info(self, info: Any) -> None:
         if isinstance(info, Message) and isinstance(info.body, dict) and "record" in info.body:
             self.record = info.body["record"]
+
+
+class Gated(Plain):
+    """As long as there is the FIFO ``config.gate`` its init waits for somebody who writes there."""
+
+    def init(self, record: dict[str, Any]) -> None:  # type: ignore[override]
+        super().init(record)
+        gate = Path(record["config"]["gate"])
+        if gate.exists():
+            gate.read_bytes()
+
+
+class AtWork(Plain):
+    """Its first message takes until somebody writes to the FIFO ``config.gate``."""
+
+    def init(self, record: dict[str, Any]) -> Ok:  # type: ignore[override]
+        super().init(record)
+        return Ok(then=Continue())
+
+    def handle_continue(self, term: object) -> None:
+        Path(self.record["config"]["gate"]).read_bytes()
 
 
 class Stubborn(Plain):

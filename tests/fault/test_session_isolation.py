@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,14 @@ import pytest
 from actorcore.errors import RequestError
 from supervisors.async_client import AsyncClient
 from supervisors.client import Client
+from supervisors.clients.manager_steps import SessionEvent
 from supervisors.session.events import INSIDE, LIFECYCLE
 from supervisors.session.record import Policy
 from supervisors.session.requests import CacheGet, CachePut, GetMessages, GetTodos, SendMessage, SetTodos
 from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of, send_signal, starttime
 
-PLAIN = "tests.fault.session_actors:Plain"
+PLAIN, AT_WORK = "tests.fault.session_actors:Plain", "tests.fault.session_actors:AtWork"
+UNLUCKY = "tests.fault.talkers:Unlucky"
 
 
 @pytest.fixture
@@ -30,9 +33,9 @@ def alone(tmp_path: Path) -> Iterator[Desk]:
             yield desk
 
 
-def created(desk: Desk, tmp_path: Path, count: int, **fields: Any) -> list[str]:
+def created(desk: Desk, tmp_path: Path, count: int, name: str = "project", **fields: Any) -> list[str]:
     """The ids of so many new sessions, each in a folder of its own."""
-    folders = [tmp_path / f"project{number}" for number in range(count)]
+    folders = [tmp_path / f"{name}{number}" for number in range(count)]
     for folder in folders:
         folder.mkdir()
     return [str(desk.client.manager.create(folder, **fields)["id"]) for folder in folders]
@@ -97,16 +100,57 @@ def test_acceptance_70_after_a_kill_of_one_session_the_others_tell_everything_wi
         desk.client.manager.stop(id)
 
 
+def test_acceptance_85_a_session_that_rests_for_its_timeout_is_stopped_and_work_and_messages_put_it_off(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """Who rests with the same timeout is the clock of who works for longer."""
+    gate, policy = tmp_path / "gate", Policy(idle_timeout_s=1.0)
+    os.mkfifo(gate)
+    with desk.client.manager.subscribe(types=["session_status", "session_terminated"]) as events:
+        (working,) = created(desk, tmp_path, 1, "working", module=AT_WORK, config={"gate": str(gate)}, policy=policy)
+        (resting,) = created(desk, tmp_path, 1, "resting", module=PLAIN, policy=policy)
+        (woken,) = created(desk, tmp_path, 1, "woken", module=PLAIN, policy=Policy(idle_timeout_s=4.0))
+        told: dict[str, list[SessionEvent]] = {working: [], resting: [], woken: []}
+
+        def until(id: str, expected: str) -> float:
+            """When the session is told to have become that."""
+            while not told[id] or expected not in (told[id][-1].type, told[id][-1].data.get("status")):
+                event = events.next(WAIT_S)
+                told[event.session].append(event)
+            return told[id][-1].at
+
+        until(woken, "idle")
+        desk.client.call(woken, ["add", 1])
+        until(woken, "active")
+        ended_at = until(resting, "session_terminated")
+        assert (statuses(told[working]), desk.client.manager.info(working)["status"]) == (["active"], "active")
+        gate.write_bytes(b"1")
+        assert until(working, "session_terminated") - ended_at >= policy.idle_timeout_s
+    for id in (resting, working):
+        assert [status for status in statuses(told[id]) if status != "idle"] == ["active", "terminating", "terminated"]
+        assert told[id][-1].data["reason"] == "shutdown"
+    assert statuses(told[woken])[:3] == ["active", "idle", "active"]
+    assert desk.client.manager.ids() == [woken]
+    desk.client.manager.stop(woken)
+
+
+def statuses(events: list[SessionEvent]) -> list[object]:
+    return [event.data["status"] for event in events if event.type == "session_status"]
+
+
 def test_acceptance_85_a_session_that_rested_for_too_long_was_saved(alone: Desk, tmp_path: Path) -> None:
-    (id,) = created(alone, tmp_path, 1, policy=Policy(idle_timeout_s=1.0))
-    with alone.client.manager.subscribe(id, ["session_saved", "session_terminated"]) as events:
-        alone.client.call(id, SendMessage("user", "before it rests"), WAIT_S)
-        assert [events.next(WAIT_S).type for _ in range(2)] == ["session_saved", "session_terminated"]
-    assert [one.id for one in alone.client.saved.resumable()] == [id]
-    alone.client.manager.resume(id)
-    page: Any = alone.client.call(id, GetMessages(), WAIT_S)
-    assert [message["content"] for message in page["items"]] == ["before it rests"]
-    alone.client.manager.stop(id)
+    """It says by itself how much it remembers as it opens: whoever asks may come when it has gone again."""
+    luck = tmp_path / "luck"
+    luck.touch()
+    with alone.client.manager.subscribe(types=["conversation_added", "session_saved", "session_terminated"]) as events:
+        (id,) = created(alone, tmp_path, 1, module=UNLUCKY, metadata={"luck": str(luck)}, policy=Policy(idle_timeout_s=0.3))
+        for count in range(2):
+            told = [events.next(WAIT_S) for _ in range(3)]
+            assert [event.type for event in told] == ["conversation_added", "session_saved", "session_terminated"]
+            assert told[0].data["content"] == f"hello {count}"
+            assert [one.id for one in alone.client.saved.resumable()] == [id]
+            if count == 0:
+                alone.client.manager.resume(id)
 
 
 def test_acceptance_142_of_ten_who_delete_one_session_at_once_one_did_it_and_a_live_one_stays(
