@@ -1,4 +1,7 @@
-"""Who talks to sessions in the fault tests."""
+"""Who talks to sessions in the fault tests.
+
+Who tells a watcher something lives on until it is killed: who ends waits for a second only until it is heard.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,14 @@ from actorcore.gen_server import Ok, Reply
 from actorcore.runtime.actor.process import Process
 from supervisors.session.requests import CacheDelete, CacheGet, CachePut, GetMessages, SendMessage, StreamChunk
 from supervisors.session.server import SessionServer
-from tests.fault.actors import Witness
+from tests.fault.actors import Witness, idle
 
 
 def sender(process: Process, watcher: str, session: str, mine: int, count: int) -> None:
     """Send ``count`` messages, each when the one before was accepted; tell ``watcher`` their numbers."""
     receipts = [process.call(session, SendMessage("user", f"{mine}/{n}"), 60.0) for n in range(count)]
     process.send(watcher, [mine, [receipt["seq"] for receipt in receipts]])  # type: ignore[index, call-overload]
+    idle(process)
 
 
 def hammer(process: Process, watcher: str, cache: str, seed: int, turns: int) -> None:
@@ -38,6 +42,7 @@ def hammer(process: Process, watcher: str, cache: str, seed: int, turns: int) ->
                 if found not in (["hit", key], ["not_found", None], ["expired", None]):
                     strange.append(found)
     process.send(watcher, strange)
+    idle(process)
 
 
 def resumer(process: Process, watcher: str, key: str, turns: int) -> None:
@@ -49,6 +54,7 @@ def resumer(process: Process, watcher: str, key: str, turns: int) -> None:
         except RequestError as error:
             answers.append(str(error))
     process.send(watcher, answers)
+    idle(process)
 
 
 class Member(Witness):

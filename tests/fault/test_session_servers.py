@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from actorcore.errors import CallFailed, RequestError
+from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT
 from supervisors.client import Client
@@ -77,6 +78,11 @@ def told(desk: Desk) -> Any:
     return mail.body
 
 
+def end(desk: Desk, pids: list[Pid]) -> None:
+    for pid in pids:
+        desk.client.exit(pid, "kill")
+
+
 def test_acceptance_87_a_message_to_nobody_is_told_as_such(desk: Desk) -> None:
     with pytest.raises(CallFailed, match="noproc"):
         ask(desk, "nobody", SendMessage("user", "hello"))
@@ -86,8 +92,7 @@ def test_acceptance_88_ten_thousand_messages_of_a_hundred_senders_are_there_once
     desk: Desk, tmp_path: Path
 ) -> None:
     session = start(desk, record_of(project_in(tmp_path), durability="checkpoint"))
-    for mine in range(100):
-        desk.client.spawn(SENDERS, desk.name, session, mine, 100, wait_init=False)
+    senders = [desk.client.spawn(SENDERS, desk.name, session, mine, 100, wait_init=False) for mine in range(100)]
     said: dict[int, str] = {}
     for _ in range(100):
         mine, numbers = told(desk)
@@ -97,6 +102,7 @@ def test_acceptance_88_ten_thousand_messages_of_a_hundred_senders_are_there_once
     page = ask(desk, session, GetMessages())
     assert {message["seq"]: message["content"] for message in page["items"]} == {n: said[n] for n in range(9001, 10_001)}
     assert [message["seq"] for message in page["items"]] == list(range(9001, 10_001))
+    end(desk, senders)
 
 
 def test_acceptance_89_97_two_sessions_and_a_shared_cache_never_see_each_other(desk: Desk, session: str, tmp_path: Path) -> None:
@@ -220,13 +226,13 @@ def test_a_session_can_be_saved_at_any_time(desk: Desk, session: str) -> None:
 
 def test_acceptance_170_whatever_goes_on_at_once_a_look_finds_what_was_put_or_says_why_not(desk: Desk) -> None:
     cache = desk.client.spawn(CACHE, {"max_entries": 3}, name="busy-cache")
-    for seed in range(4):
-        desk.client.spawn(HAMMER, desk.name, "busy-cache", seed, 500, wait_init=False)
+    hammers = [desk.client.spawn(HAMMER, desk.name, "busy-cache", seed, 500, wait_init=False) for seed in range(4)]
     assert [told(desk) for _ in range(4)] == [[]] * 4
     statistics = ask(desk, "busy-cache", GetCacheStatistics())
     assert statistics["entries"] <= 3
     assert all(statistics[outcome] > 0 for outcome in ("hits", "not_found", "expired", "evicted"))
     desk.client.stop(cache)
+    end(desk, hammers)
 
 
 @pytest.mark.parametrize("ttl_s", [0, -1, 0.0])
@@ -266,13 +272,14 @@ LIMITER = "system:limiter"
 
 
 def test_acceptance_147_154_of_200_at_once_5_pass_and_the_others_are_told_the_seconds(desk: Desk) -> None:
-    for _ in range(20):
-        desk.client.spawn("tests.fault.talkers:resumer", desk.name, "one id", 10, wait_init=False)
+    resumer = "tests.fault.talkers:resumer"
+    resumers = [desk.client.spawn(resumer, desk.name, "one id", 10, wait_init=False) for _ in range(20)]
     answers = [answer for _ in range(20) for answer in told(desk)]
     assert answers.count(True) == 5
     refused = [answer.split(": ") for answer in answers if answer is not True]
     assert [code for code, _ in refused] == ["rate_limit_exceeded"] * 195
     assert all(1 <= int(wait_s) <= 60 for _, wait_s in refused)
+    end(desk, resumers)
 
 
 @pytest.mark.parametrize("victim", ["node", "limiter"])
