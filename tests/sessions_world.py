@@ -241,7 +241,7 @@ class World:
         for session in listed.values():
             waits = session.state in ("active", "unresponsive", "gave_up")
             assert not (waits and (session.starters or session.stoppers)), f"{session} leaves somebody waiting"
-            is_under_way = bool(session.serial or session.spawn or session.alarm)
+            is_under_way = session.has_process() or session.alarm != ""
             assert is_under_way == (session.state != "gave_up"), f"{session} is stuck"
 
     def kinds(self, id: str) -> list[str]:

@@ -2,6 +2,10 @@
 
 A session's process is known by its serial from Started to Exit, and by the number of its Spawn before; everything that
 arrives under another serial or number belongs to the past and changes nothing.
+
+A session is not restarted beside itself: where its supervisor was killed and a child of that still saves, under a name that the
+next one needs, the restart comes when the child has ended, of itself or at its shutdown time, and costs no more than the one
+that the death has cost (OTP: each try that finds the name taken counts).
 """
 
 from __future__ import annotations
@@ -11,11 +15,12 @@ import msgspec
 from actorcore.exit_reason import KILL, KILLED, NORMAL, SHUTDOWN, Reason, Term, is_abnormal
 from actorcore.frames import encoder
 from actorcore.residents import AnswerTo, CancelAlarm, Do, EndStart, Order, Send, SetAlarm, Tell
-from actorcore.signals import Release, Request, SendExit, Spawn, Started
+from actorcore.signals import Answer, Monitor, Processes, Release, Request, SendExit, Spawn, Started
 from supervisors.services.told import tell_life
 from supervisors.tree.child_spec import ChildSpec, is_restarted
 from supervisors.tree.restart_budget import decide, is_shortage, shortage_wait_s
 from supervisors.tree.session_words import Asker, Closing, Memory, Session, SessionTold, State, short_reason
+from supervisors.tree.survivors import Survivor, parent_in, survivor_in
 
 CLOSING = ":closing"
 """Key of the alarm that ends the common grace time; no session's key begins with a colon."""
@@ -33,6 +38,7 @@ class SessionLives:
         self.names = {name: id for id, session in self.sessions.items() if (name := session.spec.process.name) is not None}
         self._by_serial = {session.serial: session for session in memory.sessions if session.serial}
         self._by_spawn = {session.spawn: session for session in memory.sessions if session.spawn}
+        self._by_survivor = {session.survivor.number: session for session in memory.sessions if session.survivor is not None}
         self._last_order, self._last_start, self._last_alarm = memory.orders, memory.starts, memory.alarms
 
     def memory(self) -> Memory:
@@ -57,7 +63,7 @@ class SessionLives:
         session.comes_back = False
         if session.state == "stopping":
             return
-        if session.serial or session.spawn:
+        if session.has_process():
             self._set_state_stopping(session)
         else:  # given up, or a restart is waiting: there is nothing to wait for (B11)
             self._remove(session)
@@ -71,7 +77,7 @@ class SessionLives:
         elif session.state == "gave_up":
             session.times, session.streak = [], 0
             self._spawn(session, "restarting")
-        elif session.state == "restarting" and not session.spawn:
+        elif session.state == "restarting" and not session.has_process():
             self._spawn(session, "restarting")
 
     def close(self, asker: Asker | None, grace_s: float) -> None:
@@ -102,7 +108,7 @@ class SessionLives:
         if session is None:
             return
         self._cancel_alarm(session)
-        session.serial, session.last_serial, session.reason = 0, serial, short_reason(reason)
+        session.serial, session.last_serial, session.before, session.reason = 0, serial, serial, short_reason(reason)
         if session.state != "stopping":
             self._on_unasked_death(session, serial, reason)
         elif session.comes_back:
@@ -114,10 +120,10 @@ class SessionLives:
     def lose_all(self) -> None:
         """The supervisor was killed: its children die of that by their links, and the next one begins with none (OTP)."""
         for session in list(self.sessions.values()):
-            session.serial, session.spawn, session.reason = 0, 0, KILLED
+            session.serial, session.spawn, session.survivor, session.reason = 0, 0, None, KILLED
             self._remove(session)
-        self._by_serial.clear()
-        self._by_spawn.clear()
+        for known in (self._by_serial, self._by_spawn, self._by_survivor):
+            known.clear()
 
     def on_hung(self, serial: int, why: str) -> None:
         """It hangs, or goes on (``why`` is empty). Whether it dies of it is said in its spec and told by its death."""
@@ -135,14 +141,14 @@ class SessionLives:
         if key == CLOSING and self.closing is not None:
             self.closing.is_over = True
             for session in self.sessions.values():
-                if session.serial or session.spawn:
+                if session.has_process():
                     self._kill(session)
             return
         owner = self.sessions.get(key.rpartition(":")[0])
         if owner is None or owner.alarm != key:
             return
         owner.alarm = ""
-        if owner.state == "stopping":
+        if owner.state == "stopping" or owner.survivor is not None:
             self._kill(owner)
         else:
             self._spawn(owner, "restarting")
@@ -161,17 +167,76 @@ class SessionLives:
         reason = NORMAL if fact.error is None else fact.error
         session.last_serial = fact.serial
         session.reason = short_reason(reason)
+        survivor = survivor_in(session.spec.process, reason) if session.before else None
+        if survivor is None:
+            self._on_failed_start(session, fact.error)
+        else:
+            self._follow(session, survivor, Processes(survivor.serial - 1, 1))
+
+    def _on_failed_start(self, session: Session, error: Reason | None) -> None:
         if session.state != "stopping":
-            self._answer(session.starters, error=None if fact.error is None else ("start_failed", session.reason))
-        if session.state != "restarting" or fact.error is None:
+            self._answer(session.starters, error=None if error is None else ("start_failed", session.reason))
+        if session.state != "restarting" or error is None:
             self._remove(session)
         elif session.spec.restart == "temporary":
-            self._tell("session_crashed", session, fact.serial, reason=session.reason)
+            self._tell("session_crashed", session, session.last_serial, reason=session.reason)
             self._remove(session)
-        elif is_shortage(fact.error):
+        elif is_shortage(error):
             self._wait_out(session)
         else:  # OTP tries again whatever the reason was (supervisor.erl, try_again_restart)
-            self._on_crash(session, fact.serial)
+            self._on_crash(session, session.last_serial)
+
+    # ---- who survives the supervisor of a session -------------------------------------------------------------------
+
+    def on_answer(self, answer: Answer) -> bool:
+        """Whether this says whose child it is that keeps a session from its restart."""
+        session = self._by_survivor.get(answer.number)
+        if session is None or (survivor := session.survivor) is None or survivor.is_ours:
+            return False
+        parent = parent_in(answer.value, survivor.serial)
+        if parent == session.before:
+            self._await_survivor(session, survivor)
+        else:
+            self._let_go(session)
+            if parent is None:
+                self._on_survived(session)
+            else:  # a stranger has taken the name
+                self._on_failed_start(session, session.reason)
+        return True
+
+    def on_down(self, refs: list[int]) -> None:
+        """It has ended."""
+        for session in [self._by_survivor[ref] for ref in refs if ref in self._by_survivor]:
+            self._let_go(session)
+            self._on_survived(session)
+
+    def _await_survivor(self, session: Session, survivor: Survivor) -> None:
+        self._let_go(session)
+        survivor.is_ours = True
+        self._follow(session, survivor, Monitor(self._last_order + 1, survivor.serial))
+        if survivor.shutdown_s == "brutal_kill":
+            self._kill(session)
+        elif self.closing is None and not isinstance(survivor.shutdown_s, str):
+            self._set_alarm(session, survivor.shutdown_s)
+
+    def _on_survived(self, session: Session) -> None:
+        if session.state == "stopping":
+            self._remove(session)
+        else:
+            self._spawn(session, "restarting")
+
+    def _follow(self, session: Session, survivor: Survivor, request: Processes | Monitor) -> None:
+        session.survivor = survivor
+        survivor.number = self._do(request)
+        self._by_survivor[survivor.number] = session
+
+    def _let_go(self, session: Session) -> None:
+        assert session.survivor is not None
+        self._cancel_alarm(session)
+        del self._by_survivor[session.survivor.number]
+        session.survivor = None
+
+    # ---- crashes ----------------------------------------------------------------------------------------------------
 
     def _wait_out(self, session: Session) -> None:
         """The machine has no process left for it: that costs it no restart, however long it takes (C11)."""
@@ -215,6 +280,8 @@ class SessionLives:
 
     def _set_state_stopping(self, session: Session) -> None:
         session.state = "stopping"
+        if session.survivor is not None:  # it is ending, and its time runs
+            return
         grace = session.spec.shutdown_s
         if grace == "brutal_kill" or (self.closing is not None and self.closing.is_over):
             self._kill(session)
@@ -230,8 +297,8 @@ class SessionLives:
 
     def _send_exit(self, session: Session, reason: Reason) -> None:
         """To its process, also while that is in its init and has no serial here yet."""
-        if session.serial:
-            self._do(SendExit(session.serial, reason))
+        if session.serial or session.survivor is not None:
+            self._do(SendExit(session.serial if session.survivor is None else session.survivor.serial, reason))
         else:
             self._last_order += 1
             self.orders.append(EndStart(self._last_order, session.spawn, reason))

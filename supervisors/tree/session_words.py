@@ -10,6 +10,7 @@ from actorcore.exit_reason import Reason, Term, bounded_text
 from actorcore.frames import DECODE_ERRORS, decode_ext, encoder
 from actorcore.signals import Word
 from supervisors.tree.child_spec import ChildSpec
+from supervisors.tree.survivors import Survivor
 
 MAX_PAGE_ROWS = 500
 PAGE_BYTES = 32 << 10
@@ -140,8 +141,8 @@ Asker: TypeAlias = tuple[int, int]
 """(frm, number) of an Asking that is still to be answered."""
 
 State: TypeAlias = Literal["starting", "active", "unresponsive", "restarting", "stopping", "gave_up", "stopped"]
-"""``stopped`` is seen in the last answer only. In ``restarting`` either ``spawn`` or ``alarm`` is set. ``unresponsive``:
-active, and its process hangs (see ProcessSpec)."""
+"""``stopped`` is seen in the last answer only. In ``restarting`` one of ``spawn``, ``alarm``, ``survivor`` is set.
+``unresponsive``: active, and its process hangs (see ProcessSpec)."""
 
 STATES: tuple[State, ...] = ("starting", "active", "unresponsive", "restarting", "stopping", "gave_up")
 
@@ -154,7 +155,8 @@ class Session(msgspec.Struct):
     ``times``: see restart_intensity; ``streak``: restarts since it was last up for a whole period. ``began_at``,
     ``ready_at``: since when its process is being started, and is ready. ``was_ready``: it has been announced.
     ``comes_back``: a stop is the first half of a restart. ``shortages``: how often in a row there was no process for a
-    restart. ``watcher``: who is told what becomes of it; ``is_service``: everybody is, as far as he subscribes to that.
+    restart. ``before``: its last process that was ready; ``survivor``: a child of that one which the restart waits for.
+    ``watcher``: who is told what becomes of it; ``is_service``: everybody is, as far as he subscribes to that.
     """
 
     number: int
@@ -174,10 +176,16 @@ class Session(msgspec.Struct):
     comes_back: bool = False
     was_killed: bool = False
     shortages: int = 0
+    before: int = 0
+    survivor: Survivor | None = None
     starters: list[Asker] = []
     stoppers: list[Asker] = []
     watcher: int = 0
     is_service: bool = False
+
+    def has_process(self) -> bool:
+        """Whether something of it lives, or is being started."""
+        return bool(self.serial or self.spawn or self.survivor is not None)
 
     def row(self, now: float) -> dict[str, Term]:
         """What is told about it at ``now``. ``uptime_s``: since its process is ready; None without one. ``reason``: why the

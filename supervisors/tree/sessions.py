@@ -89,7 +89,10 @@ class Sessions:
             case Started():
                 lives.on_started(body)
             case Answer():
-                lives.on_started(_started_of(body))
+                if not lives.on_answer(body):
+                    lives.on_started(_started_of(body))
+            case Down(refs):
+                lives.on_down(refs)
             case Exit(frm) if frm == NOBODY:  # the daemon ends: as the parent's exit signal to a supervisor
                 if lives.closing is None:
                     lives.close(None, SHUTDOWN_GRACE_S)
@@ -103,8 +106,8 @@ class Sessions:
             case Reborn(before):
                 lives.lose_all()
                 lives.orders.append(tell_reborn(self.name, before))
-            case Down() | Channel() | PeerDown() | Begin() | Sent() | ClockSet() | Inspected() | Ended():
-                pass  # it monitors nobody, has no channel, and nobody tells it anything
+            case Channel() | PeerDown() | Begin() | Sent() | ClockSet() | Inspected() | Ended():
+                pass  # it has no channel, and nobody tells it anything
             case _:
                 assert_never(body)
         self._answer_shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,6 +111,43 @@ def test_a_group_has_a_budget_of_its_own_and_its_end_is_a_crash_of_the_session(d
             pass
     assert event.data["reason"] == "shutdown"
     assert [desk.client.whereis(name) for name in (id, f"{id}.agent")] == [None, None]
+    desk.client.manager.stop(id)
+
+
+@pytest.mark.parametrize("end", ["of itself", "by a kill", "at its shutdown time"])
+def test_a_group_whose_supervisor_is_killed_comes_back_when_its_state_has_ended_and_that_is_one_restart(
+    desk: Desk, tmp_path: Path, end: str
+) -> None:
+    gate = tmp_path / "gate"
+    row = desk.client.manager.create(
+        project_in(tmp_path), module="tests.fault.talkers:Gated", metadata={"gate": str(gate)},
+        group={"members": [{"id": "agent", "start": MEMBER, "args": [desk.name]}]},
+        policy=Policy(intensity=1, period_s=60.0, shutdown_s=0.3 if end == "at its shutdown time" else 60.0),
+    )  # fmt: skip
+    id = str(row["id"])
+    ups(desk, id, "agent")
+    desk.client.call(id, SendMessage("user", "said before"))
+    state = pid_of(desk, id)
+    (os_pid,) = [row["os_pid"] for row in desk.client.processes() if row["serial"] == state.serial]
+    ref = desk.client.monitor(state)
+    os.mkfifo(gate)
+    with watching(desk, id) as events:
+        desk.client.kill(Pid(state.instance, desk.row(id)["serial"]))
+        gate.read_bytes()  # it has its exit signal
+        with gate.open("wb") as held:  # and stands until this is closed
+            gate.unlink()
+            if end == "of itself":
+                assert desk.client.manager.info(id)["status"] == "restarting"
+                held.close()
+            elif end == "by a kill":
+                send_signal(int(str(os_pid)), signal.SIGKILL)
+            assert desk.client.wait_down(ref, WAIT_S).reason == "killed"
+        ups(desk, id, "agent")
+        told = [events.next(WAIT_S)]
+        while told[-1].type != "session_restarted":
+            told.append(events.next(WAIT_S))
+    assert [event.type for event in told].count("session_crashed") == told[-1].data["restart_count"] == 1
+    assert contents(desk, id) == ["said before"]
     desk.client.manager.stop(id)
 
 
