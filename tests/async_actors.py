@@ -47,6 +47,15 @@ async def caller(process: AsyncProcess, to: int, report_to: int, body: object, t
     await recorder(process, report_to)
 
 
+async def stopper(process: AsyncProcess, to: int, report_to: int, timeout_s: float) -> None:
+    """Stops ``to``, reports how that ended, then every event."""
+    try:
+        await process.stop(Pid(INSTANCE, to), "normal", timeout_s)
+    except ActorError as error:
+        await process.send(Pid(INSTANCE, report_to), type(error).__name__)
+    await recorder(process, report_to)
+
+
 async def regular(process: AsyncProcess, to: int, count: int) -> None:
     """Calls so many times."""
     for number in range(count):

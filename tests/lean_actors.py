@@ -46,6 +46,15 @@ def caller(process: Process, to: int, report_to: int, body: object, timeout_s: f
     recorder(process, report_to)
 
 
+def stopper(process: Process, to: int, report_to: int, timeout_s: float) -> None:
+    """Stops ``to``, reports how that ended, then every event."""
+    try:
+        process.stop(Pid(INSTANCE, to), "normal", timeout_s)
+    except ActorError as error:
+        process.send(Pid(INSTANCE, report_to), type(error).__name__)
+    recorder(process, report_to)
+
+
 def regular(process: Process, to: int, count: int) -> None:
     """Calls so many times."""
     for number in range(count):

@@ -16,6 +16,7 @@ from actorcore.signals import (
     Answer,
     Ask,
     Begin,
+    Demonitor,
     Down,
     Introduce,
     Monitor,
@@ -244,6 +245,22 @@ def test_an_exit_signal_counts_the_messages_before_it(world: World) -> None:
     say(channel, Call(2, raw(["exit", {"pid": TESTER}, "kill"])))
     asked = world.wait_request(child)
     assert asked.body == SendExit(TESTER, "kill", 3, 2)
+
+
+def test_a_down_that_comes_when_a_stop_is_given_up_already_is_no_message(world: World) -> None:
+    child = world.start(ACTORS + "stopper", TESTER + 1, TESTER, 0.0)
+    channel = world.peer(child)
+    monitor = world.wait(child, Monitor)
+    world.deliver(child, Answer(1, True))
+    world.deliver(child, Answer(world.wait_request(child).number, error=("unsupported", "")))  # it is no resident
+    world.announce(child, TESTER + 1, opens=True)
+    ended = world.wait(child, frames.Numbered)
+    assert ended.body == Demonitor(monitor.ref)
+    world.deliver(child, Down([monitor.ref], TESTER + 1, "normal"))
+    world.deliver(child, Answer(ended.number, False))
+    say(channel, Info(raw("next")))
+    assert terms(world.read(channel)) == ["CallTimeout"]
+    assert terms(world.read(channel)) == [["Message", f"{INSTANCE}.{TESTER}", "next"]]
 
 
 @pytest.mark.parametrize(("how", "reason"), [

@@ -164,14 +164,15 @@ class Messaging(NodeRequests):
         peer = callee_of(self._resolve(to), self._serial)
         deadline_s = deadline_of(timeout_s, monotonic_s())
         ref = self.monitor(Pid(self._instance, peer))
-        if not self._ask_to_stop(peer, reason):
-            self._post_now(peer, System(0, Terminate(reason)))  # type: ignore[arg-type]  # encoded in place of its Raw
         try:
+            if not self._ask_to_stop(peer, reason):
+                self._post_now(peer, System(0, Terminate(reason)))  # type: ignore[arg-type]  # encoded in place of its Raw
             while (down := self.mailbox.take_down(ref)) is None:
                 if not self.pump(deadline_s, peer) and deadline_s is not None and monotonic_s() >= deadline_s:
                     raise CallTimeout(f"not ended within {timeout_s} s")
         finally:
             self.demonitor_only(ref)
+            self.mailbox.take_down(ref)  # which came meanwhile
         if down.reason != reason:
             raise CallFailed(down.reason)
 
