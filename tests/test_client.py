@@ -502,6 +502,20 @@ def test_demonitor_takes_its_down_out_of_the_mailbox(start: Start) -> None:
         client.receive(0)
 
 
+def test_who_gives_up_a_stop_before_its_monitor_is_confirmed_leaves_no_monitor(start: Start) -> None:
+    def script(session: Session, said: Numbered) -> None:
+        if isinstance(said.body, Whereis):
+            session.answer(said, 7)
+
+    node, client = start(script)
+    with pytest.raises(CallTimeout):
+        client.stop(PEER, timeout_s=0.0)
+    assert client.whereis("peer") == PEER
+    monitor, *later = (said.body for said in node.requests)
+    assert isinstance(monitor, Monitor)
+    assert (later, client._core.monitors) == ([Demonitor(monitor.ref), Whereis("peer")], {})
+
+
 def test_a_refused_monitor_leaves_nothing(start: Start) -> None:
     _, client = start(refuse_all)
     with pytest.raises(RequestError):

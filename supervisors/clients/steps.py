@@ -201,7 +201,16 @@ def monitor(core: ClientCore, to: Target) -> Steps[Ref]:
     except RequestError:
         del core.monitors[ref]
         raise
+    except BaseException:  # of a node that is slow to answer: it may be there
+        _end_monitor(core, ref)
+        raise
     return ref
+
+
+def _end_monitor(core: ClientCore, ref: Ref) -> None:
+    """Nobody waits for its DOWN any more."""
+    if core.monitors.pop(ref, None) is not None and core.connection.state != "closed":
+        core.submit(Demonitor(ref))
 
 
 def demonitor(core: ClientCore, ref: Ref) -> Steps[bool]:
@@ -236,8 +245,7 @@ def stop(core: ClientCore, to: Target, reason: Reason) -> Steps[None]:
         yield from ask_to_stop(core, to, reason)
         down = yield from wait_down(core, ref)
     finally:
-        if core.monitors.pop(ref, None) is not None and core.connection.state != "closed":
-            core.submit(Demonitor(ref))  # nobody waits for its DOWN any more
+        _end_monitor(core, ref)
     if down.reason != reason:
         raise CallFailed(down.reason)
 
