@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 from actorcore.errors import CallFailed, CallTimeout
@@ -50,8 +52,9 @@ class Owner(GenServer):
                 return self.tasks.await_(self.known[ref], timeout_s)
             case "yield", [int(ref), timeout_s]:
                 return told(self.tasks.yield_(self.known[ref], timeout_s))
-            case "await_many", [refs, timeout_s]:
-                return self.tasks.await_many([self.known[ref] for ref in refs], timeout_s)
+            case "kill_and_await_many", [int(os_pid), refs]:  # a death that is told before it awaits the task is a message
+                os.kill(os_pid, signal.SIGKILL)
+                return self.tasks.await_many([self.known[ref] for ref in refs], None)
             case "yield_many", [refs, timeout_s]:
                 return [told(outcome) for outcome in self.tasks.yield_many([self.known[ref] for ref in refs], timeout_s)]
             case "ignore", [int(ref)]:
@@ -125,8 +128,9 @@ class AsyncOwner(AsyncGenServer):
                 return await self.tasks.await_(self.known[ref], timeout_s)
             case "yield", [int(ref), timeout_s]:
                 return told(await self.tasks.yield_(self.known[ref], timeout_s))
-            case "await_many", [refs, timeout_s]:
-                return await self.tasks.await_many([self.known[ref] for ref in refs], timeout_s)
+            case "kill_and_await_many", [int(os_pid), refs]:
+                os.kill(os_pid, signal.SIGKILL)
+                return await self.tasks.await_many([self.known[ref] for ref in refs], None)
             case "yield_many", [refs, timeout_s]:
                 return [told(outcome) for outcome in await self.tasks.yield_many([self.known[ref] for ref in refs], timeout_s)]
             case "ignore", [int(ref)]:

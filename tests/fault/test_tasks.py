@@ -20,7 +20,6 @@ from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT, TaskSpec
 from supervisors.async_client import AsyncClient
 from supervisors.client import Client
-from supervisors.clients import steps
 from supervisors.machines import MACHINES
 from supervisors.services.task_pools import TaskPools
 from tests.daemon_fixture import ROOT, WAIT_S, Desk, send_signal
@@ -161,13 +160,7 @@ def test_many_tasks_are_awaited_together_and_their_values_are_in_the_order_of_th
 def test_one_of_many_that_is_killed_fails_them_all_at_once_and_the_others_go_on(stage: Stage) -> None:
     tasks = [stage.do("async_nolink", f"{TASKS}:{start}") for start in ("when_told", "stand_still")]
     (waits, serial), (_, doomed) = tasks
-    os_pid, guardian = stage.os_pid(doomed), stage.desk.daemon.guardian_pid
-    send_signal(guardian, signal.SIGSTOP)  # a death that is told before its owner awaits the task is a message
-    send_signal(os_pid, signal.SIGKILL)
-    awaiting = steps.call(stage.client._core, stage.owner, ["await_many", [ref for ref, _ in tasks], None])
-    number = next(awaiting)
-    send_signal(guardian, signal.SIGCONT)
-    assert stage.client._driver._wait(number, None) == {"failed": "killed"}
+    assert stage.do("kill_and_await_many", stage.os_pid(doomed), [ref for ref, _ in tasks]) == {"failed": "killed"}
     down = stage.client.monitor(stage.pid(serial))
     stage.client.send(stage.pid(serial), "go on")
     assert stage.client.wait_down(down, WAIT_S).reason == "normal"
@@ -267,20 +260,29 @@ def test_acceptance_175_a_batch_keeps_order_and_runs_no_more_than_it_may(stage: 
     stage.client.kill(gate)
 
 
-def test_acceptance_175_an_item_that_raises_dies_or_hangs_is_one_error(stage: Stage, tmp_path: Path) -> None:
-    items = [["square", 1], ["boom"], ["die"], ["hang"], ["square", 2]]
-    options = {"max_concurrency": 5, "link": False, "timeout_s": 3.0, "on_timeout": "kill_task"}
+def test_acceptance_175_an_item_that_raises_or_dies_is_one_error(stage: Stage, tmp_path: Path) -> None:
+    items = [["square", 1], ["boom"], ["die"], ["square", 2]]
+    options = {"max_concurrency": 4, "link": False, "timeout_s": WAIT_S, "on_timeout": "kill_task"}
     outcomes = stage.do("stream", f"{TASKS}:as_item_says", items, [str(tmp_path / "log")], options)
     error = {"error": {"type": "ValueError", "text": "boom"}}
-    assert outcomes == [{"ok": 1}, {"exit": error}, {"exit": "killed"}, {"exit": "timeout"}, {"ok": 4}]
+    assert outcomes == [{"ok": 1}, {"exit": error}, {"exit": "killed"}, {"ok": 4}]
     assert stage.count() == NONE_ACTIVE
 
 
+def test_acceptance_175_an_item_that_hangs_is_one_error_and_the_next_has_its_own_time(stage: Stage, tmp_path: Path) -> None:
+    options = {"max_concurrency": 1, "link": False, "timeout_s": 0.2, "on_timeout": "kill_task"}
+    outcomes = stage.do("stream", f"{TASKS}:as_item_says", [["hang"]] * 3, [str(tmp_path / "log")], options)
+    assert (outcomes, stage.count()) == ([{"exit": "timeout"}] * 3, NONE_ACTIVE)
+
+
 def test_acceptance_175_who_finishes_first_comes_first_if_no_order_is_asked(stage: Stage, tmp_path: Path) -> None:
-    items = [["hang"], ["square", 1], ["square", 2]]
-    options = {"max_concurrency": 2, "link": False, "timeout_s": 3.0, "on_timeout": "kill_task", "ordered": False}
-    outcomes = stage.do("stream", f"{TASKS}:as_item_says", items, [str(tmp_path / "log")], options)
-    assert outcomes == [{"ok": 1}, {"ok": 4}, {"exit": "timeout"}]
+    """The first one is told to finish by the last, which begins when the others have finished."""
+    gate = stage.client.spawn(f"{HERE}:Gate", 2, name="gate")
+    items = [["meet", "gate", 3], ["square", 1], ["square", 2], ["open", "gate"]]
+    options = {"max_concurrency": 2, "link": False, "timeout_s": WAIT_S, "on_timeout": "kill_task", "ordered": False}
+    first, second, *others = stage.do("stream", f"{TASKS}:as_item_says", items, [str(tmp_path / "log")], options)
+    assert (first, second, sorted(others, key=str)) == ({"ok": 1}, {"ok": 4}, [{"ok": "opened"}, {"ok": 9}])
+    stage.client.kill(gate)
 
 
 def test_a_stream_that_is_left_or_late_leaves_no_task(stage: Stage, tmp_path: Path) -> None:
