@@ -26,17 +26,20 @@ from actorcore.signals import (
     Down,
     Exit,
     Introduce,
+    Link,
     Monitor,
     PeerDown,
     Processes,
     ProcessSpec,
     SendExit,
     Spawn,
+    Unlink,
     Whereis,
 )
 from supervisors.client import Client
 from supervisors.clients import steps
 from supervisors.clients.messages import DownMessage, ExitMessage, InfoMessage, Ref
+from supervisors.clients.tasks import run_task
 from tests.fake_node import INSTANCE, SERIAL, FakeNode, Script, Session, running
 
 PEER = Pid(INSTANCE, 7)
@@ -514,6 +517,30 @@ def test_who_gives_up_a_stop_before_its_monitor_is_confirmed_leaves_no_monitor(s
     monitor, *later = (said.body for said in node.requests)
     assert isinstance(monitor, Monitor)
     assert (later, client._core.monitors) == ([Demonitor(monitor.ref), Whereis("peer")], {})
+
+
+def test_the_end_of_a_task_that_is_given_up_just_then_is_no_mail(start: Start) -> None:
+    def script(session: Session, said: Numbered) -> None:
+        match said.body:
+            case Whereis():
+                session.answer(said, 7)
+            case Ask():
+                session.answer(said, 8)
+            case Unlink(task):
+                session.deliver(Exit(task, {"shutdown": "just then"}))
+                session.answer(said)
+            case Link() | SendExit():
+                session.answer(said)
+
+    node, client = start(script)
+    work = run_task(client._core, "system:clerks", ProcessSpec("jobs:count"))
+    number = next(work)
+    for _ in range(3):  # where it is, that it starts the task, that this is linked to it
+        number = work.send(client._driver._wait(number, None))
+    work.close()
+    client.whereis("clerks")
+    assert [type(said.body) for said in node.requests][-4:] == [Introduce, SendExit, Unlink, Whereis]
+    assert (list(client._core.mailbox), client._core._unlinking) == ([], {})
 
 
 def test_a_refused_monitor_leaves_nothing(start: Start) -> None:

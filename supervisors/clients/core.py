@@ -42,6 +42,7 @@ from actorcore.signals import (
     Sent,
     Started,
     TrapExit,
+    Unlink,
 )
 from actorcore.words import RESIDENT
 from supervisors.clients.messages import DownMessage, ExitMessage, InfoMessage, Mail, Ref
@@ -87,6 +88,7 @@ class ClientCore(Peers):
         self._watched: dict[int, tuple[bool, bool]] = {}
         self._introducing: dict[int, int] = {}
         self._exits: dict[int, int] = {}
+        self._unlinking: dict[int, int] = {}
         self._writable: dict[int, list[int]] = {}
         self._mail: list[int] = []
 
@@ -173,6 +175,12 @@ class ClientCore(Peers):
         self.watch_control()
         return number
 
+    def end_link(self, serial: int) -> None:
+        """Unlink, for those who do not wait for it: the exit of ``serial`` is no news, also if it comes meanwhile."""
+        self._unlinking[self.submit(Unlink(serial))] = serial
+        for mail in [mail for mail in self.mailbox if isinstance(mail, ExitMessage) and mail.frm.serial == serial]:
+            self.mailbox.remove(mail)
+
     def await_next(self, peer: int = 0) -> int:
         """A new number, awaited until ``peer`` dies."""
         number = self.connection.next_number()
@@ -229,6 +237,7 @@ class ClientCore(Peers):
 
     def _answered(self, answer: Answer) -> None:
         number, error = answer.number, answer.error
+        self._unlinking.pop(number, None)
         signalled = self._exits.pop(number, None)
         if signalled is not None and answer.value is True:
             self.mark(signalled, number)
@@ -285,7 +294,8 @@ class ClientCore(Peers):
             self.mail(InfoMessage(self.pid(peer), term, is_cast))
 
     def _take_exit(self, signal: Exit) -> None:
-        self.mail(ExitMessage(self.pid(signal.frm), signal.reason))
+        if signal.frm not in self._unlinking.values():
+            self.mail(ExitMessage(self.pid(signal.frm), signal.reason))
 
     def _fail_calls(self, peer: int, outcome: Refusal | Dead, up_to: int | None = None) -> None:
         error = CallFailed(outcome.reason) if isinstance(outcome, Dead) else refusal_of((outcome.code, outcome.detail))

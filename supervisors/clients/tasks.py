@@ -6,10 +6,9 @@ import msgspec
 
 from actorcore.errors import ActorError
 from actorcore.exit_reason import KILL, Term
-from actorcore.signals import Link, ProcessSpec, SendExit, Unlink
+from actorcore.signals import Link, ProcessSpec, SendExit
 from actorcore.words import TaskSpec
 from supervisors.clients.core import ClientCore
-from supervisors.clients.messages import ExitMessage
 from supervisors.clients.steps import Steps, Target, call, request
 
 
@@ -22,20 +21,11 @@ def run_task(core: ClientCore, supervisor: Target, spec: ProcessSpec) -> Steps[T
     pid = core.pid(serial)
     try:
         yield from request(core, Link(serial))
-        value = yield from call(core, pid, None)  # it begins with this call, and its value is the answer
+        return (yield from call(core, pid, None))  # it begins with this call, and its value is the answer
     except (ActorError, GeneratorExit):
         if core.connection.state != "closed":
-            core.submit(Unlink(serial))
             core.submit(SendExit(serial, KILL))
-            _drop_exits(core, serial)
         raise
-    yield from request(core, Unlink(serial))
-    _drop_exits(core, serial)
-    return value
-
-
-def _drop_exits(core: ClientCore, serial: int) -> None:
-    """Its end, however it came, is no news."""
-    for mail in list(core.mailbox):
-        if isinstance(mail, ExitMessage) and mail.frm.serial == serial:
-            core.mailbox.remove(mail)
+    finally:
+        if core.connection.state != "closed":
+            core.end_link(serial)
