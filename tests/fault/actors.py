@@ -17,6 +17,7 @@ from actorcore.mailbox import ExitMessage, From
 from actorcore.runtime import syscalls
 from actorcore.runtime.actor.process import Process
 from actorcore.runtime.clock import monotonic_ns
+from actorcore.signals import Processes
 
 
 class Witness(GenServer):
@@ -253,10 +254,12 @@ def daemonised(name: str = "offspring") -> int:
     return os_pid
 
 
-class SlowToStart(GenServer):
-    """Its init tells so through a FIFO, which it holds, and never ends."""
+class KillsItsStarter(GenServer):
+    """Its init tells so through a FIFO, which it holds, kills who has started it, and never ends."""
 
     def init(self, fifo: str) -> None:  # type: ignore[override]
         held = os.open(fifo, os.O_WRONLY)
         os.write(held, b"1")
+        (row,) = self.process.request(Processes(self.process.begin.parent - 1, 1))  # type: ignore[misc]
+        os.kill(row["os_pid"], signal.SIGKILL)
         stand_still("sleep")

@@ -87,7 +87,7 @@ def test_a_supervisor_lives_on_when_its_node_is_killed(desk: Desk) -> None:
 
 
 def test_a_restart_limit_ends_the_supervisor_and_its_children(desk: Desk) -> None:
-    tree = start(desk, intensity=1)
+    tree = start(desk, intensity=1, period_s=3600.0)
     pids = ups(desk, *NAMES)
     send_signal(pids["one"], signal.SIGKILL)
     os_pid = desk.await_up("one")
