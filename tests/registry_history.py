@@ -2,7 +2,8 @@
 
 A writer, killed by SIGKILL at random moments and replaced, publishes and retracts a few names; readers look them up, in every
 way that there is. All of them note when they called, when they were answered, and what; the notes are in shared memory, so
-that the dead one's are there too. What was never answered may have happened or not.
+that the dead one's are there too. What was never answered may have happened or not. Readers and writers keep step from life to
+life, however long one of them stands still: every life is looked at.
 
 Run ``python -m tests.registry_history --operations 10000000``; it prints ``N operations in H histories, 0 not linearizable``.
 """
@@ -66,6 +67,14 @@ class Notes:
     def stretch(self, of: int) -> int:
         return CONTROL_WORDS + NOTE * sum(self.sizes[:of])
 
+    def share(self, of: int, life: int) -> int:
+        """Where the looks of reader ``of`` during the lives before ``life`` end."""
+        return self.stretch(of) + NOTE * (self.sizes[of] * life // LIVES)
+
+    def have_looked(self, life: int) -> bool:
+        """Whether each reader has noted its share of looks until the end of ``life``, but one."""
+        return all(self.words[self.share(of, life + 1) - 2 * NOTE + 2] for of in range(READERS))
+
     def read(self, of: int) -> list[tuple[int, int, int, int]]:
         """All notes of one process."""
         at, found = self.stretch(of), []
@@ -111,12 +120,14 @@ def write_until_stopped(registry: SharedRegistry, notes: Notes, life: int, seed:
 
 
 def look(reader: RegistryReader, notes: Notes, of: int, seed: int) -> str:
-    """Look names up, note, and go on."""
+    """Look names up, note, and go on; no more than its share of looks before the next writer has begun."""
     chance, words = random.Random(seed), notes.words
     at, end = notes.stretch(of), notes.stretch(of + 1)
-    while not words[READY]:
-        pass
+    life = 0
     while at < end:
+        while at >= notes.share(of, life) and words[READY] <= notes.stretch(READERS + life):
+            os.sched_yield()
+        life += at >= notes.share(of, life)
         place, way = chance.randrange(len(NAMES)), chance.randrange(8)
         name, serial = NAMES[place], None
         called = monotonic_ns()
@@ -163,7 +174,7 @@ def one_history(seed: int, reader_type: type[RegistryReader] = RegistryReader) -
         else:
             goal = notes.stretch(READERS + life) + NOTE * chance.randrange(1, WRITES // 2)
             deadline = monotonic() + 30
-            while notes.words[READY] < goal and monotonic() < deadline:
+            while not (notes.words[READY] >= goal and notes.have_looked(life)) and monotonic() < deadline:
                 os.sched_yield()
             os.kill(pid, signal.SIGKILL)
         said.append(heard(pid, pipe))

@@ -102,7 +102,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["put", "get", "delete"]), st.sampled
                            st.integers(0, 4)), max_size=80)  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(STEPS)
 def test_acceptance_170_every_look_agrees_with_a_list_of_all_that_was_put(steps: list[Step]) -> None:
     """The model: puts in order; the newest MAX live ones are there."""

@@ -293,9 +293,10 @@ def test_a_spawn_says_when_it_hangs_what_then_and_of_which_program_it_is(line: O
     with Client.connect(line.directory, WAIT_S) as client:
         ref = client.monitor(Pid.parse(pid))
         os.mkfifo(tmp_path / "gate")
+        reader = os.open(tmp_path / "gate", os.O_RDONLY | os.O_NONBLOCK)  # or it is killed while it waits for one
         client.cast(Pid.parse(pid), ["loop", str(tmp_path / "gate")])
-        (tmp_path / "gate").read_bytes()
         assert client.wait_down(ref, WAIT_S).reason == {"killed": "unresponsive"}
+        os.close(reader)
 
 
 def test_the_demo_as_json_tells_what_it_would_show(line: Output) -> None:

@@ -35,28 +35,40 @@ def running(tmp_path: Path) -> Iterator[Client]:
         assert still_there(left) == []
 
 
-def fill(path: Path) -> None:
-    with open(path, "ab") as file:
-        file.write(LINE * (LOG_BYTES // len(LINE) + 1))
+def fill(path: Path) -> tuple[int, int]:
+    """Make it too long, by less than a page; how long it was before, and how many lines have come."""
+    count = (LOG_BYTES - path.stat().st_size) // len(LINE) + 1
+    with open(path, "ab", buffering=0) as file:
+        assert file.write(LINE * count) == count * len(LINE)
+        return file.tell() - count * len(LINE), count
+
+
+def is_cut(path: Path) -> bool:
+    """Its newest records are written again, in one piece, after it was emptied."""
+    return path.stat().st_size < LOG_BYTES and LINE in path.read_bytes()
+
+
+def lines(path: Path) -> list[bytes]:
+    """What is written there; who reads a file while it is written may see half of a line, the last one."""
+    return path.read_bytes().split(b"\n")[:-1]
 
 
 def kinds(path: Path) -> list[str]:
     """Of the records in the log, each of which is whole; without ours."""
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    return [record["kind"] for record in records if record["kind"] != "filler"]
+    return [record["kind"] for record in map(json.loads, lines(path)) if record["kind"] != "filler"]
 
 
 def test_C20_the_daemons_log_is_cut_to_its_newest_records_and_goes_on(running: Client, tmp_path: Path) -> None:
     log = tmp_path / "run" / paths.LOG_NAME
-    fill(log)
-    size = log.stat().st_size
-    while log.stat().st_size >= LOG_BYTES:  # within a second
+    before, fillers = fill(log)
+    while not is_cut(log):  # within a second
         running.node("status", WAIT_S)
     running.kill(running.spawn_spec(ProcessSpec(WITNESS, path=str(ROOT))))
     while "process_exited" not in kinds(log):
         running.node("status", WAIT_S)
-    told = json.loads(log.read_text().splitlines()[0])
-    assert told["kind"] == "log_cut"
-    assert size - KEPT_BYTES <= told["detail"]["bytes"] < size - KEPT_BYTES + 2 * len(LINE)
-    assert kinds(log)[0] == "log_cut"
+    told, kept = json.loads(lines(log)[0]), log.read_bytes().count(LINE)
+    assert (told["kind"], kinds(log)[0], told["detail"]) == (
+        "log_cut", "log_cut", {"bytes": before + (fillers - kept) * len(LINE)},
+    )  # fmt: skip
+    assert KEPT_BYTES - 3 * len(LINE) < kept * len(LINE) <= KEPT_BYTES
     assert log.stat().st_mode & 0o777 == 0o600

@@ -186,7 +186,7 @@ STEPS = st.one_of(
 
 
 @given(st.lists(STEPS, max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_ledger_is_a_list_with_a_snapshot(steps):
     place = memory()
     ledger = Ledger.create(place)

@@ -54,7 +54,7 @@ def histories(draw: st.DrawFn) -> list[Operation]:
     return found
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(history=histories())
 def test_the_checker_agrees_with_trying_every_order(history: list[Operation]) -> None:
     assert (first_impossible(history) is None) == explained(history)

@@ -30,7 +30,7 @@ def sweep(sweeper: Orphans) -> None:
 def all_generations_are_gone(world: World) -> None:
     for _ in range(3):
         daemonise()
-    first = children.spawn_program(["/bin/sh", "-c", "setsid sleep 1000 & setsid sleep 1000 & sleep 1000"], [])
+    first = children.spawn_program(["/bin/sh", "-c", "setsid sleep 1000 & setsid sleep 1000 & sleep 1000 & wait"], [])
     while len(children_below(first)) < 3:
         os.sched_yield()
     sweep(orphans(set()))
@@ -86,7 +86,7 @@ def what_is_left_by_one_that_was_given_up_is_found_when_it_dies(world: World) ->
     """Which its watcher is told by SIGCHLD; it asks for as long as somebody is ``undying``."""
     kill = children.kill
     children.kill = lambda os_pid: None
-    first = children.spawn_program(["/bin/sh", "-c", "setsid sleep 1000 & sleep 1000"], [])
+    first = children.spawn_program(["/bin/sh", "-c", "setsid sleep 1000 & sleep 1000 & wait"], [])
     while len(children_below(first)) < 2:
         os.sched_yield()
     below = set(children_below(first))

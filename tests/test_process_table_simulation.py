@@ -260,7 +260,7 @@ def test_random_lives_are_the_same_for_a_table_restored_after_each_event(seed: i
     run_seed(seed, steps=250, twin=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_no_short_life_breaks_an_invariant(data: st.DataObject) -> None:
     simulate(lambda n: data.draw(st.integers(0, n - 1)) if n > 1 else 0, 25, twin=True)

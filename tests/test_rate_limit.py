@@ -128,7 +128,7 @@ def test_only_what_is_limited_over_all_keys_is_counted_over_all_keys() -> None:
 Attempt = tuple[int, str, str]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from("ab"), st.sampled_from("xyz")), max_size=60))
 def test_no_window_ever_holds_more_than_its_limit_and_no_room_is_left_unused(attempts: list[Attempt]) -> None:
     rates = Rates(default=Rate(3, 10.0), overall={"a": Rate(5, 20.0)})

@@ -53,7 +53,7 @@ CHANGES = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 9)), max_siz
 VALUES = st.dictionaries(st.sampled_from(NAMES), st.sampled_from([b"", b"v", b"v" * 256, b"w" * 257, b"x" * VALUE_BYTES]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(batches=st.lists(st.tuples(CHANGES, VALUES), max_size=30), successor_every=st.integers(1, 10))
 def test_the_table_is_a_dict_that_outlives_its_writers(
     batches: list[tuple[list[Change], dict[str, bytes]]], successor_every: int

@@ -130,7 +130,6 @@ WORDS = st.builds(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.lists(WORDS, max_size=6), st.lists(WORDS, max_size=12))
 def test_messages_that_are_decided_together_become_what_they_become_one_by_one(
     before: list[ask.SendMessage], asked: list[ask.SendMessage]
@@ -597,7 +596,7 @@ CHANGES: st.SearchStrategy[Change] = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(CHANGES, max_size=40))
 def test_whatever_is_asked_the_records_say_all_and_no_cap_is_passed(changes: list[Change]) -> None:
     session = Session(SMALL)

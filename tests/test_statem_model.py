@@ -159,7 +159,7 @@ def _content(event: Event) -> int:
     return _number(getattr(event.content, "body", event.content))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(tables, st.booleans(), steps)
 def test_any_machine_does_what_the_manual_says(table: Table, tells_entry: bool, script: list[int | float]) -> None:
     run = driven(table, Entered if tells_entry else Scripted)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import hypothesis
 import pytest
 
 from tests.mutants.patching import ROOT, WrongModule, path_of
@@ -130,9 +129,6 @@ def _judge(wrong: Wrong, tests: list[str], lives: int, told: int) -> None:
         os.chdir(ROOT)
         os.environ["LIVES"] = str(lives)
         sys.meta_path.insert(0, WrongModule(wrong.module, wrong.text()))
-        # On a busy machine a slow example says nothing about the program.
-        hypothesis.settings.register_profile("judge", deadline=None, database=None)
-        hypothesis.settings.load_profile("judge")
         first = _FirstFailure()
         argv = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", NOT_PLANTED, "-W", "ignore:Module already imported"]
         code = int(pytest.main([*argv, *tests], plugins=[first]))

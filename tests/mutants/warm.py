@@ -112,10 +112,12 @@ def judge(
     os.chdir(ROOT)
     os.environ["LIVES"] = str(LIVES)
     # On a busy machine a slow example says nothing about the program, and nobody looks at the smallest one.
-    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-    hypothesis.settings.register_profile("warm", deadline=None, database=None, derandomize=True, phases=phases)
-    hypothesis.settings.load_profile("warm")
+    hypothesis.settings.register_profile(
+        "warm", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow],
+        phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+    )  # fmt: skip
     argv = ["-qq", "--no-summary", "-p", "no:cacheprovider", "-p", "no:xdist", "-s", "--timeout", str(MAX_WALL_S), *QUIET]
+    argv += ["--hypothesis-profile", "warm"]
     plugin = WarmJudge(mutants, jobs, budget_s, found)
     code = pytest.main([*argv, "-k", NOT_PLANTED, *tests], plugins=[plugin])
     if not plugin.is_done:
