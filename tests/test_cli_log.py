@@ -160,9 +160,9 @@ def test_following_ends_with_what_the_writer_wrote_last(tmp_path: Path) -> None:
 
 
 def test_a_pid_that_is_dead_has_no_writer(line: Output) -> None:
-    with Client.connect(line.directory, WAIT_S) as client:
+    with Client.connect(line.directory, WAIT_S) as client, beside(*command(line.directory, "log", "noisy", "-f")) as reader:
         pid = client.whereis("noisy")
-        assert isinstance(pid, Pid)
+        assert (isinstance(pid, Pid), read(reader, 1)[0].split()[0]) == (True, "born")
         line.run("stop", "noisy")
     assert line.run("log", str(pid), "-f") == 0
     assert line.out.split()[0] == "born"
