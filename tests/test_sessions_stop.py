@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actorcore.residents import EndStart, Order, SetAlarm
 from actorcore.signals import Alarm, Exit
 from supervisors.tree.session_words import RestartSession, Shutdown, StartSession, StopSession
 from tests.sessions_world import BAD_INIT, World, spec
@@ -66,6 +67,28 @@ def test_of_ten_stops_of_one_session_one_succeeds_when_it_is_dead_and_nine_find_
     world.die(serial, "shutdown")
     assert [world.answers[number].error for number in asked] == [None] + [("not_found", "a")] * 9
     assert world.sent == [(serial, "shutdown")]
+
+
+class Older(World):
+    """The code before the reload asked nobody to end in his init, and did not remember whom it had asked."""
+
+    def on_orders(self, orders: list[Order]) -> None:
+        for session in self.resident._lives.sessions.values():
+            if session.spawn:
+                session.was_asked, session.alarm = False, ""
+
+    def _perform(self, order: Order) -> None:
+        if not isinstance(order, (EndStart, SetAlarm)) or self.alive:
+            super()._perform(order)
+
+
+def test_who_was_stopped_in_his_init_by_the_code_before_a_reload_is_asked_when_he_is_ready() -> None:
+    world = Older()
+    world.ask(StartSession(spec("a", "slow")))
+    asked = world.ask(StopSession("a"))
+    assert (world.state("a"), world.sent, world.ended, world.alarms) == ("stopping", [], [], {})
+    world.boot("a")
+    assert (world.answers[asked].value["reason"], world.alive) == ("shutdown", {})  # type: ignore[index, call-overload]
 
 
 def test_a_stop_during_back_off_is_over_at_once_and_stays_so_b11(world: World) -> None:

@@ -100,8 +100,10 @@ class SessionLives:
             return
         session.serial = fact.serial
         self._by_serial[fact.serial] = session
-        if session.state != "stopping":  # else it was asked to end in its init, and is about to
+        if session.state != "stopping":
             self._on_ready(session)
+        elif not session.was_asked:  # to end, in its init: the code before a reload did not yet
+            self._set_state_stopping(session)
 
     def on_exit(self, serial: int, reason: Reason) -> None:
         session = self._by_serial.pop(serial, None)
@@ -274,7 +276,8 @@ class SessionLives:
 
     def _spawn(self, session: Session, state: State) -> None:
         self._cancel_alarm(session)
-        session.state, session.ready_at, session.was_killed, session.began_at = state, None, False, self.now
+        session.state, session.ready_at, session.began_at = state, None, self.now
+        session.was_asked = session.was_killed = False
         session.spawn = self._do(Spawn(session.spec.process, link=True, wait_init=True, reserve=True))
         self._by_spawn[session.spawn] = session
 
@@ -297,6 +300,7 @@ class SessionLives:
 
     def _send_exit(self, session: Session, reason: Reason) -> None:
         """To its process, also while that is in its init and has no serial here yet."""
+        session.was_asked = True
         if session.serial or session.survivor is not None:
             self._do(SendExit(session.serial if session.survivor is None else session.survivor.serial, reason))
         else:

@@ -154,9 +154,10 @@ class Session(msgspec.Struct):
     ``spawn``: the Do whose Started is awaited. ``alarm``: the key of its timer, which ends a back-off or a grace time.
     ``times``: see restart_intensity; ``streak``: restarts since it was last up for a whole period. ``began_at``,
     ``ready_at``: since when its process is being started, and is ready. ``was_ready``: it has been announced.
-    ``comes_back``: a stop is the first half of a restart. ``shortages``: how often in a row there was no process for a
-    restart. ``before``: its last process that was ready; ``survivor``: a child of that one which the restart waits for.
-    ``watcher``: who is told what becomes of it; ``is_service``: everybody is, as far as he subscribes to that.
+    ``comes_back``: a stop is the first half of a restart. ``was_asked``, ``was_killed``: its process has an exit signal of
+    ours. ``shortages``: how often in a row there was no process for a restart. ``before``: its last process that was ready;
+    ``survivor``: a child of that one which the restart waits for. ``watcher``: who is told what becomes of it;
+    ``is_service``: everybody is, as far as he subscribes to that.
     """
 
     number: int
@@ -174,6 +175,7 @@ class Session(msgspec.Struct):
     reason: Reason | None = None
     was_ready: bool = False
     comes_back: bool = False
+    was_asked: bool = False
     was_killed: bool = False
     shortages: int = 0
     before: int = 0

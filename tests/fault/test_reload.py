@@ -5,6 +5,7 @@ Each daemon runs from a copy of the packages, and the tests change that copy.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -20,7 +21,9 @@ from actorcore.exit_reason import Term
 from actorcore.guardian_words import VERSION
 from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT
+from supervisors.async_client import AsyncClient
 from supervisors.client import Client
+from supervisors.session.record import Policy
 from tests.daemon_fixture import (
     ROOT,
     WAIT_S,
@@ -33,8 +36,10 @@ from tests.daemon_fixture import (
     send_signal,
     watched,
 )  # fmt: skip
+from tests.session_world import project_in
 
 RELOADS = 8
+GATED = "tests.fault.talkers:Gated"
 OLD = '"generation": self._state.node.generation}'
 
 
@@ -259,6 +264,41 @@ def test_B16_code_of_the_next_schema_migrates_the_state_of_this_one(own: Daemon,
         desk.await_up("victim")
         send_signal(desk.node_os_pid(), signal.SIGKILL)
         assert (colour(desk.client), desk.row("victim")["restarts"]) == (("blue", 3), 1)
+
+
+def test_B16_a_session_that_is_stopped_in_its_init_as_new_code_comes_that_asks_it_there_is_asked_and_gone(
+    tmp_path: Path, code: Code
+) -> None:
+    """The old code waited until it was ready: the new one goes on with its state."""
+    changes = [("session.was_asked = True", "session.was_asked = False"), ("EndStart(self._last_order, session.spawn, reason)",
+                                                                           "CancelAlarm('')")]  # fmt: skip
+    for new, old in changes:
+        code.change("supervisors/tree/session_lives", new, old)
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    folder = project_in(tmp_path)
+
+    async def both(directory: Path) -> tuple[object, object]:
+        async with await AsyncClient.connect(directory, WAIT_S) as client:
+            create = client.manager.create(
+                folder, module=GATED, metadata={"gate": str(gate)}, policy=Policy(shutdown_s="infinity")
+            )
+            creating = asyncio.ensure_future(create)
+            await asyncio.to_thread(gate.read_bytes)  # it is not ready yet
+            (id,) = await client.manager.ids()
+            stopping = asyncio.ensure_future(client.manager.stop(id))
+            while (await client.manager.info(id))["status"] != "terminating":
+                pass
+            for new, old in changes:
+                code.change("supervisors/tree/session_lives", old, new)
+            await client.node("reload", WAIT_S)
+            with gate.open("wb"):  # it waits for that
+                gate.unlink()
+            return (await stopping)["reason"], (await asyncio.gather(creating, return_exceptions=True))[0]
+
+    with Daemon(tmp_path / "run", code.root) as daemon:
+        reason, answer = asyncio.run(both(daemon.directory))
+        assert (reason, str(answer)) == ("shutdown", "start_failed: shutdown")
 
 
 def test_B16_code_without_a_machine_that_runs_is_refused_in_words_until_it_runs_no_more(own: Daemon, code: Code) -> None:
