@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from actorcore.errors import CallTimeout
-from actorcore.guardian_words import PYTHON
+from actorcore.guardian_words import MANY
 from actorcore.signals import ProcessSpec
+from actorcore.words import LEAN
 from supervisors.client import Client
 from supervisors.clients.messages import DownMessage, InfoMessage, Mail
 from supervisors.tree.child_spec import ChildSpec
@@ -51,6 +52,11 @@ def descendants(root: int) -> dict[int, int]:
             found[child] = starttime(child)
             todo.append(child)
     return found
+
+
+def children(parent: int) -> list[int]:
+    """Its children, dead ones that it has not reaped included (proc(5), ``children``)."""
+    return [int(word) for word in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def comm(os_pid: int) -> str:
@@ -175,16 +181,15 @@ class Daemon:
         return self._clients[-1]
 
     def zygote_pid(self, template: str = "lean") -> int:
-        """The zygote of ``template`` that serves: a child of the guardian that is a program of its own.
+        """The zygote of ``template`` that serves.
 
         For a moment there may be none: one that no processor has run for two seconds is taken to be stuck, and replaced.
         """
-        program = f"actorcore.runtime.zygote.zygote\0{PYTHON}\0{template}\0".encode()
-        while not (found := {p: started for p, started in descendants(self.guardian_pid).items() if program in cmdline(p)
-                             and comm(p) == "actor-zygote" and _stat(p)[1:2] == [str(self.guardian_pid)]
-                             and has_zygote_descriptors(p)}):  # fmt: skip
+        while not (found := {started: p for p, name in zygotes(children(self.guardian_pid)).items()
+                             if name == template and (started := starttime(p))
+                             and comm(p) == "actor-zygote" and has_zygote_descriptors(p)}):  # fmt: skip
             os.sched_yield()
-        return min(found, key=lambda p: found[p])  # a newborn has its descriptors for a moment
+        return found[min(found)]  # a newborn has its descriptors for a moment
 
     def bystanders(self) -> None:
         """Start the sessions that no fault may touch, each with a count of its own."""
@@ -200,6 +205,17 @@ def cmdline(os_pid: int) -> bytes:
         return Path(f"/proc/{os_pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def zygotes(some: list[int]) -> dict[int, str]:
+    """OS pid → template of those among ``some`` that run a zygote's program; whoever was forked from one does as well."""
+    found = {}
+    for os_pid in some:
+        _, program, arguments = cmdline(os_pid).partition(b"\0actorcore.runtime.zygote.zygote\0")
+        _, template, _, _, _, forks, *_ = [*arguments.decode().split("\0"), *[""] * 6]
+        if program and forks == MANY:
+            found[os_pid] = template
+    return found
 
 
 def has_zygote_descriptors(os_pid: int) -> bool:
@@ -295,6 +311,8 @@ class Desk:
         while zombies(self.daemon.guardian_pid):
             self.client.node("status", WAIT_S)
         if BYSTANDERS[0] in self.before:
+            while any(row["name"] and row["phase"] in ("forking", "booting") for row in self.client.processes()):
+                pass  # a restart that nobody waited for: its name is not found before its init has run
             processes = [row for row in self.client.processes() if row["kind"] == "process" and row["phase"] != "dying"]
             names = {row["name"]: row["serial"] for row in processes if row["name"]}
             assert {name: self.client.call(BYSTANDERS[0], ["lookup", name], WAIT_S) for name in names} == names
@@ -312,23 +330,25 @@ def desk_of(daemon: Daemon) -> Iterator[Desk]:
 
 
 def descriptors_beyond(desk: Desk) -> int:
-    """How many fds guardian and node have beyond two per process of the table, when no fork is under way, and spare and
-    zygote are there; counted while both sleep, for what one is telling the other has a descriptor on one side only."""
+    """How many fds guardian and node have beyond two per process of the table and per zygote, when nobody is being born or
+    waits to be reaped, and spare and zygote are there; counted while both sleep, for what one is telling the other has a
+    descriptor on one side only."""
+    guardian = desk.daemon.guardian_pid
     while True:
-        comms = [comm(os_pid) for os_pid in descendants(desk.daemon.guardian_pid)]
-        if comms.count("actor-node") != 2 or "actor-zygote" not in comms:
-            continue
         rows = [row for row in desk.client.processes() if row["kind"] == "process"]
-        node = desk.node_os_pid()
-        both = (node, desk.daemon.guardian_pid)
+        both = (desk.node_os_pid(), guardian)
         while 0 in (slept := [sleep_of(os_pid) for os_pid in both]):
-            pass
+            os.sched_yield()
+        known, below = {int(str(row["os_pid"])) for row in rows}, children(guardian)
+        keepers = zygotes([os_pid for os_pid in below if os_pid not in known])
+        serving = [template for os_pid, template in keepers.items() if comm(os_pid) == "actor-zygote"]
+        others = [comm(os_pid) for os_pid in below if os_pid not in known | keepers.keys()]
         counts = [len(os.listdir(f"/proc/{os_pid}/fd")) for os_pid in both]
         if slept != [sleep_of(os_pid) for os_pid in both]:
             continue
         again = [row for row in desk.client.processes() if row["kind"] == "process"]
-        if rows == again and all(row["os_pid"] for row in rows):
-            return sum(counts) - 4 * len(rows)
+        if rows == again and known <= set(below) and LEAN in serving and others == ["actor-node"] * 2:
+            return sum(counts) - 4 * len(rows) - 2 * len(keepers)
 
 
 def sleep_of(os_pid: int) -> int:

@@ -387,7 +387,8 @@ def test_no_other_signal_ends_or_stops_the_guardian_or_its_node(tmp_path: Path) 
         os_pid, control = node.fork(1)
         world.keep(control)
         node.adopt(1, os_pid)
-        assert {world.children()[who] for who in (node.os_pid, spare.os_pid)} == {"S"}
+        states = world.children()
+        assert {states[who] for who in (node.os_pid, spare.os_pid)} <= {"S", "R", "D"}, "none has ended or stands still"
 
 
 def test_what_the_guardian_ignores_no_session_ignores(world: World) -> None:

@@ -219,7 +219,9 @@ def test_B15_while_both_live_only_the_old_one_has_listener_and_lock_and_its_deat
             answers.append(client.node("reload", WAIT_S)["generation"])
 
     with desk_of(own) as desk:
-        known, old = nodes(own), desk.node_os_pid()
+        while len(known := nodes(own)) != 2:  # the spare is forked, and bears its name, some time after the daemon serves
+            os.sched_yield()
+        old = desk.node_os_pid()
         code.change("supervisors/tree/sessions", "MAX_SESSIONS = 1000\n", f"MAX_SESSIONS = 1000\nopen({str(gate)!r}).read()\n")
         code.mark("blue")
         asker = threading.Thread(target=reload)

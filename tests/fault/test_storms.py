@@ -69,14 +69,16 @@ def life(desk: Desk) -> None:
 
 
 def answers_during(floods: list[subprocess.Popen[str]], desk: Desk, session: str) -> str:
-    """Have all three at work while the storm lasts; how long each of their answers took, as text."""
+    """Have all three at work until the storm is over; how long each of their answers took, as text."""
     asks = {
         "node": lambda: desk.client.node("status", WAIT_S),
         "session": lambda: desk.client.call(session, ["state", None], WAIT_S),
         "guardian (a life)": lambda: life(desk),
     }
     took: dict[str, list[float]] = {who: [] for who in asks}
-    while any(process.poll() is None for process in floods):
+    lasts = True
+    while lasts:
+        lasts = any(process.poll() is None for process in floods)
         for who, ask in asks.items():
             began = time.monotonic()
             ask()
