@@ -36,6 +36,7 @@ from actorcore.signals import (
     Unlink,
     Whereis,
 )
+from supervisors import paths
 from supervisors.client import Client
 from supervisors.clients import steps
 from supervisors.clients.messages import DownMessage, ExitMessage, InfoMessage, Ref
@@ -137,8 +138,8 @@ def test_the_refusal_of_the_node_is_raised(tmp_path: Path) -> None:
 
 def test_a_daemon_that_does_not_welcome_ends_in_a_timeout(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "actorcore.sock"))
+    with socket.socket(socket.AF_UNIX) as listener, paths.socket_address(tmp_path) as address:
+        listener.bind(address)
         listener.listen(1)
         with pytest.raises(CallTimeout):
             Client.connect(tmp_path, timeout_s=0.01)

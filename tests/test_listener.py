@@ -19,6 +19,7 @@ from actorcore.runtime.node.listener import FRAME_S, HANDSHAKE_S, Listener
 from actorcore.runtime.node.reception import Reception
 from actorcore.runtime.node.sources import Sources
 from actorcore.signals import Answer, Whereis
+from supervisors import paths
 
 SERIAL = 7
 HELLO = encoder.encode(Hello(PROTOCOL_VERSION))
@@ -50,20 +51,26 @@ class Played(Reception):
         self.missed.append((serial, is_over))
 
 
+def connect(client: socket.socket, directory: Path) -> None:
+    with paths.socket_address(directory) as address:
+        client.connect(address)
+
+
 class World:
     """A listener on a real socket, and one client of it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         self.reception = Played()
         self.sources = Sources()
         listening = socket.socket(socket.AF_UNIX)
-        listening.bind(str(path))
+        with paths.socket_address(directory) as address:
+            listening.bind(address)
         listening.listen()
         listening.setblocking(False)
         self.begun_s = clock.monotonic_s()
         self.listener = Listener(listening, self.sources, self.reception, registry_fd=-1)
         self.client = socket.socket(socket.AF_UNIX)
-        self.client.connect(str(path))
+        connect(self.client, directory)
         self.client.setblocking(False)
         self.listener.accept()
 
@@ -98,7 +105,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "s")
+    made = World(tmp_path)
     yield made
     made.close()
 
@@ -226,7 +233,7 @@ def test_S18_connections_beyond_the_cap_are_refused_with_a_word(
 ) -> None:
     monkeypatch.setattr(listener_module, "MAX_CONNECTIONS", 1)
     with socket.socket(socket.AF_UNIX) as another:
-        another.connect(str(tmp_path / "s"))
+        connect(another, tmp_path)
         world.listener.accept()
         said = another.recv(1000)
     assert msgspec.msgpack.decode(said[4:], type=Farewell) == Farewell("resource_exhausted", "too many connections")
@@ -248,7 +255,7 @@ def test_C8_C9_an_accept_that_fails_harms_nobody_and_the_next_turn_tries_again(
     world.say(framed(HELLO))
     real, world.listener.sock = world.listener.sock, FailingAccept(world.listener.sock, number)  # type: ignore[assignment]
     with socket.socket(socket.AF_UNIX) as another:
-        another.connect(str(tmp_path / "s"))
+        connect(another, tmp_path)
         for _ in range(100):
             world.listener.accept()
         assert capfd.readouterr().err.count("\n") <= 1

@@ -16,6 +16,7 @@ from actorcore.runtime.node.handover import HandOver
 from actorcore.runtime.node.node import Node
 from actorcore.runtime.node.replay import is_due
 from actorcore.runtime.shared_registry import SharedRegistry
+from supervisors import paths
 
 LEDGER_BYTES = 1 << 20
 PAGES = 4
@@ -46,7 +47,7 @@ def test_a_node_at_rest_leaves_its_successor_little_to_replay(tmp_path: Path) ->
         child = os.fork()
         if child == 0:
             with contextlib.suppress(BaseException):
-                rest(place, str(tmp_path / "socket"))
+                rest(place, tmp_path)
                 os._exit(0)
             os._exit(1)
         assert os.waitpid(child, 0)[1] == 0
@@ -54,13 +55,14 @@ def test_a_node_at_rest_leaves_its_successor_little_to_replay(tmp_path: Path) ->
         assert (left.state is None, left.records) == (False, [])
 
 
-def rest(place: memoryview, path: str) -> None:
+def rest(place: memoryview, directory: Path) -> None:
     """Be a node that takes over, with some events, and has nothing to do in its next turns."""
     control, _guardian = sockets.pair()
     registry = SharedRegistry(1)
     status = memory.create_memfd("status", PAGES * 4096)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(path)
+    with paths.socket_address(directory) as address:
+        listener.bind(address)
     listener.listen()
     node = Node(control, place, registry.memory, memory.map_shared(status, PAGES * 4096, writable=True), fresh)
     offers = [words.Offer(f"t{number}", 0) for number in range(20)]

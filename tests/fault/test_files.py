@@ -88,9 +88,9 @@ def test_F12_the_socket_of_a_daemon_that_was_killed_is_replaced(tmp_path: Path) 
 @pytest.mark.parametrize("kind", ["file", "link to a file", "link to a socket", "directory", "fifo"])
 def test_F12_what_is_not_a_socket_is_left_there_and_no_daemon_starts(tmp_path: Path, kind: str) -> None:
     directory = paths.prepare_directory(tmp_path / "run")
-    path, other = directory / paths.SOCKET_NAME, tmp_path / "other"
-    with socket.socket(socket.AF_UNIX) as elsewhere:
-        elsewhere.bind(str(other))
+    path, other = directory / paths.SOCKET_NAME, tmp_path / paths.SOCKET_NAME
+    with socket.socket(socket.AF_UNIX) as elsewhere, paths.socket_address(tmp_path) as address:
+        elsewhere.bind(address)
         {
             "file": lambda: path.write_text("mine"),
             "link to a file": lambda: path.symlink_to(ROOT / "README.md"),
