@@ -64,15 +64,15 @@ def test_create_prints_the_name_and_the_id_and_takes_a_relative_path(daemon, fol
     assert line.out == "mine\nweb\n"
 
 
-def test_a_module_of_ones_own_is_imported_from_where_it_is(line: Output, tmp_path: Path) -> None:
+def test_a_module_of_ones_own_is_imported_from_where_it_is_and_kept_from_starting_others(line: Output, tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "mine_alone.py").write_text("from tests.fault.session_actors import Plain as Mine\n")
     (tmp_path / "work").mkdir()
     words = ("create", str(tmp_path / "work"), "--module", "mine_alone:Mine")
     assert line.run(*words) == 1
     assert "No module named 'mine_alone'" in line.err
-    row = said(line, *words, "--module-path", str(tmp_path / "code"))
-    assert (row["status"], row["policy"]["path"]) == ("active", str(tmp_path / "code"))
+    row = said(line, *words, "--module-path", str(tmp_path / "code"), "--no-spawn")
+    assert (row["status"], row["policy"]["path"], row["policy"]["may_spawn"]) == ("active", str(tmp_path / "code"), False)
 
 
 def test_acceptance_26_targets_are_numbers_names_and_prefixes(line: Output) -> None:

@@ -58,6 +58,8 @@ def _awake(client: Client, target: str) -> str:
 
 
 def _options_of_policy(function: F) -> F:
+    function = click.option("--may-spawn/--no-spawn", default=True, show_default=True,
+                            help="Whether it may start, stop or change other processes.")(function)  # fmt: skip
     function = click.option("--restart", type=click.Choice(["permanent", "transient", "temporary"]), default="transient",
                             show_default=True, help="When its process is started again after a death.")(function)  # fmt: skip
     return click.option("--idle-timeout", "idle_timeout_s", type=click.FloatRange(min=0), default=1800.0, show_default=True,
@@ -74,7 +76,7 @@ def _options_of_policy(function: F) -> F:
 @_options_of_policy
 def create(
     path: str, name: str | None, module: str, module_path: str, config: dict[str, Term], metadata: dict[str, Term],
-    restart: str, idle_timeout_s: float, as_json: bool,
+    restart: str, idle_timeout_s: float, may_spawn: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Create a session in the folder PATH, by default this one.
 
@@ -88,7 +90,8 @@ def create(
 
     from supervisors.session.record import Policy
 
-    policy = msgspec.convert({"restart": restart, "idle_timeout_s": idle_timeout_s, "path": module_path}, Policy)
+    chosen = {"restart": restart, "idle_timeout_s": idle_timeout_s, "path": module_path, "may_spawn": may_spawn}
+    policy = msgspec.convert(chosen, Policy)
     where = os.path.abspath(os.path.expanduser(path))
     with daemon() as client:
         row = client.manager.create(where, name, module=module, config=config, metadata=metadata, policy=policy)

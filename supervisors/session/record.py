@@ -54,6 +54,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the session's process is started, watched, restarted and stopped; times are seconds. See ChildSpec, ProcessSpec.
 
     A session that has handled nothing for ``idle_timeout_s`` is stopped; 0: never. ``path``: a folder to import from first.
+    Without ``may_spawn`` its process starts nothing and changes nothing of what others have (:mod:`actorcore.grants`).
     """
 
     restart: RestartType = "transient"
@@ -69,6 +70,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_timeout_s: float = 1800.0
     template: str = AUTO
     path: str = ""
+    may_spawn: bool = True
 
 
 POLICY = Policy()
@@ -158,6 +160,7 @@ def child_spec(record: SessionRecord) -> ChildSpec:
     process = ProcessSpec(
         record.module, [to_map(record)], template, trap_exit=True, name=record.id, init_timeout_s=policy.start_timeout_s,
         busy_timeout_s=policy.busy_timeout_s, when_hung=policy.when_hung, path=policy.path,
+        may_spawn=policy.may_spawn,
     )  # fmt: skip
     restart = policy.restart
     if record.group is not None:

@@ -13,6 +13,9 @@ from actorcore.errors import RequestError
 from actorcore.frames import PROTOCOL_VERSION, Farewell, Hello, Welcome, encoder
 from actorcore.gen_server import GenServer, Reply
 from actorcore.mailbox import From
+from actorcore.words import Word
+from supervisors.session.requests import SessionRequest
+from supervisors.session.server import SessionServer
 
 _answers = msgspec.msgpack.Decoder(Welcome | Farewell)
 
@@ -39,6 +42,25 @@ class Confined(GenServer):
     def do_connect(self, socket_path: str) -> list[str]:
         """As a client: what is said to itself, to its child, and to one that has a session of its own and no parent."""
         return [said_at(socket_path), said_to_a_child(socket_path, False), said_to_a_child(socket_path, True)]
+
+
+class Try(Word, frozen=True, tag="try"):
+    """Try ``verb`` of a Confined with ``argument``."""
+
+    verb: str
+    argument: Any
+
+
+class ConfinedSession(SessionServer):
+    """A session that tries the same."""
+
+    calls = SessionRequest | Try
+
+    def handle_own(self, request: object, frm: From) -> Reply:
+        assert isinstance(request, Try)
+        confined = Confined()
+        confined.process = self.process
+        return confined.handle_call([request.verb, request.argument], frm)
 
 
 def said_at(socket_path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from actorcore.errors import RequestError
 from actorcore.signals import ProcessSpec
 from supervisors import paths
 from supervisors.client import Pid
+from supervisors.session.record import Policy
+from supervisors.session.requests import GetMessages, Save, SendMessage
 from tests.daemon_fixture import WAIT_S, WITNESS, Desk
+from tests.fault.confined import Try
 from tests.fault.wire import dialled, greeted
 from tests.test_grants import REFUSED
 
@@ -25,6 +29,8 @@ ADMIN: list[tuple[str, object]] = [
     *((name, ["start_child", {"id": "x", "process": {"start": WITNESS}}]) for name in ("tree", "crowd", "tasks")),
     ("tree", ["terminate_child", "c"]), ("tree", ["stop"]), ("crowd", ["stop"]), ("tasks", ["stop"]),
 ]  # fmt: skip
+OWN = [list(asked) for asked in ADMIN if asked[0].startswith("system:")]
+"""Of the daemon's own residents."""
 
 
 def confined(desk: Desk, **fields: Any) -> Pid:
@@ -45,6 +51,29 @@ def test_S5_a_session_without_the_grant_is_refused_every_verb_of_those_who_run_t
     assert call(desk, pid, "ask", ["ada", ["add", 0]]) == desk.before["ada"][1]
     for each in (pid, *residents):
         desk.client.exit(each, "kill")
+
+
+def test_S5_a_session_of_a_project_without_the_grant_is_a_whole_one_and_may_start_nothing(desk: Desk, tmp_path: Path) -> None:
+    """It converses, saves, is restarted and resumed; what it may not, it may not in each of its lives."""
+    create = partial(desk.client.manager.create, tmp_path, module=f"{CONFINED}Session")
+    trusted = str(create(policy=Policy())["id"])
+    child = desk.client.call(trusted, Try("spawn", {"start": WITNESS}), WAIT_S)
+    desk.client.manager.stop(trusted)
+    id = str(create(policy=Policy(may_spawn=False))["id"])
+    desk.started.append(id)
+    lives = []
+    for end in (desk.client.kill, desk.client.manager.restart, desk.client.manager.stop):
+        desk.client.call(id, SendMessage("user", "again"), WAIT_S)
+        desk.client.call(id, Save(), WAIT_S)
+        asked = [desk.client.call(id, Try("ask", each), WAIT_S) for each in OWN]
+        lives.append([*asked, desk.client.call(id, Try("spawn", {"start": WITNESS}), WAIT_S)])
+        with desk.client.manager.subscribe(types=["session_restarted"]) as restarts:
+            end(id)
+            if end == desk.client.kill:
+                restarts.next(WAIT_S)
+    assert desk.client.manager.resume(id)["status"] == "active"
+    said = [message["content"] for message in desk.client.call(id, GetMessages(), WAIT_S)["items"]]
+    assert (child, lives, said) == (True, [[[*REFUSED]] * (len(OWN) + 1)] * 3, ["again"] * 3)
 
 
 @pytest.mark.parametrize("may_spawn", [True, False])
