@@ -23,6 +23,10 @@ OPERATIONS = frozenset(
 """That are built: those of FORMAT.md §4."""
 MACHINES = frozenset({"sup", "dynsup", "registry", "task_sup", "pg"})
 """Kinds that run as residents of the node or in processes of their own."""
+TIMES = frozenset({"sleep", "ticks", "seconds", "timeout", "later"})
+"""Keys of what takes its time, or has only so much."""
+LONG_S = 60.0
+"""Longer than any vector: a period of so many seconds does not end in it."""
 
 
 class Folder(NamedTuple):
@@ -114,3 +118,17 @@ def operations_of(part: Any) -> Iterator[str]:
     elif isinstance(part, list):
         for item in part:
             yield from operations_of(item)
+
+
+def is_timed(part: Any) -> bool:
+    """Whether anything in ``part`` of a vector waits for a time: else all that will happen happens at once."""
+    match part:
+        case {"op": "recv"} | {"shutdown": int() | float()}:
+            return True
+        case {"period_s": period_s} if period_s < LONG_S:
+            return True
+        case dict():
+            return not TIMES.isdisjoint(part) or any(map(is_timed, part.values()))
+        case list():
+            return any(map(is_timed, part))
+    return False

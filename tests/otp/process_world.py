@@ -31,6 +31,7 @@ from supervisors.clients import steps
 from supervisors.clients.messages import DownMessage, ExitMessage, InfoMessage, Mail, Ref
 from tests.otp import otpvec
 from tests.otp.asking import Asks
+from tests.otp.corpus import is_timed
 from tests.otp.folder import RESIDENT_INIT, Folder, name_of
 from tests.otp.groups import group_operation
 from tests.otp.scene import DRIVER, ROOT, SPAWNS, labelled, start_of, told, why_of
@@ -41,7 +42,7 @@ SETTLE = 3
 LONGER = 2
 """Ticks: a runner may wait so much longer (FORMAT.md §5: up to 5); a busy machine needs it."""
 LONGEST = 5
-"""While somebody waits for a processor: what he has to say may come with his turn."""
+"""While somebody is awake: what he has to say may come with his turn."""
 START_S = 20.0
 LONGEST_STEP_S = 30.0
 CLEAN_UP_S = 10.0
@@ -70,11 +71,16 @@ class Daemon:
         finally:
             os.close(reader)
 
-    def is_runnable(self) -> bool:
-        """Whether one of its processes, all of which are the guardian's children, runs or waits for a processor."""
+    def is_at_rest(self) -> bool:
+        """Whether there was a moment at which all of its processes slept, and so nobody had been told anything."""
+        asleep = self._sleeps()
+        return 0 not in asleep.values() and self._sleeps() == asleep
+
+    def _sleeps(self) -> dict[str, int]:
+        """Of the guardian and its children, who are all."""
         guardian = self._process.pid
-        os_pids = Path(f"/proc/{guardian}/task/{guardian}/children").read_text().split()
-        return any(state_of(os_pid) == "R" for os_pid in [str(guardian), *os_pids])
+        children = Path(f"/proc/{guardian}/task/{guardian}/children").read_text().split()
+        return {os_pid: sleep_of(os_pid) for os_pid in (str(guardian), *children)}
 
     def configuration(self) -> str:
         """A template that has the actors imported already: a start takes clearly less than three ticks (FORMAT.md §5)."""
@@ -95,12 +101,13 @@ class Daemon:
             self._process.wait()
 
 
-def state_of(os_pid: str) -> str:
-    """The state of the process (proc(5), ``stat``); empty when it is gone."""
+def sleep_of(os_pid: str) -> int:
+    """The number of the sleep that the process is in; 0 when it is awake, as it is from when it is told something, or gone."""
     try:
-        return Path(f"/proc/{os_pid}/stat").read_text().rpartition(")")[2].split()[0]
+        text = Path(f"/proc/{os_pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return ""
+        return 0
+    return int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) if "\nState:\tS" in text else 0
 
 
 @contextmanager
@@ -142,6 +149,7 @@ class World(Asks):
 
     def __init__(self, vector: Vector, placement: str, running: Daemon, directory: str) -> None:
         self.vector, self.running, self.directory = vector, running, directory
+        self.is_timed = is_timed([vector["defs"], vector["steps"]])
         Path(directory, "scenario").write_text(json.dumps({"defs": vector["defs"], "placement": placement}))
         self.folder = self.scene = Folder(directory)
         self.node = NodeLog(running.log)
@@ -207,14 +215,20 @@ class World(Asks):
         return json.loads(json.dumps({"steps": taken, "final": {"alive": alive}}))  # type: ignore[no-any-return]
 
     def settle(self, ticks: int) -> None:
-        """FORMAT.md §5: until no line has appeared for ``ticks``, and a bit longer."""
+        """Until all has happened that this step brings about.
+
+        Where nothing waits for a time everybody sleeps then, however slow the machine is. Else FORMAT.md §5: until no line has
+        appeared for ``ticks``, and a bit longer.
+        """
+        least_s, most_s = ((ticks + LONGER) * TICK_S, (ticks + LONGEST) * TICK_S) if self.is_timed else (0.0, LONGEST_STEP_S)
         seen, quiet_s = self.progress(), monotonic_s()
-        while (left_s := quiet_s + (ticks + LONGEST) * TICK_S - monotonic_s()) > 0:
-            if left_s <= (LONGEST - LONGER) * TICK_S and not self.running.is_runnable():
-                break
-            self.take_mail(TICK_S / 2)
+        while (silence_s := monotonic_s() - quiet_s) < most_s:
+            is_over = silence_s >= least_s and self.running.is_at_rest()
+            self.take_mail(0 if is_over else TICK_S / 8)
             if (now := self.progress()) != seen:
                 seen, quiet_s = now, monotonic_s()
+            elif is_over:
+                break
 
     def progress(self) -> tuple[int, int]:
         self.node.read()

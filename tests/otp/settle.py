@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-TICK_S = 0.05
+TICK_S = 0.1
 
 
 def sleep_ticks(ticks: float) -> None:
