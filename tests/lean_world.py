@@ -26,7 +26,7 @@ from actorcore.words import RESIDENT
 
 INSTANCE = 7
 TESTER = 99
-WAIT_S = 10.0
+WAIT_S = 20.0
 T = TypeVar("T")
 
 
@@ -201,8 +201,9 @@ class World:
 
 
 def say(sock: socket.socket, *messages: Message) -> None:
-    """Send as a peer; nothing opens the channel."""
-    assert sockets.send(sock, frames.encoder.encode(list(messages)))
+    """Send as a peer, as soon as the socket takes it; nothing opens the channel."""
+    while not sockets.send(sock, frames.encoder.encode(list(messages))):
+        assert select.select([], [sock], [], WAIT_S)[1], f"not read within {WAIT_S} s"
 
 
 def say_mark(sock: socket.socket, number: int) -> None:
