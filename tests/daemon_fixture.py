@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,18 @@ def await_deaths(handles: list[int], timeout_s: float = WAIT_S) -> bool:
         if not poll.poll(timeout_s * 1000):
             return False
     return True
+
+
+@contextmanager
+def stopped(os_pid: int) -> Iterator[None]:
+    """It stands still by job control until the end of the block, unless it is killed meanwhile: so is a node after 5 s."""
+    with watched([os_pid]) as (handle,):
+        signal.pidfd_send_signal(handle, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGCONT)
 
 
 def await_taken(os_pid: int, number: int) -> None:

@@ -12,7 +12,7 @@ from actorcore.pids import Pid
 from actorcore.signals import ProcessSpec
 from actorcore.words import RESIDENT
 from supervisors.clients.messages import InfoMessage
-from tests.daemon_fixture import ROOT, WAIT_S, Desk, send_signal
+from tests.daemon_fixture import ROOT, WAIT_S, Desk, send_signal, stopped
 
 READERS = ("Reader", "AsyncReader")
 
@@ -60,15 +60,11 @@ def test_acceptance_40_keys_and_groups_are_read_while_the_node_is_stopped(stage:
     holder, reader = stage.holder.serial, stage.reader.serial
     stage.client.call("groups", ["join", "g", [holder, reader]])
     assert stage.ask(stage.reader, "of", "keys", "db") == [[holder, {"port": 5}]]
-    node = stage.desk.node_os_pid()
-    send_signal(node, signal.SIGSTOP)
-    try:
+    with stopped(stage.desk.node_os_pid()):
         assert stage.ask(stage.reader, "of", "keys", "db") == [[holder, {"port": 5}]]
         assert stage.ask(stage.reader, "of", "keys", "nothing") == []
         assert stage.ask(stage.reader, "members", "groups", "g") == [holder, reader]
         assert stage.ask(stage.reader, "members", "groups", "nobody") == []
-    finally:
-        send_signal(node, signal.SIGCONT)
 
 
 def test_acceptance_33_a_key_and_a_membership_are_gone_when_their_holders_death_is_told(stage: Scene) -> None:

@@ -20,7 +20,7 @@ from actorcore.pids import Pid
 from actorcore.signals import Booted, Born, Exited, ProcessSpec, Register, RegisterMany, SendExit, Whereis
 from supervisors.client import Client
 from supervisors.tree.child_spec import ChildSpec
-from tests.daemon_fixture import ROOT, WAIT_S, Daemon, Desk, await_deaths, desk_of, send_signal, watched
+from tests.daemon_fixture import ROOT, WAIT_S, Daemon, Desk, await_deaths, desk_of, send_signal, stopped, watched
 from tests.fault.wire import ANSWERS, dialled, exact, framed, hello
 from tests.linearizability import FREE, Operation, first_impossible
 from tests.registry_torture import fork, heard
@@ -170,14 +170,10 @@ def test_acceptance_40_names_and_values_are_read_while_the_node_is_stopped(own: 
         desk.client.register("here", pid, [1, 2])
         ada = desk.client.whereis("ada")
         assert ada is not None and seen(desk, "here", ada) == [pid.serial, [1, 2]]  # and the channel to ada is open
-        node = desk.node_os_pid()
-        send_signal(node, signal.SIGSTOP)
-        try:
+        with stopped(desk.node_os_pid()):
             for name in ("here", "nowhere", "here"):
                 found = [pid.serial, [1, 2]] if name == "here" else None
                 assert (seen(desk, name, ada), desk.client.call(ada, ["lookup", name])) == (found, found and found[0])
-        finally:
-            send_signal(node, signal.SIGCONT)
         desk.client.exit(pid, "kill")
 
 

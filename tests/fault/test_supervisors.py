@@ -16,7 +16,7 @@ from actorcore.signals import ProcessSpec
 from actorcore.words import AUTO, RESIDENT
 from supervisors.clients.messages import DownMessage, ExitMessage, Mail, Ref
 from supervisors.machines import MACHINES
-from tests.daemon_fixture import WAIT_S, WITNESS, Daemon, Desk, desk_of, send_signal
+from tests.daemon_fixture import WAIT_S, WITNESS, Daemon, Desk, desk_of, send_signal, stopped
 
 NAMES = ("one", "two", "three")
 
@@ -136,16 +136,13 @@ def test_a_supervisor_that_is_stopped_waits_for_a_child_that_was_killed_and_is_n
         tree = desk.client.spawn_spec(ProcessSpec("supervisor", [{"children": [only]}], template=RESIDENT), link=True)
         ups(desk, "one")
         ref = desk.client.monitor(tree)
-        send_signal(own.guardian_pid, signal.SIGSTOP)
-        try:
+        with stopped(own.guardian_pid):
             desk.client.exit("one", "kill")
             desk.client.exit(tree, "shutdown")
             for _ in range(20):  # all that can be decided now is
                 desk.client.node("status")
             with pytest.raises(CallTimeout):
                 desk.client.receive(0)
-        finally:
-            send_signal(own.guardian_pid, signal.SIGCONT)
         assert desk.client.wait_down(ref, WAIT_S).reason == "shutdown"
         assert desk.client.receive(WAIT_S) == ExitMessage(tree, "shutdown")
         assert [row for row in desk.client.processes() if row["name"] == "one"] == []
