@@ -25,6 +25,7 @@ def test_the_state_is_first_under_the_session_s_id_and_members_know_the_session(
     spec = child_spec(found)
     (tree,) = spec.process.args
     assert (spec.restart, spec.process.start, spec.process.template) == ("permanent", "supervisor", "resident")
+    assert spec.shutdown_s == "infinity"
     assert (tree["strategy"], tree["intensity"]) == ("rest_for_one", 7)  # type: ignore[index, call-overload]
     state, agent = tree["children"]  # type: ignore[index, call-overload]
     process = state["process"]

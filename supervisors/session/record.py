@@ -162,13 +162,15 @@ def child_spec(record: SessionRecord) -> ChildSpec:
         busy_timeout_s=policy.busy_timeout_s, when_hung=policy.when_hung, path=policy.path,
         may_spawn=policy.may_spawn,
     )  # fmt: skip
-    restart = policy.restart
+    restart, shutdown_s = policy.restart, policy.shutdown_s
     if record.group is not None:
         # Its supervisor ends with the reason shutdown when it has restarted too often; that is no normal end.
-        process = supervisor_of(record.group, record.id, process, policy.shutdown_s)
+        process = supervisor_of(record.group, record.id, process, shutdown_s)
         restart = "permanent" if restart == "transient" else restart
+        # A supervisor has the time that its children have (supervisor(3)): killed before, it would leave those who hang.
+        shutdown_s = "infinity"
     return ChildSpec(
-        record.id, process, restart, policy.shutdown_s, policy.intensity, policy.period_s, policy.backoff_initial_s,
+        record.id, process, restart, shutdown_s, policy.intensity, policy.period_s, policy.backoff_initial_s,
         policy.backoff_step_s, policy.backoff_max_s,
     )  # fmt: skip
 

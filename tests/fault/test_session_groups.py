@@ -151,6 +151,17 @@ def test_a_group_whose_supervisor_is_killed_comes_back_when_its_state_has_ended_
     desk.client.manager.stop(id)
 
 
+def test_a_group_that_is_stopped_has_ended_with_each_of_its_members_also_one_that_hangs(desk: Desk, tmp_path: Path) -> None:
+    member = {"id": "agent", "start": MEMBER, "args": [desk.name], "trap_exit": True, "shutdown_s": 1.2}
+    row = desk.client.manager.create(project_in(tmp_path), group={"members": [member]}, policy=Policy(shutdown_s=1.0))
+    id = str(row["id"])
+    ups(desk, id, "agent")
+    refs = [desk.client.monitor(name) for name in (f"{id}.agent", id)]
+    desk.loop(f"{id}.agent", tmp_path / "fifo")
+    assert desk.client.manager.stop(id)["reason"] == "shutdown"
+    assert [desk.client.wait_down(ref, 0).reason for ref in refs] == ["killed", "shutdown"]
+
+
 def test_a_group_publishes_is_renamed_and_stops_as_one(desk: Desk, session: str) -> None:
     ups(desk, session, *MEMBERS)
     refs = [desk.client.monitor(name) for name in (name_of(session, member) for member in MEMBERS)]
