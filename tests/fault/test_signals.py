@@ -13,6 +13,7 @@ import pytest
 
 from actorcore.errors import CallFailed
 from actorcore.pids import Pid
+from actorcore.signals import ProcessSpec
 from supervisors.clients.messages import DownMessage, ExitMessage, InfoMessage, Mail
 from tests.daemon_fixture import WAIT_S, Desk, await_deaths, descendants, send_signal, watched
 
@@ -232,7 +233,8 @@ def test_A23_five_hundred_children_end_in_one_instant_and_each_is_heard_to_its_l
     """500 DOWNs, and none before the last message of its process; no zombie is left (the desk looks for them)."""
     with open(tmp_path / "gate", "wb") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
-        pids = [desk.client.spawn("tests.fault.actors:ends_at_the_gate", gate.name, wait_init=False) for _ in range(500)]
+        spec = ProcessSpec("tests.fault.actors:ends_at_the_gate", [gate.name], init_timeout_s=60.0)  # a crowd is born slowly
+        pids = [desk.client.spawn_spec(spec, wait_init=False) for _ in range(500)]
         refs = {desk.client.monitor(pid): pid for pid in pids}
         for pid in pids:
             desk.client.send(pid, desk.name)

@@ -14,6 +14,7 @@ from actorcore.errors import ProtocolError
 from actorcore.frames import Farewell, Numbered, Uplink, Welcome, decode_hello, decode_up
 from actorcore.signals import Link, Register, SendExit, Spawn, Unlink
 from tests.daemon_fixture import Desk, descendants, descriptors_beyond
+from tests.fault.test_resources import await_pool
 from tests.fault.wire import ANSWERS, REFUSED, dialled, framed, hello, send, until_eof
 from tests.malformed import Decoder, decoders, mutated
 
@@ -120,6 +121,7 @@ def test_R9_twenty_thousand_malformed_inputs_leave_the_daemon_as_it_was(
     desk: Desk, malformed_live: int, malformed_seed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     attack(desk, malformed_live // 10, malformed_seed + 1)  # what is allocated once is allocated
+    await_pool(desk)
     node = desk.node_os_pid()
     before = descriptors_beyond(desk), set(descendants(desk.daemon.guardian_pid)), node
     before_kb = resident_kb(node)
