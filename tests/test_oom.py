@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actorcore.runtime import clock, oom
-from actorcore.runtime.oom import COUNT_S, Victims
+from actorcore.runtime.oom import DYING_S, Victims
 
 VICTIM = b"3,4711,61,-;Memory cgroup out of memory: Killed process %d (actor 9) total-vm:278952kB, anon-rss:245352kB\n"
 FORGED = b"12,4712,61,-;Out of memory: Killed process %d (actor 9)\n"
@@ -97,6 +97,16 @@ def test_C13_so_many_deaths_are_victims_as_were_counted(count: Path) -> None:
     assert [victims.claim(os_pid) for os_pid in (7, 8, 9)] == [True, True, False]
 
 
+def test_C13_a_victim_may_take_its_time_to_die(count: Path) -> None:
+    """It was told to be killed by somebody when it took more than a second, as a large one does, or one that nobody runs."""
+    victims = Victims()
+    victims.look(10.0)
+    counts(count, 4)
+    for turn in range(1, 5):
+        victims.look(10.0 + turn)
+    assert victims.claim(7) is True
+
+
 def test_C13_one_that_was_counted_long_before_is_no_reason(count: Path) -> None:
     """It was a process that is none of ours, or a session's own child."""
     victims = Victims()
@@ -105,7 +115,7 @@ def test_C13_one_that_was_counted_long_before_is_no_reason(count: Path) -> None:
     assert victims.claim(7) is True
     counts(count, 5)
     for turn in range(1, 3):
-        victims.look(10.0 + turn * COUNT_S)
+        victims.look(10.0 + turn * DYING_S)
     assert victims.claim(8) is False
 
 

@@ -12,10 +12,9 @@ import re
 
 from actorcore.runtime import clock, syscalls
 
-COUNT_S = 1.0
-"""Between two looks at the count: a death is no victim's when the count has not risen for that long before it."""
-_NAMED_S = 5.0
-"""A victim is reaped within this time; later its number may be another's."""
+DYING_S = 5.0
+"""A victim is reaped within this time, also a large one, or one that no processor runs; later its number may be another's.
+So far apart are two looks at the count: a death is no victim's when it has not risen since the look before the last."""
 _KERNEL_LOG = "/dev/kmsg"
 _RECORD_BYTES = 8192
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
@@ -36,7 +35,7 @@ class Victims:
 
     def look(self, now_s: float) -> None:
         """To be called now and then: so that a victim that is none of ours is not taken for one later."""
-        if now_s - self._looked_s >= COUNT_S:
+        if now_s - self._looked_s >= DYING_S:
             self._looked_s = now_s
             self._before, self._recent = self._recent, self._counted()
             self._read_log()
@@ -56,7 +55,7 @@ class Victims:
         if self._log < 0:
             return
         now_s = clock.monotonic_s()
-        self._named = {os_pid: at_s for os_pid, at_s in self._named.items() if now_s - at_s < _NAMED_S}
+        self._named = {os_pid: at_s for os_pid, at_s in self._named.items() if now_s - at_s < DYING_S}
         while True:
             try:
                 record = os.read(self._log, _RECORD_BYTES)
