@@ -60,6 +60,7 @@ def count(log: Path, kind: str) -> int:
 
 def test_C8_out_of_descriptors_newcomers_are_refused_with_a_word_and_the_others_are_served(own: Daemon) -> None:
     with desk_of(own) as desk:
+        await_pool(desk)  # or a newborn's pidfd finds no room, which the node does not survive
         node, before = desk.node_os_pid(), descriptors_beyond(desk)
         started = time.monotonic()
         with no_descriptors_left(node):
@@ -94,6 +95,7 @@ def test_C8_S18_the_last_descriptors_are_not_for_newcomers(own: Daemon) -> None:
 
 def test_C10_a_node_without_descriptors_refuses_spawns_and_leaks_nothing(own: Daemon) -> None:
     with desk_of(own) as desk:
+        await_pool(desk)
         node, before = desk.node_os_pid(), descriptors_beyond(desk)
         with no_descriptors_left(node):
             assert spawn_many(desk) == ("resource_exhausted", "emfile")
