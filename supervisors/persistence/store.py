@@ -21,7 +21,7 @@ from actorcore.runtime.complain import complain
 from actorcore.signals import Processes
 from supervisors.own_names import MANAGER, SESSIONS
 from supervisors.paths import STATE_VARIABLE
-from supervisors.persistence import saved as lists
+from supervisors.persistence import predecessors, saved as lists
 from supervisors.persistence.retention import Limits
 from supervisors.persistence.saved import SavedSession
 from supervisors.persistence.store_words import (
@@ -41,7 +41,7 @@ from supervisors.persistence.store_words import (
     SessionSaved,
     StoreRequest,
 )
-from supervisors.persistence.vault import Vault
+from supervisors.persistence.vault import LOCK_NAME, Vault
 from supervisors.session.words import ForgetSaved, ListSessions, TakeEnded
 
 WAIT_S = 10.0
@@ -62,7 +62,10 @@ class Store(GenServer):
         # No other process of this user may look into this one: what it holds opens every save.
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         self._limits = msgspec.convert(args[0] if args else {}, Limits)
-        self._vault = Vault(os.environ[STATE_VARIABLE], self._limits, listed=self._listed, may_go=self._may_go)
+        state = os.environ[STATE_VARIABLE]
+        self._vault = Vault(state, self._limits, listed=self._listed, may_go=self._may_go)
+        if before := predecessors.holder(f"{state}/{LOCK_NAME}"):
+            predecessors.await_end(before, monotonic_s() + predecessors.STORE_S)
         self._due_s = monotonic_s()
         self._is_young = True
         try:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -362,6 +365,41 @@ def test_acceptance_125_sessions_that_were_alive_come_back_with_the_next_daemon_
     assert stopped["id"] not in client.manager.ids()
     client.manager.resume(stopped["id"])
     assert everything(client, stopped["id"]) == stopped["before"]
+
+
+@contextmanager
+def slow_to_die(path: Path) -> Iterator[Callable[[], object]]:
+    """From the death of who has locked the file until the end of the block somebody else has it, as if he were dying for so
+    long; what is given waits until he has."""
+    code = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX, 1); print(flush=True); sys.stdin.read()"
+    argv = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as dying:
+        assert dying.stdin is not None and dying.stdout is not None
+        yield dying.stdout.readline
+        dying.stdin.close()
+
+
+@pytest.mark.parametrize("who", ["a session", "the store"])
+def test_acceptance_125_what_is_slow_to_die_with_its_daemon_is_awaited_by_the_next_one(
+    running: Daemon, tmp_path: Path, who: str
+) -> None:
+    client, state = running.client(), running.directory / "state"
+    ids = [str(client.manager.create(project_in(tmp_path, f"p{n}"))["id"]) for n in range(2)]
+    for id in ids:
+        talk(client, id, f"said to {id}")
+    with slow_to_die(state / "sessions" / ids[0] / "head" if who == "a session" else state / "store.lock") as has_it:
+        kill_daemon(running)
+        has_it()
+        running.start()
+        if who == "a session":
+            assert resumed(running, 1) == ids[1:]
+        else:  # it is being born, and no session before it is there
+            client = running.client()
+            while not any(row["name"] == "system:store" and row["os_pid"] for row in client.processes()):
+                pass
+    assert resumed(running, 2) == sorted(ids)
+    client = running.client()
+    assert {id: contents(client, id) for id in ids} == {id: [f"said to {id}"] for id in ids}
 
 
 @pytest.mark.parametrize("end", ["kill", "raise"])
