@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -371,12 +371,22 @@ def test_acceptance_125_sessions_that_were_alive_come_back_with_the_next_daemon_
 def slow_to_die(path: Path) -> Iterator[Callable[[], object]]:
     """From the death of who has locked the file until the end of the block somebody else has it, as if he were dying for so
     long; what is given waits until he has."""
-    code = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX, 1); print(flush=True); sys.stdin.read()"
+    code = (
+        "import fcntl, sys; file = open(sys.argv[1], 'r+b'); fcntl.lockf(file, fcntl.LOCK_EX, 1)\n"
+        "print(flush=True); sys.stdin.read()"
+    )
     argv = [sys.executable, "-c", code, str(path)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as dying:
         assert dying.stdin is not None and dying.stdout is not None
         yield dying.stdout.readline
         dying.stdin.close()
+
+
+def has_pidfd(os_pid: object) -> bool:
+    """Whether the process is waiting for the end of another one."""
+    with suppress(OSError):  # it is not born yet; the descriptor is closed again
+        return any(os.readlink(entry) == "anon_inode:[pidfd]" for entry in Path(f"/proc/{os_pid}/fd").iterdir())
+    return False
 
 
 @pytest.mark.parametrize("who", ["a session", "the store"])
@@ -393,9 +403,9 @@ def test_acceptance_125_what_is_slow_to_die_with_its_daemon_is_awaited_by_the_ne
         running.start()
         if who == "a session":
             assert resumed(running, 1) == ids[1:]
-        else:  # it is being born, and no session before it is there
+        else:
             client = running.client()
-            while not any(row["name"] == "system:store" and row["os_pid"] for row in client.processes()):
+            while not any(row["name"] == "system:store" and has_pidfd(row["os_pid"]) for row in client.processes()):
                 pass
     assert resumed(running, 2) == sorted(ids)
     client = running.client()
