@@ -1,0 +1,200 @@
+"""What every peer offers, and how it is timed: the same code for all of them.
+
+A peer says how it starts an actor, talks to it, hears of its death and gets another in its place; what it does not offer
+it names in ``lacks``, with the reason. Only the standard library is imported here: a peer may live in another
+environment than ours. Where a peer runs in its own world (a loop, another VM) it overrides what it must, and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
+
+from benchmarks.peers.process_tree import tree_pss_mb
+
+BODY = b"x" * 64
+Actor = TypeVar("Actor")
+
+
+class Missing(Exception):
+    """What a peer needs is not installed; the text says what, and where it is to be had."""
+
+
+class Peer(ABC, Generic[Actor]):
+    """One way of having actors, opened once and then asked for single measurements."""
+
+    lacks: Mapping[str, str] = {}
+    """Figure → why there is none."""
+    remarks: Mapping[str, str] = {}
+    """Figure → what its reader must know: what tells of the death, who replaces, what differs."""
+    settle_s = 0.02
+    """How long an actor lives before it is killed; longer where a death soon after the start is punished."""
+    calls_each, casts_each = 200, 2_000
+    """Messages in one measurement."""
+    idle_actors, storm_actors = 8, 16
+
+    # ---- what a peer says --------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def version(self) -> str:
+        """As its authors write it."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Start what there must be before the first actor.
+
+        :raises Missing: it is not installed.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it in the way that it documents."""
+
+    @abstractmethod
+    def spawn(self) -> Actor:
+        """A new actor that has answered once."""
+
+    @abstractmethod
+    def end(self, actor: Actor) -> None:
+        """End it in the way that it documents, and have it gone."""
+
+    def calls(self, actor: Actor, count: int) -> None:
+        """So many calls with BODY, one after the other, each answered with BODY."""
+        raise NotImplementedError
+
+    def casts(self, actor: Actor, count: int) -> None:
+        """So many messages BODY that nobody answers, until the last one has been handled."""
+        raise NotImplementedError
+
+    def os_pid(self, actor: Actor) -> int:
+        """The process that it is."""
+        raise NotImplementedError
+
+    def watch(self, actor: Actor) -> Callable[[], None]:
+        """Do what must be done before the death; what is returned waits until this program knows of it."""
+        raise NotImplementedError
+
+    def supervise(self) -> Actor:
+        """As :meth:`spawn`, and it will be replaced when it dies."""
+        return self.spawn()
+
+    def await_replacement(self, actor: Actor) -> None:
+        """It has been killed: wait until another in its place answers; from now on ``actor`` means that one."""
+        raise NotImplementedError
+
+    def run(self, measure: Callable[[], None]) -> None:
+        """Open, measure, close."""
+        self.open()
+        try:
+            measure()
+        finally:
+            self.close()
+
+    # ---- the figures -------------------------------------------------------------------------------------------------
+
+    def spawn_us(self) -> float:
+        started = time.perf_counter_ns()
+        actor = self.spawn()
+        spent = (time.perf_counter_ns() - started) / 1e3
+        self.end(actor)
+        return spent
+
+    def call_us(self) -> float:
+        actor = self.companion()
+        started = time.perf_counter_ns()
+        self.calls(actor, self.calls_each)
+        return (time.perf_counter_ns() - started) / 1e3 / self.calls_each
+
+    def casts_per_s(self) -> float:
+        actor = self.companion()
+        started = time.perf_counter_ns()
+        self.casts(actor, self.casts_each)
+        return self.casts_each / (time.perf_counter_ns() - started) * 1e9
+
+    def told_us(self) -> float:
+        actor = self.spawn()
+        await_told = self.watch(actor)
+        pause(self.settle_s)
+        os_pid = self.os_pid(actor)
+        started = kill(os_pid)
+        await_told()
+        return (time.perf_counter_ns() - started) / 1e3
+
+    def replaced_us(self) -> float:
+        actor = self.supervise()
+        pause(self.settle_s)
+        os_pid = self.os_pid(actor)
+        started = kill(os_pid)
+        self.await_replacement(actor)
+        spent = (time.perf_counter_ns() - started) / 1e3
+        self.end(actor)
+        return spent
+
+    def storm_ms(self) -> float:
+        """Until the last of ``storm_actors``, killed one after the other without a pause, has been replaced."""
+        actors = [self.supervise() for _ in range(self.storm_actors)]
+        pause(self.settle_s)
+        os_pids = [self.os_pid(actor) for actor in actors]
+        started = time.perf_counter_ns()
+        for os_pid in os_pids:
+            kill(os_pid)
+        for actor in actors:
+            self.await_replacement(actor)
+        spent = (time.perf_counter_ns() - started) / 1e6
+        for actor in actors:
+            self.end(actor)
+        return spent
+
+    def idle_mb(self) -> float:
+        """The proportional set size of this program and all of its descendants, as it grows with each idle actor."""
+        before = tree_pss_mb()
+        actors = [self.spawn() for _ in range(self.idle_actors)]
+        pause(0.5)  # for what was started beside them
+        grown = tree_pss_mb() - before
+        for actor in actors:
+            self.end(actor)
+        return grown / self.idle_actors
+
+    # ---- for them ----------------------------------------------------------------------------------------------------
+
+    def companion(self) -> Actor:
+        """The actor that is talked to: one for all measurements."""
+        if not hasattr(self, "_companion"):
+            self._companion = self.spawn()
+        return self._companion
+
+
+def kill(os_pid: int) -> int:
+    """SIGKILL it; when that was, ns."""
+    now = time.perf_counter_ns()
+    os.kill(os_pid, signal.SIGKILL)
+    return now
+
+
+FIGURES: Mapping[str, str] = {
+    "spawn": "spawn_us", "call": "call_us", "casts": "casts_per_s", "told": "told_us", "replaced": "replaced_us",
+    "storm": "storm_ms", "memory": "idle_mb",
+}  # fmt: skip
+"""Figure → the method that takes one measurement of it."""
+
+
+def pause(seconds: float) -> None:
+    """Let others finish what nobody can be told about: what a supervisor writes down, or starts beside an actor."""
+    select.select([], [], [], seconds)
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program.
+
+    :raises Missing: none of that name is on the path.
+    """
+    found = shutil.which(name)
+    if found is None:
+        raise Missing(f"no {name}: it is in the package {package}")
+    return found
