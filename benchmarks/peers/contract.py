@@ -19,6 +19,8 @@ from typing import Generic, TypeVar
 from benchmarks.peers.process_tree import tree_pss_mb
 
 BODY = b"x" * 64
+PAUSE_S = 0.02
+"""Before a spawn, and before a kill: for everybody to be at rest."""
 Actor = TypeVar("Actor")
 
 
@@ -33,7 +35,7 @@ class Peer(ABC, Generic[Actor]):
     """Figure → why there is none."""
     remarks: Mapping[str, str] = {}
     """Figure → what its reader must know: what tells of the death, who replaces, what differs."""
-    settle_s = 0.02
+    settle_s = PAUSE_S
     """How long an actor lives before it is killed; longer where a death soon after the start is punished."""
     calls_each, casts_each = 200, 2_000
     """Messages in one measurement."""
@@ -76,6 +78,10 @@ class Peer(ABC, Generic[Actor]):
         """The process that it is."""
         raise NotImplementedError
 
+    def spawn_watched(self) -> Actor:
+        """As :meth:`spawn`, by somebody who is told of its death."""
+        return self.spawn()
+
     def watch(self, actor: Actor) -> Callable[[], None]:
         """Do what must be done before the death; what is returned waits until this program knows of it."""
         raise NotImplementedError
@@ -99,6 +105,7 @@ class Peer(ABC, Generic[Actor]):
     # ---- the figures -------------------------------------------------------------------------------------------------
 
     def spawn_us(self) -> float:
+        pause(PAUSE_S)
         started = time.perf_counter_ns()
         actor = self.spawn()
         spent = (time.perf_counter_ns() - started) / 1e3
@@ -118,18 +125,18 @@ class Peer(ABC, Generic[Actor]):
         return self.casts_each / (time.perf_counter_ns() - started) * 1e9
 
     def told_us(self) -> float:
-        actor = self.spawn()
+        actor = self.spawn_watched()
+        os_pid = self.os_pid(actor)
         await_told = self.watch(actor)
         pause(self.settle_s)
-        os_pid = self.os_pid(actor)
         started = kill(os_pid)
         await_told()
         return (time.perf_counter_ns() - started) / 1e3
 
     def replaced_us(self) -> float:
         actor = self.supervise()
-        pause(self.settle_s)
         os_pid = self.os_pid(actor)
+        pause(self.settle_s)
         started = kill(os_pid)
         self.await_replacement(actor)
         spent = (time.perf_counter_ns() - started) / 1e3
@@ -139,8 +146,8 @@ class Peer(ABC, Generic[Actor]):
     def storm_ms(self) -> float:
         """Until the last of ``storm_actors``, killed one after the other without a pause, has been replaced."""
         actors = [self.supervise() for _ in range(self.storm_actors)]
-        pause(self.settle_s)
         os_pids = [self.os_pid(actor) for actor in actors]
+        pause(self.settle_s)
         started = time.perf_counter_ns()
         for os_pid in os_pids:
             kill(os_pid)

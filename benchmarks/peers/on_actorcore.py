@@ -54,9 +54,6 @@ class FromClient(Peer[Held]):
     def close(self) -> None:
         """The daemon ends at the end of :meth:`run`, and all with it."""
 
-    def rest(self) -> None:
-        await_pool(self.client, 2 * POOL)
-
     def spawn(self) -> Held:
         pid = self.client.spawn(ECHO, template=PRELOADED)
         self.client.call(pid, 0)
