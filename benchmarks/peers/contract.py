@@ -90,6 +90,14 @@ class Peer(ABC, Generic[Actor]):
         """As :meth:`spawn`, and it will be replaced when it dies."""
         return self.spawn()
 
+    def spawn_many(self, count: int) -> list[Actor]:
+        """Faster than one after the other where that matters; nobody times it."""
+        return [self.spawn() for _ in range(count)]
+
+    def supervise_many(self, count: int) -> list[Actor]:
+        """As :meth:`spawn_many`."""
+        return [self.supervise() for _ in range(count)]
+
     def await_replacement(self, actor: Actor) -> None:
         """It has been killed: wait until another in its place answers; from now on ``actor`` means that one."""
         raise NotImplementedError
@@ -145,7 +153,7 @@ class Peer(ABC, Generic[Actor]):
 
     def storm_ms(self) -> float:
         """Until the last of ``storm_actors``, killed one after the other without a pause, has been replaced."""
-        actors = [self.supervise() for _ in range(self.storm_actors)]
+        actors = self.supervise_many(self.storm_actors)
         os_pids = [self.os_pid(actor) for actor in actors]
         pause(self.settle_s)
         started = time.perf_counter_ns()
@@ -161,7 +169,7 @@ class Peer(ABC, Generic[Actor]):
     def idle_mb(self) -> float:
         """The proportional set size of this program and all of its descendants, as it grows with each idle actor."""
         before = tree_pss_mb()
-        actors = [self.spawn() for _ in range(self.idle_actors)]
+        actors = self.spawn_many(self.idle_actors)
         pause(0.5)  # for what was started beside them
         grown = tree_pss_mb() - before
         for actor in actors:
@@ -185,8 +193,8 @@ def kill(os_pid: int) -> int:
 
 
 FIGURES: Mapping[str, str] = {
-    "spawn": "spawn_us", "call": "call_us", "casts": "casts_per_s", "told": "told_us", "replaced": "replaced_us",
-    "storm": "storm_ms", "memory": "idle_mb",
+    "memory": "idle_mb", "spawn": "spawn_us", "call": "call_us", "casts": "casts_per_s", "told": "told_us",
+    "replaced": "replaced_us", "storm": "storm_ms",
 }  # fmt: skip
 """Figure → the method that takes one measurement of it."""
 
