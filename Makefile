@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench vectors torture mutants clean
+.PHONY: help demo test lint bench compare vectors torture mutants clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -12,6 +12,7 @@ MODE ?= core
 PLACEMENT ?= both
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+COMPARE_ARGS ?=
 TORTURE ?= full
 JOBS ?= 2
 LIVES ?= 1000000
@@ -44,6 +45,9 @@ lint: $(HAVE)-test  ## ruff, strict mypy
 
 bench: $(HAVE)-bench  ## every benchmark, each with its floor: BENCH_ARGS="--only P7,P10 --quick --json FILE"
 	$(PY) -m benchmarks $(BENCH_ARGS)
+
+compare: $(HAVE)-peers  ## the same work on what a user would pick instead: COMPARE_ARGS="--only actorcore,ray --json FILE"
+	$(PY) -m benchmarks.compare $(COMPARE_ARGS)
 
 vectors: $(HAVE)  ## replay recorded OTP vectors: DIR=<vectors> MODE=core|processes PLACEMENT=resident|process|both
 	@test -n "$(DIR)" || { echo "usage: make vectors DIR=<directory of vectors> [MODE=core|processes] [PLACEMENT=both]" >&2; exit 2; }

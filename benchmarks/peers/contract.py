@@ -21,6 +21,8 @@ from benchmarks.peers.process_tree import tree_pss_mb
 BODY = b"x" * 64
 PAUSE_S = 0.02
 """Before a spawn, and before a kill: for everybody to be at rest."""
+REST_S = 0.5
+"""Before memory is looked at: for what is started, or ends, beside the actors."""
 Actor = TypeVar("Actor")
 
 
@@ -82,7 +84,7 @@ class Peer(ABC, Generic[Actor]):
         """As :meth:`spawn`, by somebody who is told of its death."""
         return self.spawn()
 
-    def watch(self, actor: Actor) -> Callable[[], None]:
+    def watch(self, actor: Actor) -> Callable[[], object]:
         """Do what must be done before the death; what is returned waits until this program knows of it."""
         raise NotImplementedError
 
@@ -101,6 +103,11 @@ class Peer(ABC, Generic[Actor]):
     def await_replacement(self, actor: Actor) -> None:
         """It has been killed: wait until another in its place answers; from now on ``actor`` means that one."""
         raise NotImplementedError
+
+    def await_replacements(self, actors: list[Actor]) -> None:
+        """As :meth:`await_replacement`, of many; overridden where they would be started one after the other."""
+        for actor in actors:
+            self.await_replacement(actor)
 
     def run(self, measure: Callable[[], None]) -> None:
         """Open, measure, close."""
@@ -159,8 +166,7 @@ class Peer(ABC, Generic[Actor]):
         started = time.perf_counter_ns()
         for os_pid in os_pids:
             kill(os_pid)
-        for actor in actors:
-            self.await_replacement(actor)
+        self.await_replacements(actors)
         spent = (time.perf_counter_ns() - started) / 1e6
         for actor in actors:
             self.end(actor)
@@ -168,9 +174,10 @@ class Peer(ABC, Generic[Actor]):
 
     def idle_mb(self) -> float:
         """The proportional set size of this program and all of its descendants, as it grows with each idle actor."""
+        pause(REST_S)
         before = tree_pss_mb()
         actors = self.spawn_many(self.idle_actors)
-        pause(0.5)  # for what was started beside them
+        pause(REST_S)
         grown = tree_pss_mb() - before
         for actor in actors:
             self.end(actor)

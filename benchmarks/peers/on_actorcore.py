@@ -82,9 +82,9 @@ class FromClient(Peer[Held]):
         assert isinstance(os_pid, int)
         return os_pid
 
-    def watch(self, actor: Held) -> Callable[[], None]:
+    def watch(self, actor: Held) -> Callable[[], object]:
         ref = self.client.monitor(actor.pid)
-        return lambda: self.client.wait_down(ref) and None
+        return lambda: self.client.wait_down(ref)
 
     def supervise(self) -> Held:
         self.sessions += 1
@@ -126,7 +126,8 @@ def caller(process: Process) -> None:
     while True:
         event = process.receive()
         assert isinstance(event, CallMessage)
-        what, to, count = event.body  # type: ignore[misc]
+        assert isinstance(event.body, list)
+        what, to, count = event.body
         if what == "calls":
             for _ in range(count):
                 process.call(to, BODY)

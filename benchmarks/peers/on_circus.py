@@ -70,7 +70,7 @@ class Circus(ServicePeer):
     def remove(self, service: Service) -> None:
         self.ask("rm", name=service.name, waiting=True)
 
-    def watch(self, actor: Service) -> Callable[[], None]:
+    def watch(self, actor: Service) -> Callable[[], object]:
         topic = f"watcher.{actor.name}.reap".encode()
         self.events.subscribe(topic)
 

@@ -22,11 +22,19 @@ class Pool:
 
     def __init__(self) -> None:
         self.start()
+        self.await_answer()
 
     def start(self) -> None:
         self.executor = ProcessPoolExecutor(1)
-        self.executor.submit(echo, BODY).result()
-        self.os_pid = self.executor.submit(os.getpid).result()
+        self.first = self.executor.submit(os.getpid)
+
+    def await_answer(self) -> None:
+        self.os_pid = self.first.result()
+
+    def restart(self) -> None:
+        self.await_end()
+        self.executor.shutdown()
+        self.start()
 
     def await_end(self) -> None:
         with contextlib.suppress(BrokenProcessPool):
@@ -75,7 +83,7 @@ class Executor(Peer[Pool]):
     def os_pid(self, actor: Pool) -> int:
         return actor.os_pid
 
-    def watch(self, actor: Pool) -> Callable[[], None]:
+    def watch(self, actor: Pool) -> Callable[[], object]:
         actor.hang()
         return actor.await_end
 
@@ -85,9 +93,14 @@ class Executor(Peer[Pool]):
         return actor
 
     def await_replacement(self, actor: Pool) -> None:
-        actor.await_end()
-        actor.executor.shutdown()
-        actor.start()
+        actor.restart()
+        actor.await_answer()
+
+    def await_replacements(self, actors: list[Pool]) -> None:
+        for actor in actors:
+            actor.restart()
+        for actor in actors:
+            actor.await_answer()
 
 
 PEERS = {"": Executor}

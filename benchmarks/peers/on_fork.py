@@ -17,6 +17,7 @@ class Child:
 
     def __init__(self) -> None:
         self.fork()
+        self.await_answer()
 
     def fork(self) -> None:
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -26,6 +27,8 @@ class Child:
         theirs.close()
         self.pidfd = os.pidfd_open(self.os_pid)
         self.sock.send(b"?")
+
+    def await_answer(self) -> None:
         self.sock.recv(64)
 
     def await_end(self) -> None:
@@ -85,13 +88,19 @@ class Fork(Peer[Child]):
     def os_pid(self, actor: Child) -> int:
         return actor.os_pid
 
-    def watch(self, actor: Child) -> Callable[[], None]:
+    def watch(self, actor: Child) -> Callable[[], object]:
         return actor.await_end
 
     def await_replacement(self, actor: Child) -> None:
-        actor.await_end()
-        actor.reap()
-        actor.fork()
+        self.await_replacements([actor])
+
+    def await_replacements(self, actors: list[Child]) -> None:
+        for actor in actors:
+            actor.await_end()
+            actor.reap()
+            actor.fork()
+        for actor in actors:
+            actor.await_answer()
 
 
 PEERS = {"": Fork}

@@ -38,7 +38,7 @@ EchoManager.register("Echo", Echo)
 class Served:
     """A manager and the proxy of its object."""
 
-    await_end: Callable[[], None]
+    await_end: Callable[[], object]
 
     def __init__(self) -> None:
         self.start()
@@ -49,7 +49,7 @@ class Served:
         self.proxy: Any = self.manager.Echo()  # type: ignore[attr-defined]  # made by register
         self.proxy.echo(BODY)
 
-    def hang(self) -> Callable[[], None]:
+    def hang(self) -> Callable[[], object]:
         """Call what does not return; what is returned waits for its failure."""
         is_called = threading.Event()
 
@@ -90,7 +90,7 @@ class Manager(Peer[Served]):
     def os_pid(self, actor: Served) -> int:
         return int(actor.proxy.os_pid())
 
-    def watch(self, actor: Served) -> Callable[[], None]:
+    def watch(self, actor: Served) -> Callable[[], object]:
         return actor.hang()
 
     def supervise(self) -> Served:

@@ -25,6 +25,7 @@ class Worker:
     def __init__(self, context: Any) -> None:
         self.context = context
         self.start()
+        self.await_answer()
 
     def start(self) -> None:
         self.pipe, theirs = self.context.Pipe()
@@ -32,10 +33,18 @@ class Worker:
         self.process.start()
         theirs.close()
         self.pipe.send_bytes(b"?")
+
+    def await_answer(self) -> None:
         self.pipe.recv_bytes()
 
     def await_end(self) -> None:
         connection.wait([self.process.sentinel])
+
+    def restart(self) -> None:
+        self.await_end()
+        self.process.join()
+        self.pipe.close()
+        self.start()
 
 
 def serve(pipe: Connection) -> None:
@@ -83,14 +92,18 @@ class Fork(Peer[Worker]):
         assert isinstance(os_pid, int)
         return os_pid
 
-    def watch(self, actor: Worker) -> Callable[[], None]:
+    def watch(self, actor: Worker) -> Callable[[], object]:
         return actor.await_end
 
     def await_replacement(self, actor: Worker) -> None:
-        actor.await_end()
-        actor.process.join()
-        actor.pipe.close()
-        actor.start()
+        actor.restart()
+        actor.await_answer()
+
+    def await_replacements(self, actors: list[Worker]) -> None:
+        for actor in actors:
+            actor.restart()
+        for actor in actors:
+            actor.await_answer()
 
 
 class ForkServer(Fork):

@@ -72,7 +72,7 @@ class Ray(Peer[Any]):
     def os_pid(self, actor: Any) -> int:
         return int(ray.get(actor.os_pid.remote()))
 
-    def watch(self, actor: Any) -> Callable[[], None]:
+    def watch(self, actor: Any) -> Callable[[], object]:
         pending = actor.hang.remote()
 
         def await_told() -> None:
@@ -87,6 +87,9 @@ class Ray(Peer[Any]):
 
     def await_replacement(self, actor: Any) -> None:
         ray.get(actor.echo.remote(BODY))
+
+    def await_replacements(self, actors: list[Any]) -> None:
+        ray.get([actor.echo.remote(BODY) for actor in actors])
 
 
 PEERS = {"": Ray}

@@ -38,9 +38,9 @@ class S6(ServicePeer):
         (service.folder / "notification-fd").write_text("3\n")
         command("s6-svlink", self.scanned, service.folder)
 
-    def watch(self, actor: Service) -> Callable[[], None]:
+    def watch(self, actor: Service) -> Callable[[], object]:
         waiting = subprocess.Popen(["s6-svwait", "-d", actor.folder])
-        return lambda: waiting.wait() and None
+        return waiting.wait
 
     def remove(self, service: Service) -> None:
         command("s6-svunlink", self.scanned, service.name)

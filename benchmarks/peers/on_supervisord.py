@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from xmlrpc.client import ServerProxy
 
-
 from supervisor.xmlrpc import SupervisorTransport
 
 from benchmarks.peers.contract import pause
@@ -52,7 +51,7 @@ autorestart = true
 """
 
 
-class OverUnixSocket(SupervisorTransport):  # type: ignore[misc]
+class OverUnixSocket(SupervisorTransport):
     """As supervisorctl connects."""
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +69,7 @@ class Supervisord(ServicePeer):
         (self.folder / "listener.py").write_text(LISTENER)
         texts = {"folder": self.folder, "python": sys.executable, "deaths": self.deaths.path}
         (self.folder / "configuration").write_text(CONFIGURATION.format(**texts))
-        argv = [sys.executable, "-m", "supervisor.supervisord", "-c", self.folder / "configuration"]
+        argv = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.folder / "configuration")]
         self.supervisord = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
         path = self.folder / "socket"
         while not is_listening(path):

@@ -20,7 +20,7 @@ WAIT_S = 30
 
 
 class Echo(Actor):
-    def receiveMessage(self, message: Any, sender: Any) -> None:  # noqa: N802
+    def receiveMessage(self, message: Any, sender: Any) -> None:
         if message == "os_pid":
             self.send(sender, os.getpid())
         elif isinstance(message, bytes) and message != CAST:
@@ -30,7 +30,7 @@ class Echo(Actor):
 class Parent(Actor):
     """Told whether it replaces, it creates a child and answers with its address once the child has answered it."""
 
-    def receiveMessage(self, message: Any, sender: Any) -> None:  # noqa: N802
+    def receiveMessage(self, message: Any, sender: Any) -> None:
         if isinstance(message, bool):
             self.asker, self.replaces = sender, message
             self.send(self.createActor(Echo), BODY)
@@ -91,7 +91,7 @@ class Thespian(Peer[Family]):
     def spawn_watched(self) -> Family:
         return self.family(replaces=False)
 
-    def watch(self, actor: Family) -> Callable[[], None]:
+    def watch(self, actor: Family) -> Callable[[], object]:
         return lambda: self.await_replacement(actor)
 
     def supervise(self) -> Family:

@@ -91,7 +91,7 @@ class Xoscar(Peer[Any]):
 
         return self.do(asking())
 
-    def watch(self, actor: Any) -> Callable[[], None]:
+    def watch(self, actor: Any) -> Callable[[], object]:
         async def hanging() -> None:
             with contextlib.suppress(xoscar.ServerClosed):
                 await actor.hang()
@@ -101,11 +101,21 @@ class Xoscar(Peer[Any]):
         return pending.result
 
     def await_replacement(self, actor: Any) -> None:
-        async def recovering() -> None:
-            await xoscar.wait_actor_pool_recovered(actor.address, self.pool.external_address)
-            await actor.echo(BODY)
+        self.do(self.recovering(actor))
 
-        self.do(recovering())
+    def await_replacements(self, actors: list[Any]) -> None:
+        async def all_recovering() -> None:
+            await asyncio.gather(*map(self.recovering, actors))
+
+        self.do(all_recovering())
+
+    async def recovering(self, actor: Any) -> None:
+        """It is said to be recovered as long as its death has not been seen: then the call fails, and is tried again."""
+        while True:
+            await xoscar.wait_actor_pool_recovered(actor.address, self.pool.external_address)
+            with contextlib.suppress(xoscar.ServerClosed, ConnectionError):
+                await actor.echo(BODY)
+                return
 
 
 PEERS = {"": Xoscar}

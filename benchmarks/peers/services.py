@@ -123,7 +123,7 @@ class ServicePeer(Peer[Service]):
     def os_pid(self, actor: Service) -> int:
         return actor.os_pid
 
-    def watch(self, actor: Service) -> Callable[[], None]:
+    def watch(self, actor: Service) -> Callable[[], object]:
         def await_told() -> None:
             while self.deaths.line() != actor.name:
                 pass
