@@ -12,18 +12,19 @@ from __future__ import annotations
 import argparse
 import os
 import select
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from benchmarks.__main__ import Machine, machine
 from benchmarks.peers.contract import FIGURES
-from benchmarks.peers.process_tree import adopt_orphans, end_descendants
+from benchmarks.peers.process_tree import end_below
 from benchmarks.rows import Row, measured
 
 ROOT = Path(__file__).parents[1]
@@ -115,10 +116,12 @@ class Report(msgspec.Struct, frozen=True):
     contestants: list[Contestant]
 
 
-def measure(contestant: Contestant, python: str, seconds: float, patience_s: float = PATIENCE_S) -> None:
+def measure(
+    contestant: Contestant, python: str, seconds: float, figures: Iterable[str] = FIGURES, patience_s: float = PATIENCE_S
+) -> None:
     """One round of one contestant, in a process of its own; nothing that it has started is left when this returns."""
     module, _, variant = CONTESTANTS[contestant.name].partition(":")
-    argv = [python, "-m", "benchmarks.peers.host", module, variant, str(seconds), *FIGURES]
+    argv = [python, "-m", "benchmarks.peers.host", module, variant, str(seconds), *figures]
     with tempfile.TemporaryFile() as errors, tempfile.TemporaryDirectory(prefix="actorcore-compare-") as folder:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": folder}
         # In a session of its own: what Ctrl-C ends here is ended by us, and by nobody halfway.
@@ -131,10 +134,11 @@ def measure(contestant: Contestant, python: str, seconds: float, patience_s: flo
         except TimeoutError:
             contestant.failed = f"silent for {patience_s:.0f} s: given up"
         finally:
-            host.stdout.close()
+            host.send_signal(signal.SIGSTOP)  # it starts nothing more, and adopts what is orphaned until all has ended
+            end_below(host.pid)
             host.kill()
             host.wait()
-            end_descendants()
+            host.stdout.close()
 
 
 def lines(fd: int, patience_s: float) -> Iterator[bytes]:
@@ -227,7 +231,6 @@ def main() -> int:
     words = [word.lower() for word in wanted.only.split(",") if word]
     contestants = [Contestant(name) for name in CONTESTANTS if not words or any(word in name.lower() for word in words)]
     facts = machine(False)
-    adopt_orphans()
     is_interrupted = False
     try:
         for number in range(wanted.rounds):

@@ -14,7 +14,7 @@ import time
 from typing import TextIO
 
 from benchmarks.peers.contract import FIGURES, Missing, Peer
-from benchmarks.peers.process_tree import adopt_orphans, end_descendants
+from benchmarks.peers.process_tree import adopt_orphans, end_below
 
 MOST = 40
 WARM_UP = 1
@@ -36,7 +36,7 @@ def main() -> None:
             raise
         tell(told, missing=f"no module {missing.name}: it is in the extra “peers”")
     finally:
-        end_descendants()
+        end_below(os.getpid())
     tell(told, closed=True)
 
 

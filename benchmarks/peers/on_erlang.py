@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.peers.contract import REST_S, Peer, pause, program
-from benchmarks.peers.process_tree import end_descendants, tree_pss_mb
+from benchmarks.peers.process_tree import end_below, tree_pss_mb
 
 SOURCE = Path(__file__).with_name("echo_vm.erl")
 QUIET = ["-kernel", "logger_level", "none", "-connect_all", "false"]
@@ -60,7 +60,7 @@ class Vm(Peer[int]):
         assert self.vm.stdin is not None
         self.vm.stdin.close()
         self.vm.wait()
-        end_descendants()  # its epmd stays by design
+        end_below(os.getpid())  # its epmd stays by design
         self.folder.cleanup()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.metadata
 import os
 import threading
 from collections.abc import Callable, Coroutine
@@ -41,7 +42,7 @@ class Xoscar(Peer[Any]):
     remarks = {"told": "a pending call fails", "replaced": "auto_recover, looked at every 0.5 s", "storm": "auto_recover"}
 
     def version(self) -> str:
-        return str(xoscar.__version__)
+        return importlib.metadata.version("xoscar")
 
     def open(self) -> None:
         self.loop = uvloop.new_event_loop()

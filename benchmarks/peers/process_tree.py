@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
 from collections import defaultdict
 from pathlib import Path
@@ -20,16 +21,17 @@ def adopt_orphans() -> None:
 
 
 def descendants(os_pid: int) -> list[int]:
-    """Its children and theirs, that live now or are not yet reaped; parents first."""
+    """Its children and theirs, parents first; not who has ended and is only to be reaped."""
     children = defaultdict[int, list[int]](list)
     for path in Path("/proc").iterdir():
         if path.name.isdigit():
             with contextlib.suppress(OSError):
-                fields = (path / "stat").read_text().rpartition(")")[2].split()
-                children[int(fields[1])].append(int(path.name))
+                state, parent, *_ = (path / "stat").read_text().rpartition(")")[2].split()
+                if state != "Z":
+                    children[int(parent)].append(int(path.name))
     found = [os_pid]
-    for parent in found:
-        found += children[parent]
+    for parent_pid in found:
+        found += children[parent_pid]
     return found[1:]
 
 
@@ -43,14 +45,12 @@ def tree_pss_mb() -> float:
     return total_kib * 1024 / 1e6
 
 
-def end_descendants() -> int:
-    """SIGKILL what is left below this process, which adopts orphans; how many there were."""
-    ended = 0
-    while left := descendants(os.getpid()):
-        for os_pid in left:
+def end_below(os_pid: int) -> None:
+    """SIGKILL all descendants of a process that adopts orphans; they have ended when this returns."""
+    while left := descendants(os_pid):
+        for each in left:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(os_pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.wait()
-            ended += 1
-    return ended
+                handle = os.pidfd_open(each)
+                with contextlib.closing(os.fdopen(handle)):
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                    select.select([handle], [], [])

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.peers.contract import Peer
-from benchmarks.peers.process_tree import end_descendants
+from benchmarks.peers.process_tree import end_below
 
 NO_MESSAGES = dict.fromkeys(("call", "casts"), "moves no messages")
 PUNISHED_S = 1.05
@@ -84,7 +84,7 @@ class ServicePeer(Peer[Service]):
 
     def close(self) -> None:
         self.deaths.close()
-        end_descendants()
+        end_below(os.getpid())
         shutil.rmtree(self.folder)
 
     @abstractmethod
