@@ -16,10 +16,10 @@ from actorcore.effects import Deliver, Effect, Forget, Inspect, Operate, Publish
 from actorcore.exit_reason import NORMAL, Reason, Term
 from actorcore.frames import encoder
 from actorcore.migrations import KernelState
-from actorcore.names import RESERVED_PREFIX
 from actorcore.node_desk import NodeDesk
 from actorcore.process_table import ProcessTable
 from actorcore.resident_sys import ResidentSys, is_system
+from actorcore.resident_table import DESK, ResidentTable
 from actorcore.residents import (
     AnswerTo,
     AwaitEnd,
@@ -93,14 +93,12 @@ class Kernel:
         open_verbs: grants.OpenVerbs | None = None,
     ) -> None:  # fmt: skip
         self.table = ProcessTable(instance)
-        self._machines = machines or {}
         self._host = host
-        self._last, self._is_open = last, partial(grants.is_open, open_verbs or {})
-        self._residents: dict[str, Resident] = {"node": NodeDesk(self.table.statistics), **residents}
-        self._serials = {name: self.table.add_resident(RESERVED_PREFIX + name) for name in self._residents}
-        self._spawned: dict[int, tuple[str, Resident]] = {}
-        self._by_serial = {serial: self._residents[name] for name, serial in self._serials.items()}
-        self._sys = ResidentSys(instance, self._serials["node"], {}, self.table.is_alive)
+        self._last = last
+        self._is_open = partial(grants.is_open, open_verbs or {})
+        own: dict[str, Resident] = {DESK: NodeDesk(self.table.statistics), **residents}
+        self._residents = ResidentTable(own, machines or {}, self.table.add_resident)
+        self._sys = ResidentSys(instance, self._residents.desk_serial, {}, self.table.is_alive)
         self._alarms: Deadlines[str] = Deadlines()
         self._awaited: dict[int, int] = {}
         self._crowded = False
@@ -145,7 +143,7 @@ class Kernel:
                 self._inbox.append(Deliver(by, 0, event))
                 return []
             case ClockSet():
-                self._inbox.extend(Deliver(serial, 0, event) for serial in self._serials.values())
+                self._inbox.extend(Deliver(serial, 0, event) for serial in self._residents.serials.values())
                 return []
             case Ticked():
                 effects = self._sorted(self.table.handle(event, now))
@@ -166,7 +164,7 @@ class Kernel:
     def _grows(self, body: Request) -> bool:
         """Whether a request may leave something behind; a small Ask may, and may as well make room."""
         if isinstance(body, Ask):
-            return body.to != self._serials["node"] and len(body.body) > SMALL_ASK_BYTES
+            return body.to != self._residents.desk_serial and len(body.body) > SMALL_ASK_BYTES
         return isinstance(body, (Spawn, Monitor, Link, Register, RegisterMany))
 
     def skip(self, event: Event, now: float) -> list[Effect]:
@@ -182,20 +180,18 @@ class Kernel:
 
     def snapshot(self) -> bytes:
         """The whole state."""
-        residents = {name: (self._serials[name], resident.snapshot()) for name, resident in self._residents.items()}
-        spawned = [(serial, machine, resident.snapshot()) for serial, (machine, resident) in self._spawned.items()]
+        own, spawned = self._residents.snapshot()
         table = self.table.snapshot()
-        described = (table, residents, self._alarms, self._ending, spawned, self._sys.watched, self._awaited, self._crowded)
+        described = (table, own, self._alarms, self._ending, spawned, self._sys.watched, self._awaited, self._crowded)
         return _encode(KernelState(migrations.SCHEMA, *described))
 
     def machines(self) -> list[str]:
         """What this code can restore: machines that may be spawned, and the node's own residents."""
-        return sorted([*self._machines, *(RESERVED_PREFIX + name for name in self._residents)])
+        return self._residents.restorable()
 
     def not_restored_by(self, machines: list[str]) -> str | None:
         """Why code that can restore ``machines`` cannot go on from here; None when it can."""
-        running = {machine for machine, _ in self._spawned.values()} | {RESERVED_PREFIX + name for name in self._residents}
-        strange = sorted(running - set(machines))
+        strange = self._residents.not_restored_by(machines)
         return f"the new code has no machine {', '.join(strange)}, and there is one running" if strange else None
 
     def restore(self, data: bytes) -> None:
@@ -203,28 +199,16 @@ class Kernel:
         state = migrations.read(data)
         self.table = ProcessTable.restore(state.table)
         self._desk.statistics = self.table.statistics
-        later = [name for name in self._residents if name not in state.residents]  # the code that left it had none of them
-        self._serials = {name: serial for name, (serial, _) in state.residents.items()}
-        if not state.ending:
-            self._serials |= {name: self.table.add_resident(RESERVED_PREFIX + name) for name in later}
-        self._residents = {name: self._residents[name] for name in self._serials}
-        for name, (_, resident_state) in state.residents.items():
-            self._residents[name].restore(resident_state)
-        self._by_serial = {serial: self._residents[name] for name, serial in self._serials.items()}
-        self._spawned = {}
-        for serial, machine, resident_state in state.spawned:
-            resident = self._machines[machine]([])
-            resident.restore(resident_state)
-            self._by_serial[serial] = resident
-            self._spawned[serial] = machine, resident
-        self._sys = ResidentSys(self.table.instance, self._serials["node"], state.watched, self.table.is_alive)
+        self._residents.restore(state.residents, state.spawned, None if state.ending else self.table.add_resident)
+        self._sys = ResidentSys(self.table.instance, self._residents.desk_serial, state.watched, self.table.is_alive)
         self._alarms = state.alarms
-        self._awaited, self._crowded = state.awaited, state.crowded
+        self._awaited = state.awaited
+        self._crowded = state.crowded
         self._ending = state.ending
 
     @property
     def _desk(self) -> NodeDesk:
-        desk = self._residents["node"]
+        desk = self._residents.own[DESK]
         assert isinstance(desk, NodeDesk)
         return desk
 
@@ -233,13 +217,14 @@ class Kernel:
     def _sorted(self, effects: list[Effect]) -> list[Effect]:
         """What is for residents stays inside."""
         out: list[Effect] = []
+        known = self._residents.by_serial
         for effect in effects:
             if type(effect) is Deliver:
                 begin = effect.body if type(effect.body) is Begin else None
-                if effect.to in self._by_serial or (begin is not None and begin.spec.template == RESIDENT):
+                if effect.to in known or (begin is not None and begin.spec.template == RESIDENT):
                     self._inbox.append(effect)
                     continue
-                if begin is not None and self._host and begin.spec.start in self._machines:
+                if begin is not None and self._host and begin.spec.start in self._residents.machines:
                     # As the process sees it that plays a machine.
                     spec = structs.replace(begin.spec, start=self._host, args=[begin.spec.start, *begin.spec.args])
                     effect = structs.replace(effect, body=structs.replace(begin, spec=spec))
@@ -252,67 +237,50 @@ class Kernel:
         """Nobody has this serial any more: whoever awaits that is told, a resident of the node's own begins again."""
         if serial in self._awaited:
             self._inbox.append(Deliver(self._awaited.pop(serial), 0, Ended(serial)))
-        if serial in self._spawned:
+        if serial in self._residents.spawned:
             self._drop(serial)
-        elif serial in self._by_serial and not self._ending:
+        elif serial in self._residents.by_serial and not self._ending:
             out.append(self._revive(serial))
 
     def _tell(self, serial: int, body: Delivery, now: float) -> list[Effect]:
-        if isinstance(body, Begin) and (trouble := self._make(body)) is not None:
+        if isinstance(body, Begin) and (trouble := self._residents.make(body)) is not None:
             return self._obey(serial, Refuse({"invalid_spec": trouble}), now)
-        resident = self._by_serial.get(serial)
+        residents = self._residents
+        resident = residents.by_serial.get(serial)
         if resident is None:  # it has ended in this very turn
             return []
-        if isinstance(body, Asking) and not (self.table.may_spawn(body.frm) or self._is_open(body, self._kind_of(serial))):
+        if isinstance(body, Asking) and not (self.table.may_spawn(body.frm) or self._is_open(body, residents.kind_of(serial))):
             return self._obey(serial, AnswerTo(body.frm, body.number, error=("not_permitted", "may_spawn")), now)
         if isinstance(body, Asking) and is_system(body):
-            answer, due = self._sys.answer(serial, body, resident, self._kind_of(serial), now)
+            answer, due = self._sys.answer(serial, body, resident, residents.kind_of(serial), now)
             out = self._obey(serial, answer, now)
         else:
             due, out = self._sys.pass_on(serial, body, self.table.parent_of(serial)), []
         for delivery in due:
-            orders = resident.handle(delivery, now) if serial in self._by_serial else []
+            orders = resident.handle(delivery, now) if serial in residents.by_serial else []
             for order in [*orders, *self._sys.events_of(serial, delivery, orders)]:
                 out += self._obey(serial, order, now)
         return out
 
-    def _kind_of(self, serial: int) -> str:
-        """The machine that it is, or its name."""
-        if serial in self._spawned:
-            return self._spawned[serial][0]
-        return next(RESERVED_PREFIX + name for name, known in self._serials.items() if known == serial)
-
-    def _make(self, begin: Begin) -> str | None:
-        """The machine that somebody has spawned, or what is wrong with its spec."""
-        machine = self._machines.get(begin.spec.start)
-        if machine is None:
-            return f"start: one of {', '.join(sorted(self._machines)) or 'none'}"
-        try:
-            resident = machine(begin.spec.args)
-        except ValueError as error:
-            return f"args: {error}"
-        self._by_serial[begin.serial] = resident
-        self._spawned[begin.serial] = begin.spec.start, resident
-        return None
-
     def _drop(self, serial: int) -> None:
         self._sys.forget(serial)
-        del self._spawned[serial], self._by_serial[serial]
-        for key in [key for key in self._alarms.live if key.startswith(f"{serial} ")]:
+        self._residents.drop(serial)
+        for key in self._alarms_of(serial):
             self._alarms.cancel(key)
 
     def _revive(self, before: int) -> Publish:
-        """The node's own resident was killed, and nothing else may bring it back: its state is data, its alarms go on."""
-        name = next(name for name, serial in self._serials.items() if serial == before)
+        """A killed resident of the node's own goes on under another serial, and so do its alarms."""
         self._sys.forget(before)
-        serial = self._serials[name] = self.table.add_resident(RESERVED_PREFIX + name)
-        self._by_serial[serial] = self._by_serial.pop(before)
-        for key, (at, _) in list(self._alarms.live.items()):
-            if key.startswith(f"{before} "):
-                self._alarms.cancel(key)
-                self._alarms.set(f"{serial} {key.partition(' ')[2]}", at)
+        name, serial = self._residents.revive(before, self.table.add_resident)
+        for key in self._alarms_of(before):
+            at, _ = self._alarms.live[key]
+            self._alarms.cancel(key)
+            self._alarms.set(f"{serial} {key.partition(' ')[2]}", at)
         self._inbox.append(Deliver(serial, 0, Reborn(before, serial)))
-        return Publish(RESERVED_PREFIX + name, serial)
+        return Publish(name, serial)
+
+    def _alarms_of(self, serial: int) -> list[str]:
+        return [key for key in self._alarms.live if key.startswith(f"{serial} ")]
 
     def _obey(self, serial: int, order: Order, now: float) -> list[Effect]:
         match order:
@@ -321,7 +289,8 @@ class Kernel:
             case EndStart(number, start, reason):
                 return self._sorted(self.table.end_start(serial, number, start, reason, now))
             case Consult(number, name, body):
-                return self._sorted(self.table.handle(Asked(serial, number, Ask(self._serials.get(name, NOBODY), body)), now))
+                asked = self._residents.serials.get(name, NOBODY)
+                return self._sorted(self.table.handle(Asked(serial, number, Ask(asked, body)), now))
             case Send(to, body):
                 return self._sorted(self.table.send(serial, to, body))
             case Show(key, value):
@@ -360,7 +329,7 @@ class Kernel:
     def _on_reload_ended(self, event: ReloadEnded, now: float) -> list[Effect]:
         out: list[Effect] = [Report("reload_ended", NOBODY, event.error)]
         for order in self._desk.reload_ended(event):
-            out += self._obey(self._serials["node"], order, now)
+            out += self._obey(self._residents.desk_serial, order, now)
         return out
 
     def _told(self, kind: str, about: int, detail: Term, now: float) -> list[Effect]:
@@ -372,29 +341,31 @@ class Kernel:
             return self._shut_down()
         return [Report(kind, about, detail)]
 
+    # ---- the end of the daemon --------------------------------------------------------------------------------------
+
     def _shut_down(self) -> list[Effect]:
         """Ask every resident to leave, its parent if that is one: the last of them after all others, and the desk never."""
         if self._ending:
             return []
         self._ending = True
-        tops = [serial for serial in self._by_serial if self.table.parent_of(serial) not in self._by_serial]
+        known = self._residents.by_serial
+        tops = [serial for serial in known if self.table.parent_of(serial) not in known]
         self._inbox.extend(Deliver(serial, 0, SHUTDOWN) for serial in tops if serial not in self._lasting())
         return self._halt_if_alone()
 
     def _leave(self, serial: int, reason: Reason, now: float) -> list[Effect]:
         self._sys.forget(serial)
-        for name in [name for name, known in self._serials.items() if known == serial]:
-            del self._serials[name], self._residents[name], self._by_serial[serial]
+        self._residents.leave(serial)
         effects = self.table.resident_exited(serial, reason, now)
         return self._sorted(effects) + self._halt_if_alone()
 
     def _lasting(self) -> set[int]:
-        return {serial for name, serial in self._serials.items() if name in ("node", self._last)}
+        return {serial for name, serial in self._residents.serials.items() if name in (DESK, self._last)}
 
     def _halt_if_alone(self) -> list[Effect]:
         """The desk alone is left in a shutdown: the daemon halts. The last resident and the desk: it is the last one's turn."""
-        if not self._ending or self._by_serial.keys() != self._lasting():
+        if not self._ending or self._residents.by_serial.keys() != self._lasting():
             return []
-        last = [serial for serial in self._by_serial if serial != self._serials["node"]]
+        last = [serial for serial in self._residents.by_serial if serial != self._residents.desk_serial]
         self._inbox.extend(Deliver(serial, 0, SHUTDOWN) for serial in last)
         return [] if last else [Operate("halt")]

@@ -160,7 +160,7 @@ def test_a_session_that_nobody_has_when_the_manager_was_killed_is_gone() -> None
 
 def told_to_end(world: ManagerWorld) -> list[Order]:
     """What the manager of ``world`` orders when the daemon ends."""
-    manager = world.kernel._residents["manager"]
+    manager = world.kernel._residents.own["manager"]
     assert isinstance(manager, Manager)
     return manager.handle(Exit(NOBODY, "shutdown"), world.now)
 

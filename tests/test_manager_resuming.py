@@ -175,7 +175,7 @@ def test_a_restart_that_is_asked_while_it_wakes_of_a_manager_that_was_killed_fai
 def test_a_session_that_hangs_is_unresponsive_until_it_has_recovered() -> None:
     world = ManagerWorld()
     serial = world.call(CreateSession(draft(1)))["serial"]
-    manager = world.kernel._residents["manager"]
+    manager = world.kernel._residents.own["manager"]
     assert isinstance(manager, Manager)
     statuses = []
     for kind, detail in (("session_hung", {"why": "busy"}), ("session_recovered", {})):

@@ -414,7 +414,7 @@ def test_a_subscription_goes_on_when_the_manager_was_killed() -> None:
     assert (kinds(world.me.events()), kinds(other.events())) == (["llm_stream_chunk"], ["llm_stream_chunk"])
     world.request(SendExit(other.serial, "kill"))
     assert world.call(Seen(ref, 1), other) is None  # it is dead, and said nothing
-    manager = world.kernel._residents["manager"]
+    manager = world.kernel._residents.own["manager"]
     assert isinstance(manager, Manager)
     assert list(manager._life.memory.subscriptions.where.values()) == [uuid(1)]  # that of the living
     said(world, serial, 1)

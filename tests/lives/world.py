@@ -510,7 +510,7 @@ class World:
 
     def sessions_by_id(self) -> dict[str, Session]:
         """What the supervisor knows."""
-        resident = self.kernel._residents["sessions"]
+        resident = self.kernel._residents.own["sessions"]
         assert isinstance(resident, Sessions)
         return resident._lives.sessions
 
