@@ -69,6 +69,7 @@ def main(node_entry: str = NODE_ENTRY) -> int:
     except NoMemory as error:
         return _refused(error, arguments.json)
     finally:
+        listener.close()
         (directory / paths.SOCKET_NAME).unlink(missing_ok=True)
 
 

@@ -20,6 +20,9 @@ IS_TORTURE = "TORTURE" in os.environ
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=not IS_TORTURE)
 settings.load_profile("suite")
 
+for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "ACTORCORE_DIR", "ACTORCORE_STATE", "ACTORCORE_CONFIG"):
+    os.environ.pop(name, None)  # how wide a terminal somebody has, and which daemon, is nothing to the tests
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--malformed", type=int, default=1_000_000, help="malformed inputs in process; make torture: 20-fold")
