@@ -29,6 +29,7 @@ from supervisors import paths
 from supervisors.client import Client
 from supervisors.clients import steps
 from supervisors.clients.messages import DownMessage, ExitMessage, InfoMessage, Mail, Ref
+from tests.daemon_fixture import sleep_of
 from tests.otp import otpvec
 from tests.otp.asking import Asks
 from tests.otp.corpus import is_timed
@@ -73,14 +74,17 @@ class Daemon:
 
     def is_at_rest(self) -> bool:
         """Whether there was a moment at which all of its processes slept, and so nobody had been told anything."""
-        asleep = self._sleeps()
-        return 0 not in asleep.values() and self._sleeps() == asleep
+        try:
+            asleep = self._sleeps()
+            return 0 not in asleep.values() and self._sleeps() == asleep
+        except (FileNotFoundError, ProcessLookupError):  # of one that has just ended
+            return False
 
     def _sleeps(self) -> dict[str, int]:
         """Of the guardian and its children, who are all."""
         guardian = self._process.pid
         children = Path(f"/proc/{guardian}/task/{guardian}/children").read_text().split()
-        return {os_pid: sleep_of(os_pid) for os_pid in (str(guardian), *children)}
+        return {os_pid: sleep_of(int(os_pid)) for os_pid in (str(guardian), *children)}
 
     def configuration(self) -> str:
         """A template that has the actors imported already: a start takes clearly less than three ticks (FORMAT.md §5)."""
@@ -99,15 +103,6 @@ class Daemon:
         finally:
             self._process.kill()  # its own child, not reaped yet, or nothing happens
             self._process.wait()
-
-
-def sleep_of(os_pid: str) -> int:
-    """The number of the sleep that the process is in; 0 when it is awake, as it is from when it is told something, or gone."""
-    try:
-        text = Path(f"/proc/{os_pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) if "\nState:\tS" in text else 0
 
 
 @contextmanager
