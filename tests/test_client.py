@@ -520,6 +520,17 @@ def test_who_gives_up_a_stop_before_its_monitor_is_confirmed_leaves_no_monitor(s
     assert (later, client._core.monitors) == ([Demonitor(monitor.ref), Whereis("peer")], {})
 
 
+def test_who_gives_up_a_start_with_a_monitor_leaves_no_monitor(start: Start) -> None:
+    node, client = start(lambda session, said: session.answer(said, 7) if isinstance(said.body, Whereis) else None)
+    work = steps.spawn_monitor(client._core, ProcessSpec("jobs:count"), wait_init=True)
+    next(work)
+    work.close()
+    client.whereis("jobs")
+    spawn, *later = (said.body for said in node.requests)
+    assert isinstance(spawn, Spawn)
+    assert (later, client._core.monitors) == ([Demonitor(spawn.monitor), Whereis("jobs")], {})
+
+
 def test_the_end_of_a_task_that_is_given_up_just_then_is_no_mail(start: Start) -> None:
     def script(session: Session, said: Numbered) -> None:
         match said.body:

@@ -12,7 +12,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from actorcore import frames
-from actorcore.errors import ActorError, CallFailed, CallTimeout, NotAlive, RequestError
+from actorcore.errors import CallFailed, CallTimeout, NotAlive, RequestError
 from actorcore.exit_reason import NOPROC, Reason, Term
 from actorcore.frames import Call, Cast, Info, System
 from actorcore.names import RESERVED_PREFIX, decode_value, encode_value
@@ -103,8 +103,11 @@ def spawn_monitor(core: ClientCore, spec: ProcessSpec, wait_init: bool) -> Steps
     core.monitors[ref] = NOBODY
     try:
         pid = yield from spawn(core, spec, False, wait_init, ref)
-    except ActorError:
+    except RequestError:
         _forget(core, ref)  # its DOWN may have come behind the refusal
+        raise
+    except BaseException:
+        _end_monitor(core, ref)
         raise
     if ref in core.monitors:
         core.monitors[ref] = pid.serial
