@@ -425,7 +425,7 @@ def play_all(parts: list[Part], jobs: int, on_done: Callable[[Part, list[str], d
     A vector that breaks the runner is a failed vector; the next one gets a new daemon.
     """
     waiting: queue.SimpleQueue[Part] = queue.SimpleQueue()
-    for part in parts:
+    for part in sorted(parts, key=lambda part: not is_timed(part[0]["steps"])):  # who only waits leaves the processors to others
         waiting.put(part)
 
     def work() -> None:
