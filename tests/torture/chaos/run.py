@@ -73,16 +73,18 @@ def settled(desk: Desk, book: Book) -> dict[str, Any]:
         pid = desk.client.spawn(IDLE, template=template, init_timeout_s=60.0)
         ref = desk.client.monitor(pid)
         desk.client.exit(pid, "kill")
-        desk.client.wait_down(ref)
+        desk.client.wait_down(ref, 60.0)
     list(desk.client.saved.list())
     rows = list(desk.client.processes())
     waiting = patience("the dying", rows)
     while any(row["phase"] == "dying" for row in rows) or sum(row["kind"] == "client" for row in rows) > 1:
         next(waiting)
         rows = list(desk.client.processes())  # who hung up while there was no node has five seconds
-    living = {f"{row['serial']}.log" for row in rows}
+    descriptors = descriptors_beyond(desk)  # a node that sleeps has put the logs of the dead away
     own = desk.daemon.directory
-    files = [str(path.relative_to(own)) for path in own.rglob("*") if path.name not in living and not is_said(path)]
+    paths = list(own.rglob("*"))
+    living = {f"{row['serial']}.log" for row in desk.client.processes()}  # those on their way into a pool as well
+    files = [str(path.relative_to(own)) for path in paths if path.name not in living and not is_said(path)]
     return {
         "bystanders": desk.before,
         "processes": [row["serial"] for row in rows if row["start"] and row["name"] != STORE],
@@ -90,7 +92,7 @@ def settled(desk: Desk, book: Book) -> dict[str, Any]:
         "sessions": [row["id"] for row in desk.client.sessions()],
         "managed": [row["id"] for row in desk.client.manager.list()],
         "saved": [saved.id for saved in desk.client.saved.list()],
-        "descriptors": descriptors_beyond(desk),
+        "descriptors": descriptors,
         "files": sorted(path for path in files if path != "state/index" and not is_unborn(path, book)),
     }
 

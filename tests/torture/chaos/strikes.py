@@ -52,8 +52,11 @@ class Nemesis:
         self._thread.start()
 
     def finish(self) -> None:
-        """And hang up, so that a node knows of it that lives."""
+        """And hang up, so that a node knows of it that lives. A reload that a HUP began is over when another one is: whoever
+        says goodbye to a node that is about to yield is waited for by its successor."""
         self._thread.join()
+        self._client = self._fresh()
+        self._reload()
         self._client = self._fresh()
         self._client.close()
 
