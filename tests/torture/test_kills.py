@@ -5,6 +5,7 @@ In ``make test`` the numbers are small; ``make torture`` takes those of the goal
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -115,6 +116,7 @@ def test_H4_R12_process_lifetimes_leave_nothing_and_memory_is_flat(tmp_path: Pat
             for _ in range(lifetimes // batch):
                 live_and_die(desk.client, batch, chance)
             assert (descriptors_beyond(desk), litter(desk, temporary)) == before
+            assert makers_of_shared_memory(daemon) == set()
             grown = resident_bytes(daemon, desk.node_os_pid()) - memory
             assert grown < 256 * 1024 + lifetimes * 1.024, f"{grown} bytes more after {lifetimes} lifetimes"
     tell(f"R12: {lifetimes:,} process lifetimes, 0 descriptors, files, zombies left, {grown / 1024:.0f} KiB more memory")
@@ -137,12 +139,22 @@ def live_and_die(client: Client, count: int, chance: random.Random) -> None:
 
 
 def litter(desk: Desk, temporary: Path) -> list[str]:
-    """Files of the daemon but the logs of who lives, temporary files, and those of its user in shared memory."""
+    """Files of the daemon but the logs of who lives, temporary files, and those of its name in shared memory."""
     found = list(desk.daemon.directory.rglob("*"))
     living = {f"{row['serial']}.log" for row in desk.client.processes()}  # those on their way into the pool as well
     own = [str(path) for path in found if path.name not in living]
-    shared = [path for path in Path("/dev/shm").iterdir() if path.name.startswith(("actorcore", "sem.", "psm_"))]
-    return sorted([*own, *map(str, [*temporary.rglob("*"), *shared])])
+    return sorted([*own, *map(str, [*temporary.rglob("*"), *Path("/dev/shm").glob("actorcore*")])])
+
+
+def makers_of_shared_memory(daemon: Daemon) -> set[str]:
+    """The modules in its processes that make semaphores and memory of any name, as other programs of this machine do all the
+    time: whose those are nobody can tell (shm_overview(7))."""
+    found = set()
+    for os_pid in [daemon.guardian_pid, *descendants(daemon.guardian_pid)]:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it is gone
+            lines = Path(f"/proc/{os_pid}/maps").read_text().splitlines()
+            found |= {name for line in lines for name in ("_posixshmem", "_multiprocessing") if f"/{name}." in line}
+    return found
 
 
 CLIENT = """
