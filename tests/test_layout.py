@@ -274,7 +274,7 @@ def test_S20_the_guardian_knows_neither_what_clients_and_processes_say_nor_how_t
     found = {target for tree in of_guardian for target, _ in imports(tree, sources)}
     assert found & {"actorcore.frames", "actorcore.requests"} == set()
     assert {target for target in found if target.startswith("actorcore.runtime.") and target.count(".") > 2} == {
-        f"{folder}.{name}" for name in ("keep", "node_birth", "zygotes")
+        f"{folder}.{name}" for name in ("keep", "node_birth", "processes", "zygotes")
     }
 
 

@@ -1,37 +1,32 @@
 """The guardian: process 1 of the daemon, true parent and only reaper of everything below it.
 
-It owns what must outlive the node: the listening socket, the memfds, and per process its control socket, pidfd and, until
-the node has acted on it, its death. It is blocking, single-threaded, runs no user code and parses no client byte.
+It owns what must outlive the node: the listening socket, the memfds, and the processes (:mod:`.processes`). Here are the nodes:
+who serves, who is next, who comes with other code. It is blocking, single-threaded, runs no user code and parses no client byte.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 import select
 import signal
 import socket
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from actorcore import guardian_words as words
 from actorcore.ending import Ending
-from actorcore.faults import point
 from actorcore.renewal import READY_S, Renewal
-from actorcore.runtime import children, clock, descriptors, log, oom, sockets, syscalls
+from actorcore.runtime import children, clock, log, oom, sockets, syscalls
 from actorcore.runtime.children import Death
-from actorcore.runtime.guardian.keep import Kept, Link, Mappings, dismiss, say
+from actorcore.runtime.guardian.keep import Link, Mappings, dismiss, say
 from actorcore.runtime.guardian.node_birth import NO_PROCESS, fork_node
+from actorcore.runtime.guardian.processes import Processes
 from actorcore.runtime.guardian.zygotes import BUILT_IN, Zygotes
 from actorcore.signals import ReloadEnded
 from actorcore.succession import Succession
 
 WATCH_PERIOD_S = 1.0
-UNCLAIMED_MAX = 4096
 CHANGES_PER_TURN = 1000
 """Deaths, stops and continues taken in one turn: whoever causes them without end holds up nothing else."""
-MOURNING_S = 5.0
-"""A death is told when no descendant is left, or after this time if that cannot be had."""
 
 _TOLD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
 
@@ -48,21 +43,17 @@ class Guardian:
         self._mappings = mappings
         self._instance = instance
         self._on_serving, self._on_watch = on_serving, on_watch
-        self._kept: dict[int, Kept] = {}
-        self._serial_of: dict[int, int] = {}
-        self._unclaimed: dict[int, words.Died] = {}
-        self._untold: set[int] = set()
+        self._processes = Processes(self._tell, self._listen_to_node, self._others)
         self._zygotes = Zygotes(mappings, templates, logs, self._tell)
         self._node: Link | None = None
         self._spare: Link | None = None
         self._generation = 0
         self._succession = Succession()
         self._ending = Ending()
-        self._orphans = children.Orphans(self._strangers, self._hear_adoptions)
-        self._mourned: deque[words.Died] = deque()
-        self._mourned_until_s = 0.0
-        self._is_behind = self._halted = self._from_disk = False
         self._victims = oom.Victims()
+        self._is_behind = False
+        self._halted = False
+        self._from_disk = False
         self._schema = 0
         self._reloads = 0
         self._renewal: Renewal | None = None
@@ -101,7 +92,8 @@ class Guardian:
             if link.sock.fileno() in ready:
                 link.outbox.flush()
                 self._listen_to(link)
-        self._tell_halted()
+        if self._node is not None and self._node.outbox.is_empty():  # as fast as it listens
+            self._processes.tell_halted()
         self._watch()
 
     def _links(self) -> list[Link]:
@@ -144,61 +136,34 @@ class Guardian:
     # ---- deaths ---------------------------------------------------------------------------------------------------
 
     def _reap(self) -> None:
-        changes = list(itertools.islice(children.changes(self._serial_of.__contains__, self._victims.claim), CHANGES_PER_TURN))
+        changes = list(itertools.islice(children.changes(self._processes.knows, self._victims.claim), CHANGES_PER_TURN))
         for change in changes:
             if isinstance(change, Death):
                 self._on_death(change)
-            else:
-                self._on_halted(change.os_pid, change.stopped)
-        may_be_his = bool(self._orphans.undying) and any(isinstance(change, Death) for change in changes)
-        if (self._mourned or may_be_his) and (self._orphans.sweep() or clock.monotonic_s() >= self._mourned_until_s):
-            self._orphans.give_up()
-            while self._mourned:
-                self._tell(self._mourned.popleft())
-        self._is_behind = bool(self._mourned) or len(changes) == CHANGES_PER_TURN
-
-    def _hear_adoptions(self) -> bool:
-        """Whether somebody may be there who was ordered and is not adopted."""
-        if self._node is not None:
-            self._listen_to(self._node)
-        return any(not (kept.os_pid or kept.died) for kept in self._kept.values())
-
-    def _strangers(self, some: set[int]) -> set[int]:
-        return some.difference(self._serial_of, self._zygotes.os_pids(), (link.os_pid for link in self._links()))
+            elif not self._processes.on_halted(change.os_pid, change.stopped) and change.stopped:
+                self._on_helper_stopped(change.os_pid)
+        is_mourning = self._processes.mourn(any(isinstance(change, Death) for change in changes))
+        self._is_behind = is_mourning or len(changes) == CHANGES_PER_TURN
 
     def _on_death(self, death: Death) -> None:
-        if (serial := self._serial_of.pop(death.os_pid, None)) is not None:
-            self._untold.discard(serial)
-            self._kept[serial].died = died = words.Died(serial, death.code, death.status, death.is_oom)
-            if not self._mourned:
-                self._mourned_until_s = clock.monotonic_s() + MOURNING_S
-            self._mourned.append(died)
-        elif self._node is not None and death.os_pid == self._node.os_pid:
+        if self._processes.on_death(death):
+            return
+        if self._node is not None and death.os_pid == self._node.os_pid:
             self._on_node_death(death)
         elif self._spare is not None and death.os_pid == self._spare.os_pid:
             self._on_spare_death()
         elif self._renewed is not None and death.os_pid == self._renewed.os_pid:
             self._on_renewed_death()
         elif not self._zygotes.on_death(death):
-            self._unclaimed[death.os_pid] = words.Died(0, death.code, death.status, death.is_oom)
-            while len(self._unclaimed) > UNCLAIMED_MAX:
-                self._unclaimed.pop(next(iter(self._unclaimed)))
+            self._processes.on_strange_death(death)
 
-    def _on_halted(self, os_pid: int, stopped: bool) -> None:
-        if os_pid not in self._serial_of:
-            self._hear_adoptions()
-        if (serial := self._serial_of.get(os_pid)) is not None:
-            self._kept[serial].stopped = stopped
-            self._untold.add(serial)
-        elif stopped and (self._node is None or os_pid != self._node.os_pid):
-            children.kill(os_pid)  # zygote, spare, newborn: who waits for it gets another one
+    def _on_helper_stopped(self, os_pid: int) -> None:
+        """Zygote, spare, newborn: who waits for it gets another one."""
+        if self._node is None or os_pid != self._node.os_pid:
+            children.kill(os_pid)
 
-    def _tell_halted(self) -> None:
-        """Of each process the last change, as fast as the node listens: whoever sends STOP and CONT may be faster."""
-        if self._node is not None and self._node.outbox.is_empty():
-            for serial in self._untold & self._kept.keys():
-                self._node.say(words.Halted(serial, self._kept[serial].stopped))
-            self._untold.clear()
+    def _others(self) -> set[int]:
+        return {*self._zygotes.os_pids(), *(link.os_pid for link in self._links())}
 
     # ---- node and spare -------------------------------------------------------------------------------------------
 
@@ -243,27 +208,21 @@ class Guardian:
         self._node, self._schema = link, link.schema
         self._generation += 1
         self._succession.on_took_over(clock.monotonic_s())
-        self._untold.clear()
         self._zygotes.learn(link.templates)
         for word, fds in self._zygotes.words():
             link.say(word, fds)
-        for at in range(0, len(self._kept), words.HELD_PER_DATAGRAM):
-            self._hand_over(link, list(self._kept.items())[at : at + words.HELD_PER_DATAGRAM])
+        for word, fds in self._processes.hand_over():
+            link.say(word, fds)
         link.say(
             words.Take(self._instance, self._generation, self._zygotes.logs),
             [self._listener.fileno(), self._mappings.status_fd, self._mappings.registry_fd],
         )
-        for kept in self._kept.values():
-            if kept.died is not None and kept.died not in self._mourned:
-                link.say(kept.died)
+        for died in self._processes.deaths():
+            link.say(died)
         if self._ended is not None:
             link.say(self._ended)
         if self._ending.due_s is not None:
             link.say(words.Signalled(signal.SIGTERM))
-
-    def _hand_over(self, link: Link, some: list[tuple[int, Kept]]) -> None:
-        fds = [fd for _, kept in some for fd in (kept.control.fileno(), kept.pidfd) if fd >= 0]
-        link.say(words.Held([words.HeldProcess(serial, kept.known_pid, kept.stopped) for serial, kept in some]), fds)
 
     # ---- reload: a node with the code of today is made ready beside the spare, which stays until the new one serves ----
 
@@ -307,6 +266,10 @@ class Guardian:
         while link in self._links() and (heard := link.hear()) is not None:
             self._on_word(link, *heard)
 
+    def _listen_to_node(self) -> None:
+        if self._node is not None:
+            self._listen_to(self._node)
+
     def _on_word(self, link: Link, word: words.ToGuardian, fds: list[int]) -> None:
         match word:
             case words.Ready() as ready:
@@ -317,11 +280,12 @@ class Guardian:
                 if self._renewal is not None and self._renewed is None:
                     self._on_renewed()
             case words.Hold(serial):
-                self._hold(link, serial, fds)
+                self._processes.hold(serial, fds)
             case words.Adopt(serial, os_pid):
-                self._adopt(serial, os_pid)
+                self._processes.adopt(serial, os_pid)
             case words.Drop(serial):
-                self._drop(serial)
+                self._zygotes.give_up(serial)
+                self._processes.drop(serial)
             case words.ReplaceZygote(template):
                 self._zygotes.replace(template)
             case words.ForkAlone(template, serial):
@@ -344,51 +308,11 @@ class Guardian:
         elif link is self._renewed:
             self._node.say(words.Yield(said.machines))
 
-    def _hold(self, link: Link, serial: int, fds: list[int]) -> None:
-        point("guardian.hold")
-        if not fds or descriptors.is_last(fds[0], len(self._kept) - len(self._serial_of)):
-            sockets.close_all(fds)
-            link.say(words.Unheld(serial, "emfile"))
-            return
-        previous = self._kept.get(serial)
-        if previous is not None:  # forked again: its first order had been lost with a zygote
-            previous.close()
-        self._kept[serial] = Kept(socket.socket(fileno=fds[0]))
-
-    def _adopt(self, serial: int, os_pid: int) -> None:
-        kept = self._kept.get(serial)
-        if kept is None or self._node is None:
-            return
-        if kept.os_pid == 0 and kept.died is None:
-            gone = self._unclaimed.pop(os_pid, words.Died(0, os.CLD_KILLED, signal.SIGKILL))
-            if children.is_child(os_pid):  # then who died unclaimed had the same number before it
-                point("guardian.adopt")
-                kept.os_pid, kept.pidfd = os_pid, children.open_or_kill(os_pid)
-                self._serial_of[os_pid] = serial
-                point("guardian.adopted")
-            else:
-                kept.died = words.Died(serial, gone.code, gone.status, gone.is_oom)
-        if kept.pidfd >= 0:
-            self._node.say(words.Adopted(serial), [kept.pidfd])
-        elif kept.died is not None:
-            self._node.say(kept.died)
-
-    def _drop(self, serial: int) -> None:
-        self._zygotes.give_up(serial)
-        kept = self._kept.pop(serial, None)
-        if kept is None:
-            return
-        if kept.died is None and kept.os_pid:
-            self._serial_of.pop(kept.os_pid, None)
-            children.kill(kept.os_pid)
-        kept.close()
-
     def _tell(self, word: words.ToNode, fds: Sequence[int] = ()) -> None:
         if self._node is not None:
             self._node.say(word, fds)
 
     def _end_everything(self) -> None:
         """Kill and reap until nothing is left below; then the guardian itself may go."""
-        for kept in self._kept.values():
-            kept.control.close()
+        self._processes.close()
         children.end_all()

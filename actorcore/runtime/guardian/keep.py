@@ -1,15 +1,14 @@
-"""What the guardian keeps: the memory, the processes, its ends to node and spare."""
+"""What the guardian keeps: the memory, and its ends to node and spare."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from actorcore.errors import ProtocolError
-from actorcore.guardian_words import Died, ForkAlone, Hold, Template, ToGuardian, ToNode, encoder, to_guardian
+from actorcore.guardian_words import ForkAlone, Hold, Template, ToGuardian, ToNode, encoder, to_guardian
 from actorcore.runtime import children, log, sockets
 from actorcore.runtime.outbox import Outbox
 
@@ -24,27 +23,6 @@ class Mappings:
     registry_fd: int
     status_fd: int
     stamp_ns: Callable[[], int]
-
-
-@dataclass
-class Kept:
-    """One process of the table, as the guardian keeps it."""
-
-    control: socket.socket
-    os_pid: int = 0
-    pidfd: int = -1
-    stopped: bool = False
-    died: Died | None = None
-
-    @property
-    def known_pid(self) -> int:
-        """Its OS pid if there is a pidfd to go with it, else 0."""
-        return self.os_pid if self.pidfd >= 0 else 0
-
-    def close(self) -> None:
-        self.control.close()
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
 
 
 @dataclass
