@@ -1,10 +1,11 @@
 """The same work on actorcore, on what a user would pick instead, and on the raw floor, in one run: a table, and JSON.
 
-``python -m benchmarks.compare [--only actorcore,ray] [--rounds N] [--seconds S] [--json FILE] [--python-of MODULE=PYTHON]``
+``python -m benchmarks.compare [--only actorcore,ray] [--minutes M] [--seconds S] [--json FILE] [--python-of MODULE=PYTHON]``
 
 Every contestant is opened, warmed, measured and ended in each round, one after the other, so that none runs beside another
-and the drift of the machine hits all alike. A figure is taken again and again for SECONDS a round, at least once; the table
-has medians, and minima in brackets. One that is silent for PATIENCE_S is given up, and that is said.
+and the drift of the machine hits all alike. A figure is taken again and again for SECONDS a round, at least once; there are as
+many rounds as fit into MINUTES, at least one. The table has medians, and the best in brackets. One that is silent for
+PATIENCE_S is given up, and that is said.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -221,8 +223,8 @@ def behind(contestants: list[Contestant]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.compare", description=__doc__)
     parser.add_argument("--only", metavar="WORDS", default="", help="parts of names, as in actorcore,ray,floor")
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=0.5, help="for each figure in a round")
+    parser.add_argument("--minutes", type=float, default=5.5, help="as many rounds as fit, at least one (5.5)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="for each figure in a round (0.5)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write rows, contestants and facts of the machine")
     parser.add_argument("--python-of", metavar="MODULE=PYTHON", action="append", default=[],
                         help="an interpreter for one of benchmarks/peers, as in on_ray=other/bin/python")  # fmt: skip
@@ -233,18 +235,21 @@ def main() -> int:
     facts = machine(False)
     is_interrupted = False
     try:
-        for number in range(wanted.rounds):
+        number, ending, longest_s = 0, time.monotonic() + wanted.minutes * 60, 0.0
+        while number == 0 or time.monotonic() + longest_s < ending:
+            number, began = number + 1, time.monotonic()
             for each in contestants:
                 if not each.missing and not each.failed:
-                    print(f"round {number + 1} of {wanted.rounds}: {each.name} …", file=sys.stderr)
+                    print(f"{time.monotonic() - began:5.0f} s of round {number}: {each.name} …", file=sys.stderr)
                     module = CONTESTANTS[each.name].partition(":")[0]
                     measure(each, pythons.get(module, sys.executable), wanted.seconds)
+            longest_s = max(longest_s, time.monotonic() - began)
     except KeyboardInterrupt:
         is_interrupted = True
     print(f"{facts.cpu}, {facts.usable_cpus} of {facts.cpus} CPUs, {facts.memory_mib} MiB, Linux {facts.kernel}, "
           f"Python {facts.python}, load {facts.load}; nothing is pinned\n")  # fmt: skip
     print(markdown(contestants))
-    print("\n" + "\n".join(behind(contestants) or ["Nobody with a process for each actor is ahead of actorcore."]))
+    print("\n" + "\n".join(behind(contestants)))
     for each in contestants:
         if each.missing:
             print(f"\nnot measured: {each.name}: {each.missing}")

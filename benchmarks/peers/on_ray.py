@@ -85,11 +85,22 @@ class Ray(Peer[Any]):
     def supervise(self) -> Any:
         return self.answering(self.actor_class.options(max_restarts=-1, max_task_retries=-1).remote())
 
+    def spawn_many(self, count: int) -> list[Any]:
+        return self.all_answering([self.actor_class.remote() for _ in range(count)])
+
+    def supervise_many(self, count: int) -> list[Any]:
+        actor_class = self.actor_class.options(max_restarts=-1, max_task_retries=-1)
+        return self.all_answering([actor_class.remote() for _ in range(count)])
+
+    def all_answering(self, actors: list[Any]) -> list[Any]:
+        ray.get([actor.echo.remote(BODY) for actor in actors])
+        return actors
+
     def await_replacement(self, actor: Any) -> None:
         ray.get(actor.echo.remote(BODY))
 
     def await_replacements(self, actors: list[Any]) -> None:
-        ray.get([actor.echo.remote(BODY) for actor in actors])
+        self.all_answering(actors)
 
 
 PEERS = {"": Ray}

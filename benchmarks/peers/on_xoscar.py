@@ -63,6 +63,17 @@ class Xoscar(Peer[Any]):
         self.actors += 1
         return self.do(self.spawning(f"echo-{self.actors}"))
 
+    def spawn_many(self, count: int) -> list[Any]:
+        async def all_spawning() -> list[Any]:
+            uids = [f"echo-{self.actors + each}" for each in range(1, count + 1)]
+            self.actors += count
+            return await asyncio.gather(*map(self.spawning, uids))
+
+        return self.do(all_spawning())
+
+    def supervise_many(self, count: int) -> list[Any]:
+        return self.spawn_many(count)
+
     async def spawning(self, uid: str) -> Any:
         actor = await xoscar.create_actor(Echo, uid=uid, address=await self.pool.append_sub_pool())
         await actor.echo(BODY)
