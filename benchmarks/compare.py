@@ -216,7 +216,7 @@ def behind(contestants: list[Contestant]) -> list[str]:
         ours = [value for name, value in medians.items() if name.startswith(OURS)]
         better = [name for name, value in sorted(medians.items(), key=lambda pair: pair[1]) if ours and value < min(ours)]
         if better:
-            written.append(f"{title}: behind {', '.join(better)}")
+            written.append(f"{title}: behind {'; '.join(better)}")
     return written
 
 
@@ -246,6 +246,9 @@ def main() -> int:
             longest_s = max(longest_s, time.monotonic() - began)
     except KeyboardInterrupt:
         is_interrupted = True
+    if wanted.json is not None:
+        report = Report(facts, " ".join(sys.argv), rows(contestants), contestants)
+        wanted.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
     print(f"{facts.cpu}, {facts.usable_cpus} of {facts.cpus} CPUs, {facts.memory_mib} MiB, Linux {facts.kernel}, "
           f"Python {facts.python}, load {facts.load}; nothing is pinned\n")  # fmt: skip
     print(markdown(contestants))
@@ -255,9 +258,6 @@ def main() -> int:
             print(f"\nnot measured: {each.name}: {each.missing}")
         if each.failed:
             print(f"\n{each.name} FAILED:\n{each.failed}")
-    if wanted.json is not None:
-        report = Report(facts, " ".join(sys.argv), rows(contestants), contestants)
-        wanted.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
     return 130 if is_interrupted else 1 if any(each.failed for each in contestants) else 0
 
 

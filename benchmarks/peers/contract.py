@@ -22,7 +22,7 @@ BODY = b"x" * 64
 PAUSE_S = 0.02
 """Before a spawn, and before a kill: for everybody to be at rest."""
 REST_S = 0.5
-"""Before memory is looked at: for what is started, or ends, beside the actors."""
+"""Between two looks at memory: for what is started, or ends, beside the actors."""
 Actor = TypeVar("Actor")
 
 
@@ -42,6 +42,7 @@ class Peer(ABC, Generic[Actor]):
     calls_each, casts_each = 200, 2_000
     """Messages in one measurement."""
     idle_actors, storm_actors = 8, 16
+    _companion: Actor | None = None
 
     # ---- what a peer says --------------------------------------------------------------------------------------------
 
@@ -174,11 +175,9 @@ class Peer(ABC, Generic[Actor]):
 
     def idle_mb(self) -> float:
         """The proportional set size of this program and all of its descendants, as it grows with each idle actor."""
-        pause(REST_S)
-        before = tree_pss_mb()
+        before = resting_pss_mb()
         actors = self.spawn_many(self.idle_actors)
-        pause(REST_S)
-        grown = tree_pss_mb() - before
+        grown = resting_pss_mb() - before
         for actor in actors:
             self.end(actor)
         return grown / self.idle_actors
@@ -187,7 +186,7 @@ class Peer(ABC, Generic[Actor]):
 
     def companion(self) -> Actor:
         """The actor that is talked to: one for all measurements."""
-        if not hasattr(self, "_companion"):
+        if self._companion is None:
             self._companion = self.spawn()
         return self._companion
 
@@ -204,6 +203,15 @@ FIGURES: Mapping[str, str] = {
     "replaced": "replaced_us", "storm": "storm_ms",
 }  # fmt: skip
 """Figure → the method that takes one measurement of it."""
+
+
+def resting_pss_mb() -> float:
+    """The memory of this program and all below it, when it does not change any more: within one per cent in REST_S."""
+    before, now = 0.0, tree_pss_mb()
+    while abs(now - before) > now / 100:
+        pause(REST_S)
+        before, now = now, tree_pss_mb()
+    return now
 
 
 def pause(seconds: float) -> None:

@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.peers.contract import REST_S, Peer, pause, program
-from benchmarks.peers.process_tree import end_below, tree_pss_mb
+from benchmarks.peers.contract import Peer, program, resting_pss_mb
+from benchmarks.peers.process_tree import end_below
 
 SOURCE = Path(__file__).with_name("echo_vm.erl")
 QUIET = ["-kernel", "logger_level", "none", "-connect_all", "false"]
@@ -97,10 +97,9 @@ class OneVm(Vm):
         return self.ask("replaced", self.storm_actors, 10) / 1e6
 
     def idle_mb(self) -> float:
-        before = tree_pss_mb()
+        before = resting_pss_mb()
         self.ask("hold", self.idle_actors)
-        pause(REST_S)
-        grown = tree_pss_mb() - before
+        grown = resting_pss_mb() - before
         self.ask("release")
         return grown / self.idle_actors
 
