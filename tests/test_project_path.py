@@ -11,7 +11,8 @@ from supervisors.session.record import Project
 
 def test_acceptance_6_7_a_folder_is_what_its_real_path_is_and_looking_changes_nothing(tmp_path: Path) -> None:
     folder, link = tmp_path / "real", tmp_path / "link"
-    folder.mkdir(0o750)
+    folder.mkdir()
+    folder.chmod(0o750)
     link.symlink_to("real")
     before = os.stat(folder)
     expected = Project(str(folder), before.st_dev, before.st_ino, os.geteuid(), os.getegid(), 0o40750)
