@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import uuid
 from pathlib import Path
@@ -22,7 +21,8 @@ def record_of(project: Path, **fields: Any) -> dict[str, Any]:
 
 
 def project_in(folder: Path, name: str = "project") -> Path:
-    """A new folder of that name."""
+    """A new folder of that name, 0755 whatever the umask."""
     path = folder / name
-    os.mkdir(path, 0o755)
+    path.mkdir()
+    path.chmod(0o755)
     return path

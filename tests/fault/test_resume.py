@@ -359,7 +359,7 @@ def test_acceptance_125_sessions_that_were_alive_come_back_with_the_next_daemon_
     assert resumed(running, 2) == sorted(ids[:2])
     client = running.client()
     assert {id: everything(client, id) for id in ids[:2]} == {id: before[id] for id in ids[:2]}
-    (tmp_path / "p2").mkdir(mode=0o755)
+    project_in(tmp_path, "p2")
     client.manager.resume(ids[2])
     assert everything(client, ids[2])[1:] == before[ids[2]][1:]
     assert stopped["id"] not in client.manager.ids()

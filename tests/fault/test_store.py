@@ -171,7 +171,6 @@ def test_acceptance_120_121_122_a_session_whose_project_is_not_what_it_was_stays
     daemon: Daemon, tmp_path: Path, spoil: str
 ) -> None:
     project = project_in(tmp_path)
-    project.chmod(0o755)
     record = record_of(project)
     with desk_of(daemon) as desk:
         id = start(desk.client, record, SERVER)
