@@ -16,6 +16,7 @@ from actorcore.faults import FILE_POINTS
 from actorcore.signals import ProcessSpec
 from supervisors.client import Client
 from supervisors.persistence.files import TEMPORARY
+from supervisors.persistence.index import Index
 from supervisors.persistence.signing import decode_ring
 from supervisors.session.record import Policy
 from supervisors.session.requests import GetMessages, Save, SendMessage, WriteFile
@@ -195,6 +196,14 @@ def state_of(armed: Armed) -> Path:
     return armed.daemon.directory / "state"
 
 
+def await_listed(armed: Armed, desk: Desk, *ids: str) -> None:
+    """Until the store's list on the disk has the last save of these: it is written when the store has nothing else to do."""
+    wanted = {line.id: line.generation for line in desk.client.saved.list() if line.id in ids}
+    index, ring = Index(str(state_of(armed))), decode_ring((state_of(armed) / "keys").read_bytes())
+    while not (index.load(ring) and {id: index.lines[id].generation for id in ids if id in index.lines} == wanted):
+        pass
+
+
 def temporary(armed: Armed) -> list[str]:
     return [path.name for path in state_of(armed).iterdir() if path.name.endswith(TEMPORARY)]
 
@@ -245,6 +254,7 @@ def test_B8_the_store_killed_as_it_writes_its_list_knows_every_save_that_there_i
     armed: Armed, desk: Desk, point: str
 ) -> None:
     kept, gone = saved_session(desk, "kept"), saved_session(desk, "gone")
+    await_listed(armed, desk, kept, gone)
     others = {line.id for line in desk.client.saved.list()} - {kept, gone}
     ref = desk.client.monitor("system:store")
     armed.arm(f"{point}:1:kill")
@@ -263,7 +273,9 @@ def test_B8_the_store_killed_as_it_writes_its_list_knows_every_save_that_there_i
 
 def test_B8_an_id_whose_line_on_the_list_outlived_its_files_is_free_again_once_it_is_deleted(armed: Armed, desk: Desk) -> None:
     gone = saved_session(desk, "gone")
+    await_listed(armed, desk, gone)
     ref = desk.client.monitor("system:store")
+    assert gone in {line.id for line in desk.client.saved.list()}  # and so it is done with writing
     armed.arm("index.opened:1:eio")
     assert desk.client.saved.delete(gone)  # the files are gone, the list on the disk is the old one
     assert armed.passed().count("index.opened") == 1
