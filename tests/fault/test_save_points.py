@@ -22,7 +22,7 @@ from supervisors.session.record import Policy
 from supervisors.session.requests import GetMessages, Save, SendMessage, WriteFile
 from supervisors.tree.child_spec import ChildSpec
 from tests.daemon_fixture import WAIT_S, Daemon, Desk, desk_of, send_signal
-from tests.fault.test_birth_points import Armed
+from tests.fault.test_birth_points import Armed, await_stop
 
 POINTS = [name for name in FILE_POINTS if name.startswith("database.")]
 RESUMING = {"database.opened", "database.head"}
@@ -336,6 +336,7 @@ def test_acceptance_107_a_save_that_is_held_up_delays_no_other_session(
     assert [row["id"] for row in desk.client.manager.list()] == [saving, other, late]
     assert desk.client.call(other, GetMessages())["total"] == 1  # type: ignore[index, call-overload]
     assert answers == []
+    await_stop(held)
     send_signal(held, signal.SIGCONT)
     thread.join()
     assert answers == [True]
