@@ -33,7 +33,8 @@ class Ending:
         for fifo in (told, self.release):
             os.mkfifo(fifo)
         spec = ProcessSpec(LAST_WORDS, [str(told), str(self.release), str(self.words)], trap_exit=True)
-        self.os_pid = self._os_pid(client, client.start_session(ChildSpec("slow", spec, "permanent", backoff_step_s=0.05)))
+        slow = ChildSpec("slow", spec, "permanent", shutdown_s=WAIT_S, backoff_step_s=0.05)  # it ends when it is released
+        self.os_pid = self._os_pid(client, client.start_session(slow))
         send_signal(daemon.guardian_pid, signal.SIGTERM)
         assert told.read_bytes() == b"1"
 
