@@ -128,6 +128,7 @@ def test_C10_a_burst_at_the_edge_keeps_a_descriptor_for_every_process_that_is_bo
 
 def test_C10_a_guardian_without_descriptors_has_spawns_refused_and_lives_on(own: Daemon) -> None:
     with desk_of(own) as desk:
+        await_pool(desk)  # a newborn that the guardian cannot watch is killed
         node, before = desk.node_os_pid(), descriptors_beyond(desk)
         with no_descriptors_left(own.guardian_pid):
             assert spawn_many(desk) == ("resource_exhausted", "emfile")

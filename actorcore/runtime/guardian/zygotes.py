@@ -31,6 +31,8 @@ from actorcore.words import ASYNCIO, LEAN
 
 PAUSE_S = 0.2
 """A zygote that died younger than this is replaced only after it."""
+YOUNG_S = 2.0
+"""A zygote that is asked to be replaced has had so long for its first child, at least: as long as a node waits for any child."""
 SHORTAGE_PAUSE_S = 1.0
 """Before the next try, when the machine had nothing to start it with."""
 PRELOAD_S = 60.0
@@ -64,6 +66,8 @@ class Zygotes:
         self._due_s: dict[str, float] = {}
         self._strikes: dict[str, int] = {}
         self._stuck: set[str] = set()
+        self._importing: set[str] = set()
+        """Those that did not serve yet when their replacement was asked for."""
         self._troubles: dict[str, str] = {}
 
     def start_all(self) -> None:
@@ -91,6 +95,7 @@ class Zygotes:
 
     def _start(self, name: str) -> None:
         self._due_s.pop(name, None)
+        self._importing.discard(name)
         self._started_s[name] = clock.monotonic_s()
         try:
             os_pid, ours = self._spawn(name)
@@ -148,16 +153,24 @@ class Zygotes:
         return {*self._alone, *(os_pid for os_pid, _ in self._alive.values())}
 
     def replace(self, name: str) -> None:
-        """End a stuck one, whose successor gets the orders that wait, or start the first; one that still imports may."""
+        """End a stuck one, whose successor gets the orders that wait, or start the first; one that still imports may.
+
+        So may one that has served since the request before only: else each that begins to serve late would be ended, on a
+        machine on which that and a birth take their time, and nobody be born.
+        """
         if name not in self._alive:
             if name in self._templates and name not in self._due_s and name not in self._troubles:
                 self._start(name)
             return
         os_pid, _ = self._alive[name]
-        if children.comm(os_pid) == children.NEWBORN_COMM:  # it bears this name as soon as it serves
-            children.kill(os_pid)
-        elif self._age_s(name) > PRELOAD_S:
-            self._stuck.add(name)
+        if children.comm(os_pid) != children.NEWBORN_COMM:  # it bears this name as soon as it serves
+            self._importing.add(name)
+            if self._age_s(name) > PRELOAD_S:
+                self._stuck.add(name)
+                children.kill(os_pid)
+        elif name in self._importing or self._age_s(name) < YOUNG_S:
+            self._importing.discard(name)
+        else:
             children.kill(os_pid)
 
     def on_death(self, death: Death) -> bool:
