@@ -26,6 +26,9 @@ class AlreadyRunning(RequestError):
 def take_lock(directory: Path) -> int:
     """The descriptor of the lock, which this process holds as long as it lives; its own pid is in the file, for people.
 
+    A record lock (fcntl(2)): no child has it, as it would have one of flock(2) until it has closed the descriptor. A daemon that
+    is killed while it forks can be started again at once. Who closes the file, by whatever descriptor, lets go of the lock.
+
     :raises AlreadyRunning: ``already_exists``.
     :raises RequestError: ``not_permitted``, the file cannot be had.
     """
@@ -34,7 +37,7 @@ def take_lock(directory: Path) -> int:
     except OSError as error:
         raise RequestError("not_permitted", f"{LOCK_NAME} in the runtime directory: {error.strerror}") from None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         with os.fdopen(fd, "rb") as file:
             holder = file.read(20).strip().decode(errors="replace")

@@ -8,6 +8,8 @@ import os
 import random
 import re
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import pytest
 from actorcore.signals import ProcessSpec
 from supervisors.async_client import AsyncClient
 from supervisors.client import Client
+from supervisors.place import AlreadyRunning, take_lock
 from supervisors.tree.child_spec import ChildSpec
 from tests.conftest import Size, Tell
 from tests.daemon_fixture import (
@@ -198,6 +201,31 @@ def test_A19_everything_killed_at_once_in_random_order_starts_again_clean(own: D
     own.bystanders()
     with desk_of(own) as desk:
         assert [row["id"] for row in desk.client.sessions()] == list(desk.before)
+
+
+FORKING = """
+import os, pathlib, signal, sys
+from supervisors.place import take_lock
+take_lock(pathlib.Path(sys.argv[1]))
+if os.fork() == 0:
+    sys.exit(sys.stdin.read())  # it has closed nothing yet
+print("forked", flush=True)
+signal.pause()
+"""
+
+
+def test_A17_F4_who_is_killed_while_it_forks_leaves_its_lock_to_nobody(tmp_path: Path) -> None:
+    """The child stands still at its first instruction, with all that its parent had open."""
+    argv = [sys.executable, "-c", FORKING, str(tmp_path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as daemon:
+        assert daemon.stdout is not None
+        assert daemon.stdout.readline() == b"forked\n"
+        with pytest.raises(AlreadyRunning, match=f"already running pid {daemon.pid}$"):
+            take_lock(tmp_path)
+        daemon.kill()
+        daemon.wait()
+        os.close(take_lock(tmp_path))
+        assert daemon.communicate() == (b"", None)  # which lets the child end, and waits for it
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
