@@ -37,17 +37,14 @@ from actorcore.signals import (
     Started,
 )
 from supervisors.services.told import ServiceReborn, ServiceTold
-from supervisors.session import events, proving
+from supervisors.session import events, finding, proving
 from supervisors.session.admissions import Asker
 from supervisors.session.config import config_troubles, merged
 from supervisors.session.lifecycle import Lifecycle
 from supervisors.session.record import ID, SessionRecord, from_map, name_trouble, trouble_with
 from supervisors.session.settings import SessionSettings
-from supervisors.session.state import STATUSES
 from supervisors.session.subscriptions import MAX_SUBSCRIPTIONS
-from supervisors.session.targets import Ambiguous, Named, resolve
 from supervisors.session.words import (
-    MAX_PAGE_ROWS,
     Attach,
     CountSessions,
     CreateSession,
@@ -81,7 +78,6 @@ from supervisors.session.words import (
     UpdateSession,
     WakeSession,
     decode_request,
-    page,
 )
 from supervisors.tree.session_words import SessionTold
 
@@ -184,16 +180,8 @@ class Manager:
                 return self._create(asker, draft, is_resumed)
             case ResumeSession() | FailResume():
                 return self._admit(asker, request)
-            case FindSession() | ResolveTarget() | GetDefault():
-                return self._find(request)
-            case ListSessions():
-                return self._list(request)
-            case ListIds():
-                return [slot.record.id for slot in self._life.listed()]
-            case ListPids():
-                return [slot.serial for slot in self._life.listed() if slot.row()["serial"]]
-            case CountSessions():
-                return self._count()
+            case FindSession() | ResolveTarget() | GetDefault() | ListSessions() | ListIds() | ListPids() | CountSessions():
+                return finding.answer(self._life, self._settings, request)
             case GetCounters(reset):
                 return self._counters(reset)
             case Subscribe():
@@ -290,52 +278,6 @@ class Manager:
         self._life.tell_about(id, "resume_failed", {"id": id, "code": code})
         return True
 
-    # ---- looking ----------------------------------------------------------------------------------------------------
-
-    def _find(self, request: FindSession | ResolveTarget | GetDefault) -> Term | Refusal:
-        listed = self._life.listed()
-        match request:
-            case FindSession("id", value):
-                found = self._life.slots.get(value)
-            case FindSession("path", value):
-                found = next((slot for slot in listed if slot.record.project.path == value), None)
-            case FindSession(_, value):
-                found = next((slot for slot in listed if slot.record.name == value), None)
-            case ResolveTarget(target):
-                id = resolve(target, [Named(slot.record.id, slot.record.name) for slot in listed])
-                if isinstance(id, Ambiguous):
-                    return ("ambiguous_target", list(id.names))
-                found = self._life.slots.get(id or "")
-            case GetDefault():
-                found = self._default(listed)
-                if found is None:
-                    return ("no_sessions", None)
-        return ("not_found", None) if found is None else found.row()
-
-    def _default(self, listed: list[Slot]) -> Slot | None:
-        chosen = self._life.slots.get(self._life.memory.default)
-        configured = self._settings.default
-        named = [slot for slot in listed if configured in (slot.record.id, slot.record.name)]
-        return chosen or next(iter(named or listed), None)
-
-    def _list(self, request: ListSessions) -> Term | Refusal:
-        if not 1 <= request.limit <= MAX_PAGE_ROWS:
-            return ("invalid_message", f"limit: must be 1 to {MAX_PAGE_ROWS}")
-        return page([slot for slot in self._life.listed() if slot.place() > request.after], request.limit)
-
-    def _count(self) -> Term:
-        statuses = [slot.status for slot in self._life.slots.values()]
-        counts: dict[str, Term] = {status: statuses.count(status) for status in STATUSES if status in statuses}
-        return {"total": len(statuses), "limit": self._settings.max_sessions, "status": counts}
-
-    def _counters(self, reset: bool) -> Term:
-        counters: dict[str, Term] = {**self._life.memory.counters}
-        if reset:
-            self._life.memory.counters.clear()
-        return counters
-
-    # ---- changing ---------------------------------------------------------------------------------------------------
-
     def _update(self, slot: Slot, request: UpdateSession) -> Term | Refusal:
         record = slot.record
         config = merged(record.config, request.config)
@@ -351,6 +293,12 @@ class Manager:
         return slot.row()
 
     # ---- events -----------------------------------------------------------------------------------------------------
+
+    def _counters(self, reset: bool) -> Term:
+        counters: dict[str, Term] = {**self._life.memory.counters}
+        if reset:
+            self._life.memory.counters.clear()
+        return counters
 
     def _subscribe(self, frm: int, request: Subscribe) -> Term | Refusal:
         subscriptions = self._life.memory.subscriptions
