@@ -24,6 +24,7 @@ from supervisors.paths import STATE_VARIABLE
 from supervisors.persistence import predecessors, saved as lists
 from supervisors.persistence.retention import Limits
 from supervisors.persistence.saved import SavedSession
+from supervisors.persistence.state_directory import LOCK_NAME
 from supervisors.persistence.store_words import (
     MAX_PAGE_ROWS,
     CleanUp,
@@ -41,7 +42,7 @@ from supervisors.persistence.store_words import (
     SessionSaved,
     StoreRequest,
 )
-from supervisors.persistence.vault import LOCK_NAME, Vault
+from supervisors.persistence.vault import Vault
 from supervisors.session.words import ForgetSaved, ListSessions, TakeEnded
 
 WAIT_S = 10.0

@@ -12,8 +12,6 @@ it is suspended, waits for its restart or was given up, is known by the manager'
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +23,6 @@ from actorcore.errors import RequestError
 from actorcore.exit_reason import Term
 from actorcore.runtime.clock import wall_s
 from actorcore.runtime.complain import complain
-from supervisors.paths import SESSIONS_NAME
 from supervisors.persistence import database_files, files, proof, retention, secrets, snapshot as snapshots
 from supervisors.persistence.database import Database
 from supervisors.persistence.database_files import HEAD_NAME, LOG, Locked, told
@@ -36,16 +33,14 @@ from supervisors.persistence.proof import HEAD_BYTES, Content, Head
 from supervisors.persistence.retention import Cleanup, Limits
 from supervisors.persistence.saved import Saved, SavedSession, line_of, newest_first, resumable
 from supervisors.persistence.signing import Keys, Ring
-from supervisors.persistence.snapshot import SESSION_ID, Snapshot
+from supervisors.persistence.snapshot import Snapshot
+from supervisors.persistence.state_directory import DELETED, StateDirectory
 from supervisors.persistence.store_words import Grant, SessionSaved
 from supervisors.persistence.unborn import is_unborn
 
-LOCK_NAME = "store.lock"
 DEFAULT_LIMITS = Limits()
 UNBORN_S = 300.0
 """So long a new session may take from its grant to its first save; then its folder is taken for that of a failed start."""
-DELETED = ".deleted"
-"""Ends the name of a folder that is being removed: it is no session any more."""
 
 
 class Vault:
@@ -58,55 +53,22 @@ class Vault:
         """``listed``: the sessions that there are, with or without a process, as id → the path of the project. ``may_go``:
         asked before one is deleted; from then on nobody has it who did not ask for it later.
         """
-        self._state = state
+        self._directory = StateDirectory(state)
         self._listed, self._may_go = listed, may_go
-        self._sessions = f"{state}/{SESSIONS_NAME}"
         self._limits = limits
         self._chance = chance
         self._ring: Ring | None = None
         self._index = Index(state)
-        self._lock_fd = -1
         self.behind = 0
         """So many notes are not in the index yet."""
 
     def close(self) -> None:
         """Let another one have the directory."""
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
-
-    def _take(self) -> None:
-        """Have the directory for this process alone, as long as it lives.
-
-        :raises RequestError: ``running``, the store of another daemon has it; or it cannot be had.
-        """
-        if self._lock_fd < 0:
-            with told():
-                files.make_parents(self._state)
-        files.private_directory(self._state, "the state directory: ")
-        if self._lock_fd >= 0:
-            return
-        with told():
-            handle = files.open_private(f"{self._state}/{LOCK_NAME}", os.O_RDWR | os.O_CREAT)
-            try:
-                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                os.close(handle)
-                if error.errno in (errno.EAGAIN, errno.EACCES):
-                    raise Locked("running", "another daemon keeps its sessions in this state directory") from None
-                raise
-        self._lock_fd = handle
+        self._directory.close()
 
     def prepare(self) -> None:
-        """Make the directories and remove what those before have left half done; what cannot be is told when it is needed."""
-        self._take()
-        with told():
-            files.private_directory(self._sessions)
-            files.sync_directory(self._state)  # who made it may have died before he did that
-            files.sweep(self._state)
-            for entry in list(os.scandir(self._sessions)):
-                if entry.name.endswith(DELETED):
-                    shutil.rmtree(entry.path)
+        """Have the directory in order; what cannot be is told when it is needed."""
+        self._directory.prepare()
 
     def ring(self) -> Ring:
         """The machine's secrets, read once.
@@ -114,15 +76,15 @@ class Vault:
         :raises RequestError: ``secret_unusable``, tried again with the next call.
         """
         if self._ring is None:
-            self._take()
-            self._ring = secrets.ring_of(self._state, lambda: bool(self._ids()), self._chance)
+            self._directory.take()
+            self._ring = secrets.ring_of(self._directory.path, lambda: bool(self._directory.ids()), self._chance)
             self._index.load(self._ring)
         return self._ring
 
     def rotate(self) -> int:
         """Sign with a new secret from now on; its number."""
         self.ring()
-        self._ring = secrets.rotate(self._state, self._chance)
+        self._ring = secrets.rotate(self._directory.path, self._chance)
         return max(self._ring.secrets)
 
     # ---- for the sessions themselves --------------------------------------------------------------------------------
@@ -135,16 +97,16 @@ class Vault:
         snapshots.check_id(id)
         keys = self.ring().keys_of(id)
         crowd = None
-        if not os.path.exists(self._folder(id)):
+        if not os.path.exists(self._directory.folder(id)):
             crowd = self._admit()
-            files.private_directory(self._sessions)
-            files.private_directory(self._folder(id))  # from now on it counts
+            files.private_directory(self._directory.sessions)
+            files.private_directory(self._directory.folder(id))  # from now on it counts
         known = self._index.lines.get(id)
-        return Grant(self._folder(id), dict(keys.by_number), known.generation if known else 0, crowd)
+        return Grant(self._directory.folder(id), dict(keys.by_number), known.generation if known else 0, crowd)
 
     def _admit(self) -> tuple[int, int] | None:
         """How many there are with a new one, and how many there may be, if that is nearly all; makes room if it may."""
-        count = len(self._ids())
+        count = len(self._directory.ids())
         if count >= self._limits.max_saved:
             count -= self.forget_unborn(UNBORN_S)
         is_full = count >= self._limits.max_saved
@@ -159,8 +121,8 @@ class Vault:
     def forget_unborn(self, age_s: float = 0.0) -> int:
         """Remove what starts that came to no end have left, if it is so old; how many. What was saved there is nothing."""
         forgotten, listed = 0, self._listed()
-        for id in self._ids():
-            if id not in listed and (not age_s or os.lstat(self._folder(id)).st_mtime < wall_s() - age_s):
+        for id in self._directory.ids():
+            if id not in listed and (not age_s or os.lstat(self._directory.folder(id)).st_mtime < wall_s() - age_s):
                 with suppress(RequestError):  # it lives, or there is something, and it is bad
                     forgotten += self._remove(id, only_unborn=True)
         return forgotten
@@ -203,7 +165,7 @@ class Vault:
         """All that is saved, newest first."""
         ring = self.ring()
         sessions, bad = [], {}
-        for id in self._ids():
+        for id in self._directory.ids():
             try:
                 line = self._line(id, ring.keys_of(id))
             except RequestError as error:
@@ -215,7 +177,7 @@ class Vault:
     def live(self) -> list[str]:
         """The ids of those that are listed, or that a process has."""
         listed = self._listed()
-        return [id for id in self._ids() if id in listed or database_files.is_live(self._folder(id))]
+        return [id for id in self._directory.ids() if id in listed or database_files.is_live(self._directory.folder(id))]
 
     def resumable(self) -> Saved:
         """As :meth:`survey`, without those that live and those whose project another one works in."""
@@ -237,7 +199,7 @@ class Vault:
 
         :raises RequestError: ``not_found``, ``invalid_id``.
         """
-        folder = self._folder(snapshots.check_id(id))
+        folder = self._directory.folder(snapshots.check_id(id))
         if not os.path.exists(f"{folder}/{HEAD_NAME}"):
             raise RequestError("not_found", "no saved session has this id")
         return folder
@@ -261,10 +223,10 @@ class Vault:
         keys = self.ring().keys_of(id)
         snapshot = snapshots.decode_unsigned(data) if unsigned else snapshots.decode(data, id, keys)
         session = session_in(snapshot)
-        if os.path.exists(self._folder(id)) and (id in self._listed() or self._line(id, keys) is not None):
+        if os.path.exists(self._directory.folder(id)) and (id in self._listed() or self._line(id, keys) is not None):
             raise RequestError("already_exists", "a saved session has this id")
         self._admit()
-        Database(self._folder(id), id, keys).install(snapshot)
+        Database(self._directory.folder(id), id, keys).install(snapshot)
         self._index.lines[id] = line_of(id, session, snapshot.generation, snapshot.saved_at, False)
         self.write_index()
         return id
@@ -278,7 +240,7 @@ class Vault:
 
     def _remove(self, id: str, only_unborn: bool = False, refused_at: float | None = None) -> bool:
         """As :meth:`delete`, or only if it is unborn: nobody can have read anything of that, whoever begins it anew."""
-        folder = self._folder(id)
+        folder = self._directory.folder(id)
         if not (only_unborn or self._may_go(id)):
             raise Locked("running", "the session is not stopped")
         with told():
@@ -295,7 +257,7 @@ class Vault:
                     self.write_index()
                 # In one step: at no moment there is half a session.
                 os.rename(folder, f"{folder}{DELETED}")
-                files.sync_directory(self._sessions)
+                files.sync_directory(self._directory.sessions)
             finally:
                 os.close(handle)
             shutil.rmtree(f"{folder}{DELETED}")
@@ -303,7 +265,7 @@ class Vault:
 
     def clear(self) -> Cleanup:
         """Delete all that do not live, whatever is in them."""
-        ids = self._ids()
+        ids = self._directory.ids()
         return self._delete_all(ids, len(ids), {})
 
     def clean_up(self, days: object, now: float, spares_running: bool = False) -> Cleanup:
@@ -329,24 +291,10 @@ class Vault:
 
     # ---- one session ------------------------------------------------------------------------------------------------
 
-    def _ids(self) -> list[str]:
-        """Whoever has a folder.
-
-        :raises FileTrouble: the directory cannot be read.
-        """
-        with told():
-            try:
-                return sorted(name for name in os.listdir(self._sessions) if SESSION_ID.fullmatch(name))
-            except FileNotFoundError:
-                return []
-
-    def _folder(self, id: str) -> str:
-        return f"{self._sessions}/{id}"
-
     @contextmanager
     def _locked(self, id: str) -> Iterator[tuple[Head, Keys, int]]:
         """The head of a session that does not live, which cannot begin to meanwhile; its keys; the descriptor of its head."""
-        folder = self._folder(snapshots.check_id(id))
+        folder = self._directory.folder(snapshots.check_id(id))
         keys = self.ring().keys_of(id)
         with told():
             try:
@@ -362,7 +310,7 @@ class Vault:
                 os.close(handle)
 
     def _proved(self, id: str, head: Head, keys: Keys) -> Content:
-        content = database_files.read(f"{self._folder(id)}/{head.epoch}.db", id, keys)
+        content = database_files.read(f"{self._directory.folder(id)}/{head.epoch}.db", id, keys)
         proof.check_head(head, content)
         known = self._index.lines.get(id)
         proof.check_generation(known.generation if known else 0, content)
@@ -382,7 +330,7 @@ class Vault:
         session = session_of(content, records_of(content))
         if not session:  # it died before its first word
             return None
-        folder, saved_at = self._folder(id), content.snapshot.saved_at
+        folder, saved_at = self._directory.folder(id), content.snapshot.saved_at
         if content.records:  # the newest of them was saved when it was written
             with told():
                 saved_at = max(saved_at, os.stat(f"{folder}/{head.epoch}.db{LOG}").st_mtime)

@@ -20,13 +20,14 @@ import pytest
 from actorcore import faults
 from actorcore.errors import RequestError
 from actorcore.runtime.clock import wall_s
-from supervisors.persistence import retention, secrets, vault as vault_module
+from supervisors.persistence import retention, secrets
 from supervisors.persistence.database import Database
 from supervisors.persistence.index import Index
 from supervisors.persistence.notes import saved_note
 from supervisors.persistence.retention import DAY_S, Cleanup, Limits
 from supervisors.persistence.saved import SavedSession, by_project_path, newest_first, resumable
 from supervisors.persistence.signing import Keys
+from supervisors.persistence.state_directory import DELETED
 from supervisors.persistence.vault import Vault
 from supervisors.session.records import SessionChanged, encode_record
 from tests.persistence.test_shortage import needs_root
@@ -393,7 +394,7 @@ def test_acceptance_142_143_to_delete_twice_is_fine_and_clear_tells_what_it_dele
 
 def test_F18_acceptance_103_what_a_dead_store_has_left_half_done_is_gone_with_the_next_start(vault: Vault, state: str) -> None:
     save(vault, 1, 2)
-    os.rename(f"{state}/sessions/{id_of(1)}", f"{state}/sessions/{id_of(1)}{vault_module.DELETED}")
+    os.rename(f"{state}/sessions/{id_of(1)}", f"{state}/sessions/{id_of(1)}{DELETED}")
     Path(state, "keys.123.tmp").write_text("half")
     Path(state, "keys.124.tmp").mkdir()
     assert ids(opened(state)) == [id_of(2)]
