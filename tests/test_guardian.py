@@ -20,7 +20,7 @@ from actorcore.frames import decode_up
 from actorcore.runtime import children, clock, sockets, syscalls
 from actorcore.runtime.guardian.guardian import WATCH_PERIOD_S
 from actorcore.signals import Born
-from tests.daemon_fixture import await_deaths, await_taken, descendants, send_signal, still_there, watched
+from tests.daemon_fixture import await_deaths, await_taken, descendants, send_signal, starttime, still_there, watched
 from tests.guardian_world import Puppet, World
 
 
@@ -153,7 +153,7 @@ def test_a_process_that_died_before_it_was_adopted_is_told_with_its_true_status(
     os_pid, control = node.fork(1)
     world.keep(control)
     end_by_signal(os_pid, signal.SIGSEGV)
-    while os_pid in world.children():
+    while starttime(os_pid):  # until it is reaped
         os.sched_yield()
     told = words.Died(1, os.CLD_KILLED, signal.SIGSEGV)
     node.say(words.Adopt(1, os_pid))
