@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import compare
 from benchmarks.compare import COLUMNS, CONTESTANTS, FLOOR, Contestant
-from benchmarks.peers.contract import FIGURES
+from benchmarks.peers.contract import FIGURES, Missing, program
 from benchmarks.peers.process_tree import descendants
 
 HERE = ("actorcore, from a client", FLOOR, "multiprocessing, fork")
@@ -99,3 +99,8 @@ def test_every_contestant_has_a_module_and_every_figure_a_column():
     modules = {path.stem for path in (compare.ROOT / "benchmarks" / "peers").glob("on_*.py")}
     assert {place.partition(":")[0] for place in CONTESTANTS.values()} == modules
     assert set(COLUMNS) == set(FIGURES)
+
+
+def test_a_program_that_is_not_there_is_missing_by_its_package():
+    with pytest.raises(Missing, match="no no-such-program: it is in the package nowhere"):
+        program("no-such-program", "nowhere")
