@@ -87,6 +87,13 @@ def calls(function: ast.FunctionDef) -> set[str]:
     return {name.attr if isinstance(name, ast.Attribute) else ast.unparse(name) for name in names}
 
 
+PATCHED = {
+    "test_files.py:test_S3_the_socket_has_its_mode_from_birth",  # chmod is taken away
+    "test_hot_code.py:test_who_is_busy_for_too_long_keeps_its_code_and_the_others_do_not_wait_for_it",  # the client's patience
+}
+"""Tests that change something in the process of the test; in that of a daemon nobody does."""
+
+
 def test_acceptance_69_no_isolation_test_plays_a_kill() -> None:
     """Whatever is in tests/fault runs against a real daemon: nothing is mocked or patched there."""
     played = {
@@ -99,7 +106,7 @@ def test_acceptance_69_no_isolation_test_plays_a_kill() -> None:
         for path, function in every_test()
         if path.parent.name == "fault" and "monkeypatch" in {argument.arg for argument in function.args.args}
     }
-    assert (played, patched) == (set(), {"test_files.py:test_S3_the_socket_has_its_mode_from_birth"})  # which takes chmod away
+    assert (played, patched) == (set(), PATCHED)
 
 
 KILLS = re.compile(r"(^|_)(kill|kills|killed|sigkill|struck)(_|$)")
@@ -111,6 +118,9 @@ NOBODYS_PROCESS = {
     "test_A15_a_request_of_which_every_node_is_killed_is_refused_after_two_and_those_with_it_are_answered": "by itself",
     "test_a_killed_supervisor_is_back_with_its_named_children_and_costs_one_restart": "the exit signal kill, for a resident too",
     "test_acceptance_42_a_kill_of_the_supervisor_ends_who_does_not_trap_and_leaves_no_name": "a resident: test_takeover",
+    "test_a_kill_while_a_child_is_in_its_init_ends_the_child": "tests.fault.actors:KillsItsStarter sends the signal",
+    "test_one_of_many_that_is_killed_fails_them_all_at_once_and_the_others_go_on": "its owner sends the signal",
+    "test_a_supervisor_that_is_stopped_waits_for_a_child_that_was_killed_and_is_not_gone_yet": "the exit signal kill",
     "test_a_client_that_is_killed_is_told_and_its_calls_end": "the exit signal kill, for a client in this process",
     "test_a_client_that_was_killed_while_it_was_away_is_told_when_it_returns": "the same",
     "test_acceptance_64_a_normal_exit_kills_nobody": "nobody is killed",
@@ -216,6 +226,7 @@ WITHOUT_DAEMON = {
     "test_files.py:test_S3_the_socket_has_its_mode_from_birth",
     "test_names.py:test_acceptance_34_D4_an_os_pid_that_comes_again_resolves_to_nobody_s_name",  # in a namespace of its own
     "test_resources.py:test_C20_a_log_path_that_is_something_else_is_refused_in_words",
+    "test_takeover.py:test_A17_F4_who_is_killed_while_it_forks_leaves_its_lock_to_nobody",  # a program that is no daemon
     "test_rude_code.py:test_G6_who_kills_everybody_ends_the_daemon_and_leaves_nothing_and_the_next_one_starts",  # likewise
     "test_names.py:test_acceptance_34_D4_D6_the_table_knows_incarnations_by_serial_not_by_os_pid",
     "test_birth_points.py:test_a_plan_that_means_nothing_is_refused",
