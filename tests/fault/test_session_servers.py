@@ -92,7 +92,8 @@ def test_acceptance_88_ten_thousand_messages_of_a_hundred_senders_are_there_once
     desk: Desk, tmp_path: Path
 ) -> None:
     session = start(desk, record_of(project_in(tmp_path), durability="checkpoint"))
-    senders = [desk.client.spawn(SENDERS, desk.name, session, mine, 100, wait_init=False) for mine in range(100)]
+    patient: Any = {"wait_init": False, "init_timeout_s": 60.0}  # a hundred are born at once
+    senders = [desk.client.spawn(SENDERS, desk.name, session, mine, 100, **patient) for mine in range(100)]
     said: dict[int, str] = {}
     for _ in range(100):
         mine, numbers = told(desk)
