@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import msgspec
 
@@ -35,6 +36,7 @@ _CODES = {
     errno.ENAMETOOLONG: "path_too_long", errno.ENOSYS: "unsupported", errno.EMFILE: "resource_exhausted",
     errno.ENFILE: "resource_exhausted", errno.ENOMEM: "resource_exhausted",
 }  # fmt: skip
+_PROJECT_CODES = ("project_path_not_found", "project_path_not_directory")
 _FOLDER = os.O_PATH | os.O_DIRECTORY
 
 
@@ -209,6 +211,24 @@ def _replace(folder: int, name: str, place: int, temporary: str, content: bytes)
         raise
     finally:
         os.close(fd)
+
+
+def files_of(project: dict[str, Any], id: str) -> ProjectFiles:
+    """The files of the ``project`` that the record of session ``id`` names: its folder is still the one that was checked.
+
+    :raises RequestError: it is not there (``project_path_not_found``, …), or not what it was (``project_path_changed``).
+    """
+    try:
+        files = ProjectFiles(project["path"], id)
+    except RequestError as error:
+        raise RequestError(f"project_{error.code}" if f"project_{error.code}" in _PROJECT_CODES else error.code) from None
+    then = Folder(project["dev"], project["inode"], project["uid"], project["gid"], project["mode"] & 0o7777)
+    if files.folder() != then:
+        files.close()
+        raise RequestError("project_path_changed")
+    with suppress(RequestError):  # a folder that cannot be written to keeps it, and the session reads there
+        files.sweep()
+    return files
 
 
 def _open_unnamed(folder: int) -> int:

@@ -36,7 +36,7 @@ from supervisors.session.journal import Journal, JournalError, MemoryJournal
 from supervisors.session.looks import look, look_up
 from supervisors.session.memory import State, decode_state, encode_state
 from supervisors.session.news import cut, news_of
-from supervisors.session.project_files import Folder, ProjectFiles
+from supervisors.session.project_files import files_of
 from supervisors.session.records import Message, MessageAdded, Record, SessionChanged
 from supervisors.session.talk import Accepted, Moment, Talk
 from supervisors.session.untold import Untold
@@ -131,7 +131,7 @@ class SessionServer(GenServer):
         if (trouble := trouble_with(caps)) is not None:
             return Stop({"invalid_field": f"limits.{trouble}"})
         try:
-            self.files = _files_of(record)
+            self.files = files_of(cast(dict[str, Any], record["project"]), str(record["id"]))
             self.journal = self.journal_of(record)
             kept = self.journal.load()
             state = None if kept.state is None else decode_state(kept.state)
@@ -358,28 +358,6 @@ class SessionServer(GenServer):
             complain(f"the manager refuses to hear of the session: {error}")
             self._is_watched = error.code not in ("not_found", "not_permitted")
         return None
-
-
-def _files_of(record: dict[str, Term]) -> ProjectFiles:
-    """The project's folder.
-
-    :raises RequestError: it is not there (``project_path_not_found``, …), or not what it was (``project_path_changed``).
-    """
-    project: Any = record["project"]
-    try:
-        files = ProjectFiles(project["path"], str(record["id"]))
-    except RequestError as error:
-        raise RequestError(f"project_{error.code}" if f"project_{error.code}" in _PROJECT_CODES else error.code) from None
-    then = Folder(project["dev"], project["inode"], project["uid"], project["gid"], project["mode"] & 0o7777)
-    if files.folder() != then:
-        files.close()
-        raise RequestError("project_path_changed")
-    with contextlib.suppress(RequestError):  # a folder that cannot be written to keeps it, and the session reads there
-        files.sweep()
-    return files
-
-
-_PROJECT_CODES = ("project_path_not_found", "project_path_not_directory")
 
 
 def _question_in(accepted: Accepted) -> Message | None:
