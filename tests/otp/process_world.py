@@ -72,19 +72,19 @@ class Daemon:
         finally:
             os.close(reader)
 
-    def is_at_rest(self) -> bool:
-        """Whether there was a moment at which all of its processes slept, and so nobody had been told anything."""
-        try:
-            asleep = self._sleeps()
-            return 0 not in asleep.values() and self._sleeps() == asleep
-        except (FileNotFoundError, ProcessLookupError):  # of one that has just ended
-            return False
+    def asleep(self) -> dict[str, int]:
+        """Which sleep each of its processes is in, the guardian and its children; empty when one of them is awake.
 
-    def _sleeps(self) -> dict[str, int]:
-        """Of the guardian and its children, who are all."""
+        Who is in the same ones a while later has done nothing meanwhile. One look would not do: who has just seen that there is
+        nothing to do, and is interrupted before he sleeps, is asleep for proc(5), also when he has been told something since.
+        """
         guardian = self._process.pid
-        children = Path(f"/proc/{guardian}/task/{guardian}/children").read_text().split()
-        return {os_pid: sleep_of(int(os_pid)) for os_pid in (str(guardian), *children)}
+        try:
+            children = Path(f"/proc/{guardian}/task/{guardian}/children").read_text().split()
+            sleeps = {os_pid: sleep_of(int(os_pid)) for os_pid in (str(guardian), *children)}
+        except (FileNotFoundError, ProcessLookupError):  # of one that has just ended
+            return {}
+        return {} if 0 in sleeps.values() else sleeps
 
     def configuration(self) -> str:
         """A template that has the actors imported already: a start takes clearly less than three ticks (FORMAT.md §5)."""
@@ -212,17 +212,17 @@ class World(Asks):
     def settle(self, ticks: int) -> None:
         """Until all has happened that this step brings about.
 
-        Where nothing waits for a time everybody sleeps then, however slow the machine is. Else FORMAT.md §5: until no line has
-        appeared for ``ticks``, and a bit longer.
+        Where nothing waits for a time everybody sleeps then, however slow the machine is, and sleeps on while the driver takes
+        what has come to him. Else FORMAT.md §5: until no line has appeared for ``ticks``, and a bit longer.
         """
         least_s, most_s = ((ticks + LONGER) * TICK_S, (ticks + LONGEST) * TICK_S) if self.is_timed else (0.0, LONGEST_STEP_S)
         seen, quiet_s = self.progress(), monotonic_s()
         while (silence_s := monotonic_s() - quiet_s) < most_s:
-            is_over = silence_s >= least_s and self.running.is_at_rest()
-            self.take_mail(0 if is_over else TICK_S / 8)
+            asleep = self.running.asleep() if silence_s >= least_s else {}
+            self.take_mail(TICK_S / 8)
             if (now := self.progress()) != seen:
                 seen, quiet_s = now, monotonic_s()
-            elif is_over:
+            elif asleep and self.running.asleep() == asleep:
                 break
 
     def progress(self) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from actorcore.errors import ActorError
 from supervisors.own_names import STORE
 from tests.daemon_fixture import ROOT, Daemon, Desk, descriptors_beyond, desk_of
 from tests.torture.chaos.book import Book, Broken, check, patience
@@ -128,7 +129,7 @@ def work(daemon: Daemon, plan: Plan, book: Book, folder: Path) -> None:
                     try:
                         ACTS[act.kind](worker, Random(act.seed))
                         worker.check_mail()
-                    except Broken:
+                    except (Broken, ActorError):
                         if not worker.is_spoiled():
                             raise
                     else:
