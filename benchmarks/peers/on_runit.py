@@ -37,8 +37,8 @@ class Runit(ServicePeer):
         (self.scanned / service.name).symlink_to(service.folder)
 
     def remove(self, service: Service) -> None:
+        (self.scanned / service.name).unlink()  # else its runsv is started again
         command("sv", "shutdown", service.folder)
-        (self.scanned / service.name).unlink()
 
 
 PEERS = {"": Runit}
