@@ -173,6 +173,10 @@ class Daemon:
         try:
             readable = select.select([ready], [], [], WAIT_S)[0]
             assert readable and os.read(ready, 1) == b"1", self.log.read_text()[-2000:]
+        except BaseException:
+            self.process.kill()  # and with it whatever it has started
+            self.process.wait()
+            raise
         finally:
             os.close(ready)
 

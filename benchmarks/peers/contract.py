@@ -8,6 +8,7 @@ environment than ours. Where a peer runs in its own world (a loop, another VM) i
 from __future__ import annotations
 
 import os
+import platform
 import select
 import shutil
 import signal
@@ -217,6 +218,19 @@ def resting_pss_mb() -> float:
 def pause(seconds: float) -> None:
     """Let others finish what nobody can be told about: what a supervisor writes down, or starts beside an actor."""
     select.select([], [], [], seconds)
+
+
+class OfPython(Peer[Actor]):
+    """What the standard library offers: nothing is opened, and in the end there is nothing but the companion to end."""
+
+    def version(self) -> str:
+        return f"CPython {platform.python_version()}"
+
+    def open(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.end(self.companion())
 
 
 def program(name: str, package: str) -> str:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from benchmarks.peers.contract import BODY, Peer
+from benchmarks.peers.contract import BODY, OfPython
 
 
 class Pool:
@@ -53,17 +52,8 @@ def hang() -> None:
     threading.Event().wait()
 
 
-class Executor(Peer[Pool]):
+class Executor(OfPython[Pool]):
     remarks = {"told": "a pending future fails", "replaced": "by hand: another pool", "storm": "by hand, a pool each"}
-
-    def version(self) -> str:
-        return f"CPython {platform.python_version()}"
-
-    def open(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self.end(self.companion())
 
     def spawn(self) -> Pool:
         return Pool()

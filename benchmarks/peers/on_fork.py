@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 import select
 import signal
 import socket
 from collections.abc import Callable
 
-from benchmarks.peers.contract import BODY, Peer
+from benchmarks.peers.contract import BODY, OfPython
 
 
 class Child:
@@ -54,17 +53,8 @@ def serve(sock: socket.socket) -> None:
 CAST = BODY[:-1] + b"!"
 
 
-class Fork(Peer[Child]):
+class Fork(OfPython[Child]):
     remarks = {"replaced": "by hand: pidfd readable, then fork"}
-
-    def version(self) -> str:
-        return f"CPython {platform.python_version()}"
-
-    def open(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self.end(self.companion())
 
     def spawn(self) -> Child:
         return Child()

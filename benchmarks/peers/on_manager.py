@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import threading
 from collections.abc import Callable
 from multiprocessing.managers import BaseManager
 from typing import Any
 
-from benchmarks.peers.contract import BODY, Peer
+from benchmarks.peers.contract import BODY, OfPython
 
 
 class Echo:
@@ -64,18 +63,9 @@ class Served:
         return thread.join
 
 
-class Manager(Peer[Served]):
+class Manager(OfPython[Served]):
     lacks = {"casts": "each method call waits for its result"}
     remarks = {"told": "a pending call fails", "replaced": "by hand", "storm": "by hand"}
-
-    def version(self) -> str:
-        return f"CPython {platform.python_version()}"
-
-    def open(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self.end(self.companion())
 
     def spawn(self) -> Served:
         return Served()

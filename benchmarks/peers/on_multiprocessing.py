@@ -7,14 +7,13 @@ module is preloaded. Nothing restarts a process: that is written by hand here, i
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from typing import Any
 
-from benchmarks.peers.contract import BODY, Peer
+from benchmarks.peers.contract import BODY, OfPython
 
 CAST = BODY[:-1] + b"!"
 
@@ -54,20 +53,14 @@ def serve(pipe: Connection) -> None:
             pipe.send_bytes(body)
 
 
-class Fork(Peer[Worker]):
+class Fork(OfPython[Worker]):
     method = "fork"
     remarks = {"told": "Process.sentinel", "replaced": "by hand: sentinel, join, start", "storm": "by hand"}
-
-    def version(self) -> str:
-        return f"CPython {platform.python_version()}"
 
     def open(self) -> None:
         self.context = get_context(self.method)
         if isinstance(self.context, ForkServerContext):
             self.context.set_forkserver_preload([__name__])
-
-    def close(self) -> None:
-        self.end(self.companion())
 
     def spawn(self) -> Worker:
         return Worker(self.context)
